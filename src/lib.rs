@@ -1,0 +1,7 @@
+//! redpoll: a chat server for small hosts.
+#![deny(unsafe_code, missing_docs)]
+
+pub mod cli;
+#[cfg(feature = "chat")]
+pub mod client;
+pub mod text;

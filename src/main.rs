@@ -1,0 +1,12 @@
+//! Flags to command; nothing else.
+
+use clap::Parser;
+use redpoll::cli::{Cli, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        #[cfg(feature = "chat")]
+        Command::Chat(options) => redpoll::client::run(&options),
+    }
+}

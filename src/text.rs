@@ -1,0 +1,105 @@
+//! What may leave this program as text: valid UTF-8 without control characters (protocol.md, "Framing"). The server
+//! passes everything it echoes through here, the client everything it shows. Nothing else decides what is safe.
+
+/// What an unsafe byte or character becomes: U+FFFD, the replacement character.
+pub const REPLACEMENT: char = '\u{FFFD}';
+
+/// True for a character that may be sent on as it is: TAB, and all that can neither move a cursor, end a line, nor
+/// reorder the text around it (C0, DEL, C1, U+2028, U+2029 and the bidirectional controls of UAX #9 can).
+#[must_use]
+pub fn is_safe(c: char) -> bool {
+    !matches!(
+        c,
+        '\0'..='\u{8}'
+            | '\u{A}'..='\u{1F}'
+            | '\u{7F}'..='\u{9F}'
+            | '\u{61C}'
+            | '\u{200E}'
+            | '\u{200F}'
+            | '\u{2028}'..='\u{202E}'
+            | '\u{2066}'..='\u{2069}'
+    )
+}
+
+/// Appends `bytes` to `out`, each byte that isn't UTF-8 and each character that isn't [safe](is_safe) replaced by
+/// U+FFFD. At most three times as long as the input.
+///
+/// ```
+/// let mut out = Vec::new();
+/// redpoll::text::push_safe(b"a\x1b[2Jb\xff", &mut out);
+/// assert_eq!(out, "a\u{FFFD}[2Jb\u{FFFD}".as_bytes());
+/// ```
+pub fn push_safe(bytes: &[u8], out: &mut Vec<u8>) {
+    if is_plain(bytes) {
+        out.extend_from_slice(bytes);
+    } else {
+        push_mended(bytes, out);
+    }
+}
+
+/// True if all of `bytes` is printable ASCII or TAB, which needs no mending. One pass without an early exit, so that
+/// the compiler makes it wide: most chat is plain, and it is short.
+fn is_plain(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |plain, &byte| plain & ((byte.wrapping_sub(b' ') < 0x5F) | (byte == b'\t')))
+}
+
+/// The slow half of [`push_safe`]: as many U+FFFD as there are bytes that belong to no character.
+#[cold]
+fn push_mended(bytes: &[u8], out: &mut Vec<u8>) {
+    let mut mended = [0; 3];
+    let mended = REPLACEMENT.encode_utf8(&mut mended).as_bytes();
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if is_safe(c) {
+                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            } else {
+                out.extend_from_slice(mended);
+            }
+        }
+        for _ in chunk.invalid() {
+            out.extend_from_slice(mended);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn safe(bytes: &[u8]) -> String {
+        let mut out = Vec::new();
+        push_safe(bytes, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_is_safe_stays_as_it_is() {
+        for text in ["", "hi", "a\tb", "Grüße, 世界 🐦", "zero\u{200D}width joiner", "~ !\u{A0}"] {
+            assert_eq!(safe(text.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn every_named_control_becomes_a_replacement_character() {
+        let controls = (0..=0x1F).filter(|c| *c != 9).chain(0x7F..=0x9F);
+        let bidi =
+            [0x61C, 0x200E, 0x200F, 0x2028, 0x2029].into_iter().chain(0x202A..=0x202E).chain(0x2066..=0x2069);
+        for code in controls.chain(bidi) {
+            let c = char::from_u32(code).unwrap();
+            assert_eq!(safe(format!("a{c}b").as_bytes()), "a\u{FFFD}b", "U+{code:04X}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf8_are_replaced_one_by_one() {
+        assert_eq!(safe(b"\xFF\xFEok\xC3"), "\u{FFFD}\u{FFFD}ok\u{FFFD}");
+        assert_eq!(safe(b"\xE2\x82"), "\u{FFFD}\u{FFFD}");
+        assert_eq!(safe(b"\xED\xA0\x80"), "\u{FFFD}\u{FFFD}\u{FFFD}", "a surrogate is no character");
+    }
+
+    #[test]
+    fn text_grows_at_most_threefold() {
+        let worst: Vec<u8> = vec![0xFF; 100];
+        assert_eq!(safe(&worst).len(), 300);
+    }
+}
