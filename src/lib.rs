@@ -4,4 +4,5 @@
 pub mod cli;
 #[cfg(feature = "chat")]
 pub mod client;
+pub mod name;
 pub mod text;
