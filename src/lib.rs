@@ -5,4 +5,5 @@ pub mod cli;
 #[cfg(feature = "chat")]
 pub mod client;
 pub mod name;
+pub mod name_check;
 pub mod text;
