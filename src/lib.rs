@@ -9,6 +9,7 @@
 //! - [`pool`], [`send_queue`], [`timers`]: bytes on hold, bytes not yet sent, deadlines.
 //! - [`reactor`]: the turn of the event loop, over [`reactor::Sockets`]. [`sim`] is that trait in memory; everything so
 //!   far is free of system calls, threads and clocks.
+//! - [`engine`]: the only code that touches sockets, threads and the clock.
 //! - [`cli`]: the flags. `client` (feature `chat`): `redpoll chat`.
 #![deny(unsafe_code, missing_docs)]
 
@@ -16,6 +17,7 @@ pub mod cli;
 #[cfg(feature = "chat")]
 pub mod client;
 pub mod dialect;
+pub mod engine;
 pub mod frame;
 pub mod hub;
 pub mod limits;
