@@ -37,7 +37,9 @@ impl FromStr for Address {
         }
         let (host, port) = split(text)?;
         let host = if host.is_empty() && port.is_some() { DEFAULT_HOST } else { host };
-        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control() || "/[]@".contains(c)) {
+        if host.is_empty()
+            || host.contains(|c: char| c.is_whitespace() || c.is_control() || "/[]@".contains(c))
+        {
             return Err(format!("\"{host}\" is not the name of a host"));
         }
         Ok(Address { host: host.to_owned(), port: port.map_or(Ok(DEFAULT_PORT), parse_port)? })

@@ -11,8 +11,9 @@ use std::time::Duration;
 /// How long one address of a host may take to answer.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How long the server may leave a written line unread before it counts as lost.
-const WRITE: Duration = Duration::from_secs(20);
+/// How long sent bytes may stay unacknowledged before the server counts as lost (tcp(7), TCP_USER_TIMEOUT).
+#[cfg(target_os = "linux")]
+const UNANSWERED: Duration = Duration::from_secs(30);
 
 /// A server's line holds at most 3 x max-line + 300 bytes (protocol.md, "Framing"), here for the default of max-line.
 const MAX_LINE: usize = 3 * 4096 + 300;
@@ -66,7 +67,7 @@ pub fn reason(error: &io::Error) -> String {
 /// Sends `line` and its LF in one piece.
 ///
 /// # Errors
-/// The socket's; a server that doesn't read for 20 s is one.
+/// The socket's.
 pub fn send_line(stream: &TcpStream, line: &str) -> io::Result<()> {
     let mut bytes = Vec::with_capacity(line.len() + 1);
     bytes.extend_from_slice(line.as_bytes());
@@ -153,10 +154,14 @@ impl<R: Read> Lines<R> {
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(WRITE))?;
-    let keepalive =
-        TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15))
+        .with_retries(4);
+    let socket = SockRef::from(stream);
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNANSWERED))?;
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 #[cfg(test)]

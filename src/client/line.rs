@@ -1,6 +1,9 @@
 //! A line from the server, told apart by its first byte (protocol.md, "Server to client"). No state and no words for
 //! people here: the session draws its conclusions from these, and the view shows them.
 
+/// The room that everyone enters by registering; its lines carry no room. In its folded form.
+pub const LOBBY: &str = "lobby";
+
 /// One line from the server. What matches no form of the protocol is [`Line::Other`] and shown as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line<'a> {
@@ -135,8 +138,14 @@ impl<'a> Refusal<'a> {
     /// True if the server closes the connection after this one.
     #[must_use]
     pub fn is_closing(&self) -> bool {
-        const CLOSING: [&str; 6] =
-            ["server-full", "too-many-connections", "register-timeout", "too-slow", "kicked", "shutting-down"];
+        const CLOSING: [&str; 6] = [
+            "server-full",
+            "too-many-connections",
+            "register-timeout",
+            "too-slow",
+            "kicked",
+            "shutting-down",
+        ];
         CLOSING.contains(&self.code)
     }
 }
@@ -149,7 +158,9 @@ impl<'a> Notice<'a> {
         }
         match cut(what) {
             ("joined", "") => Notice::Joined(who, None),
-            ("joined", room) => room.strip_prefix('&').map_or(Notice::Other, |room| Notice::Joined(who, Some(room))),
+            ("joined", room) => {
+                room.strip_prefix('&').map_or(Notice::Other, |room| Notice::Joined(who, Some(room)))
+            }
             ("left", "") => Notice::Gone(who),
             ("left", reason) if reason.starts_with('(') => Notice::Gone(who),
             ("left", room) => room.strip_prefix('&').map_or(Notice::Other, |room| Notice::Parted(who, room)),
