@@ -40,6 +40,8 @@ struct Shared {
     state: Mutex<State>,
     /// Something of `state` is other than it was.
     changed: Condvar,
+    /// The prompt is another, and SIGINT is under way to tell the reader of lines.
+    nudged: AtomicBool,
 }
 
 pub struct State {
@@ -66,7 +68,8 @@ impl Deref for SessionRef<'_> {
 pub fn start(options: &ChatOptions, stream: TcpStream, screen: Screen, view: Arc<View>) -> Talk {
     let session = Session::new(options.nick.clone());
     let state = State { session, outgoing: None, leaving: false, ended: None };
-    let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+    let shared = Shared { state: Mutex::new(state), changed: Condvar::new(), nudged: AtomicBool::new(false) };
+    let shared = Arc::new(shared);
     let talk = Talk { shared: Arc::clone(&shared) };
     let backoff = Backoff::new(fastrand::Rng::new());
     let network = Network { shared, screen, view, address: options.address.clone(), backoff };
@@ -88,6 +91,12 @@ impl Talk {
         self.shared.lock().ended.clone()
     }
 
+    /// True if reading a line was ended for the sake of another prompt, and not by the user; once.
+    #[must_use]
+    pub fn was_nudged(&self) -> bool {
+        self.shared.nudged.swap(false, Ordering::SeqCst)
+    }
+
     /// Registers by this name, now or when there is a connection.
     pub fn choose(&self, name: &str) {
         let mut state = self.shared.lock();
@@ -104,6 +113,7 @@ impl Talk {
     /// Waits until there is something to ask the user for. True if `interrupted` before that.
     #[must_use]
     pub fn wait(&self, interrupted: &AtomicBool) -> bool {
+        interrupted.store(false, Ordering::Relaxed);
         let mut state = self.shared.lock();
         while state.session.wants() == Wants::Patience && state.ended.is_none() {
             if interrupted.swap(false, Ordering::Relaxed) {
@@ -189,6 +199,7 @@ impl Network {
             if ended {
                 return wake_reader();
             }
+            self.nudge();
             let Some(next) = self.reconnect(&parted) else {
                 return;
             };
@@ -202,12 +213,16 @@ impl Network {
         let mut lines = Lines::new(stream);
         loop {
             let mut heard = Heard { rows: Vec::new(), then: Then::GoOn };
+            let prompt = self.shared.lock().session.prompt();
             let read = lines.read(|line| self.hear(line, &mut heard));
             if heard.then == Then::End {
                 return Parted::SentAway(heard.rows.join("\n"));
             }
             if !heard.rows.is_empty() {
                 self.screen.show(&heard.rows.join("\n"));
+            }
+            if self.shared.lock().session.prompt() != prompt {
+                self.nudge();
             }
             match (heard.then, read) {
                 (Then::TryAgain, _) => return Parted::NameTaken,
@@ -278,6 +293,12 @@ impl Network {
         waited.unwrap_or_else(PoisonError::into_inner).0.leaving
     }
 
+    /// Has the line that is being typed shown behind the prompt of now.
+    fn nudge(&self) {
+        self.shared.nudged.store(true, Ordering::SeqCst);
+        interrupt_reader();
+    }
+
     fn remark(&self, text: &str) {
         self.screen.show(&self.view.remark(SystemTime::now(), text));
     }
@@ -311,12 +332,17 @@ fn write_lines(stream: &TcpStream, lines: &Receiver<String>, screen: &Screen, vi
     }
 }
 
-/// Rustyline can't be told to stop reading, but SIGINT ends it as Ctrl-C does. The signal may come just before reading
-/// begins and be missed, so it is repeated for as long as this process lasts.
+/// Rustyline can't be told to stop reading, but SIGINT ends it as Ctrl-C does (its handler is there while it reads).
+fn interrupt_reader() {
+    // There is no reason for which a process can't signal itself.
+    let _ = kill_process(getpid(), Signal::INT);
+}
+
+/// Tells the reader of lines that all is over. The signal may come just before reading begins and be missed, so it is
+/// repeated for as long as this process lasts.
 fn wake_reader() {
     loop {
-        // There is no reason for which a process can't signal itself.
-        let _ = kill_process(getpid(), Signal::INT);
+        interrupt_reader();
         thread::sleep(GLANCE);
     }
 }

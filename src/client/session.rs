@@ -18,6 +18,8 @@ pub struct Session {
     wish: Option<String>,
     /// The name as the server confirmed it last; `None` until it did once.
     nick: Option<String>,
+    /// A room was entered once, so there is something to talk to, now or when the server is back.
+    arrived: bool,
     /// The current room.
     room: Option<String>,
     /// The rooms that one is in, in the order of entering.
@@ -108,10 +110,10 @@ impl Session {
     /// What to ask the user for.
     #[must_use]
     pub fn wants(&self) -> Wants {
-        match (&self.wish, &self.nick) {
-            (None, _) => Wants::Name,
-            (_, None) => Wants::Patience,
-            _ => Wants::Line,
+        match self.wish {
+            None => Wants::Name,
+            Some(_) if !self.arrived => Wants::Patience,
+            Some(_) => Wants::Line,
         }
     }
 
@@ -131,6 +133,16 @@ impl Session {
     #[must_use]
     pub fn room(&self) -> Option<&str> {
         self.room.as_deref()
+    }
+
+    /// What stands in front of what is typed: where plain text would go.
+    #[must_use]
+    pub fn prompt(&self) -> String {
+        match (self.stage, &self.room) {
+            (Stage::Chatting, Some(room)) => format!("{room}> "),
+            (Stage::Chatting, None) => "(in no room)> ".to_owned(),
+            _ => "(not connected)> ".to_owned(),
+        }
     }
 
     /// A connection stands: what to send first.
@@ -228,6 +240,7 @@ impl Session {
     }
 
     fn enter(&mut self, room: &str) {
+        self.arrived = true;
         self.roster.add_room(room);
         if !self.rooms.iter().any(|known| fold(known) == fold(room)) {
             self.rooms.push(room.to_owned());
@@ -349,6 +362,7 @@ mod tests {
         assert_eq!(session.connected().as_deref(), Some("#alice"));
         assert_eq!(session.wants(), Wants::Patience);
         assert_eq!(hear(&mut session, "+nick alice"), (vec![], Then::Settled));
+        assert_eq!(session.wants(), Wants::Patience, "so that the first prompt knows the room");
         assert_eq!(hear(&mut session, "+room lobby 3"), (vec!["/who lobby".to_owned()], Then::GoOn));
         assert!(!shows(&mut session, "+who lobby alice bob carol"));
         assert!(!shows(&mut session, "+end who lobby 3"));
@@ -368,6 +382,7 @@ mod tests {
         assert_eq!(session.wants(), Wants::Name);
         assert_eq!(session.choose("#alice").as_deref(), Some("#alice"));
         hear(&mut session, "+nick alice");
+        hear(&mut session, "+room lobby 1");
         assert_eq!(session.wants(), Wants::Line);
     }
 
@@ -390,9 +405,9 @@ mod tests {
         hear(&mut session, "+room Dev 1");
         assert_eq!(session.room(), Some("Dev"));
         hear(&mut session, "+left dev");
-        assert_eq!(session.room(), Some("lobby"));
+        assert_eq!((session.room(), session.prompt().as_str()), (Some("lobby"), "lobby> "));
         hear(&mut session, "+left lobby");
-        assert_eq!(session.room(), None);
+        assert_eq!((session.room(), session.prompt().as_str()), (None, "(in no room)> "));
     }
 
     #[test]
@@ -403,6 +418,7 @@ mod tests {
         hear(&mut session, "+room dev 2");
         session.lost();
         assert_eq!(session.typed("hi"), Typed::Keep(NOT_CONNECTED));
+        assert_eq!(session.prompt(), "(not connected)> ");
         assert_eq!(session.connected().as_deref(), Some("#alice"));
         assert_eq!(
             hear(&mut session, "+nick alice"),

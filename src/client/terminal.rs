@@ -135,7 +135,7 @@ impl Terminal {
         let offered = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
         let offered = if self.asked_name { "" } else { &offered };
         self.asked_name = true;
-        match self.read(NAME_PROMPT, offered) {
+        match self.read(NAME_PROMPT, (offered, "")) {
             Read::Line(name) => {
                 self.replace(NAME_PROMPT, &name, None);
                 match name.trim() {
@@ -151,11 +151,23 @@ impl Terminal {
     }
 
     fn ask_line(&mut self) -> Option<String> {
-        let prompt = match self.talk.session().room() {
-            Some(room) => format!("{room}> "),
-            None => "> ".to_owned(),
+        let mut typed = (String::new(), 0);
+        let (prompt, read) = loop {
+            let prompt = self.talk.session().prompt();
+            let read = self.read(&prompt, typed.0.split_at(typed.1));
+            match read {
+                Read::Interrupted(text) if self.talk.was_nudged() => {
+                    self.replace(&prompt, &text, None);
+                    let cursor = self.editor.helper().map_or(0, |typist| typist.line.borrow().1);
+                    typed = (text, cursor);
+                    if self.talk.ended().is_some() || self.talk.session().wants() != Wants::Line {
+                        return None;
+                    }
+                }
+                read => break (prompt, read),
+            }
         };
-        match self.read(&prompt, "") {
+        match read {
             Read::Line(typed) => {
                 self.warned = false;
                 self.obey(&prompt, &typed)
@@ -219,16 +231,14 @@ impl Terminal {
         None
     }
 
-    fn read(&mut self, prompt: &str, offered: &str) -> Read {
-        if let Some(typist) = self.editor.helper() {
-            typist.line.borrow_mut().clear();
-        }
-        let result = self.editor.readline_with_initial(prompt, (offered, ""));
+    /// Reads a line that begins with `offered`, left and right of the cursor.
+    fn read(&mut self, prompt: &str, offered: (&str, &str)) -> Read {
+        let result = self.editor.readline_with_initial(prompt, offered);
         self.screen.shut();
         match result {
             Ok(line) => Read::Line(line),
             Err(ReadlineError::Interrupted) => Read::Interrupted(
-                self.editor.helper().map(|typist| typist.line.borrow().clone()).unwrap_or_default(),
+                self.editor.helper().map(|typist| typist.line.borrow().0.clone()).unwrap_or_default(),
             ),
             // The end of input, or a terminal that is gone: there is nobody to ask any more.
             Err(_) => Read::End,
@@ -253,8 +263,8 @@ fn quit() -> String {
 struct Typist {
     talk: Talk,
     screen: Screen,
-    /// What is typed so far: rustyline doesn't tell it with Ctrl-C.
-    line: RefCell<String>,
+    /// What is typed so far, and where the cursor is in it: rustyline doesn't tell that with Ctrl-C.
+    line: RefCell<(String, usize)>,
 }
 
 impl Helper for Typist {}
@@ -274,8 +284,8 @@ impl Hinter for Typist {
     type Hint = String;
 
     /// Called after every change of the line, so it is the place to learn it; there are no hints.
-    fn hint(&self, line: &str, _: usize, _: &Context<'_>) -> Option<String> {
-        line.clone_into(&mut self.line.borrow_mut());
+    fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<String> {
+        *self.line.borrow_mut() = (line.to_owned(), pos);
         None
     }
 }
