@@ -40,8 +40,6 @@ struct Shared {
     state: Mutex<State>,
     /// Something of `state` is other than it was.
     changed: Condvar,
-    /// The prompt is another, and SIGINT is under way to tell the reader of lines.
-    nudged: AtomicBool,
 }
 
 pub struct State {
@@ -51,6 +49,8 @@ pub struct State {
     /// The user is leaving: the end of the connection is what is wished.
     leaving: bool,
     ended: Option<Ended>,
+    /// How often the reader of lines was interrupted for the sake of another prompt.
+    nudges: u64,
 }
 
 /// The session under its lock.
@@ -67,8 +67,8 @@ impl Deref for SessionRef<'_> {
 /// Goes on talking over `stream`, in the background.
 pub fn start(options: &ChatOptions, stream: TcpStream, screen: Screen, view: Arc<View>) -> Talk {
     let session = Session::new(options.nick.clone());
-    let state = State { session, outgoing: None, leaving: false, ended: None };
-    let shared = Shared { state: Mutex::new(state), changed: Condvar::new(), nudged: AtomicBool::new(false) };
+    let state = State { session, outgoing: None, leaving: false, ended: None, nudges: 0 };
+    let shared = Shared { state: Mutex::new(state), changed: Condvar::new() };
     let shared = Arc::new(shared);
     let talk = Talk { shared: Arc::clone(&shared) };
     let backoff = Backoff::new(fastrand::Rng::new());
@@ -91,10 +91,12 @@ impl Talk {
         self.shared.lock().ended.clone()
     }
 
-    /// True if reading a line was ended for the sake of another prompt, and not by the user; once.
+    /// The prompt, and how often there was another. A reading that ends while the number has grown was ended for the sake
+    /// of a new prompt, and not by the user.
     #[must_use]
-    pub fn was_nudged(&self) -> bool {
-        self.shared.nudged.swap(false, Ordering::SeqCst)
+    pub fn prompt(&self) -> (String, u64) {
+        let state = self.shared.lock();
+        (state.session.prompt(), state.nudges)
     }
 
     /// Registers by this name, now or when there is a connection.
@@ -157,6 +159,18 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Has the line that is being typed shown behind the prompt of now, if that isn't `prompt` any more. Under the lock, so
+    /// that whoever knows the number knows that the signal has come.
+    fn nudge_if_not(&self, prompt: &str) {
+        let mut state = self.lock();
+        if state.session.prompt() != prompt {
+            state.nudges += 1;
+            interrupt_reader();
+        }
+    }
+}
+
 impl State {
     fn send(&self, line: String) -> bool {
         self.outgoing.as_ref().is_some_and(|outgoing| outgoing.send(line).is_ok())
@@ -186,6 +200,7 @@ impl Network {
             let parted = self.converse(&stream);
             connection::abandon(&stream);
             let mut state = self.shared.lock();
+            let prompt = state.session.prompt();
             state.session.lost();
             state.outgoing = None;
             state.ended = match parted {
@@ -199,7 +214,7 @@ impl Network {
             if ended {
                 return wake_reader();
             }
-            self.nudge();
+            self.shared.nudge_if_not(&prompt);
             let Some(next) = self.reconnect(&parted) else {
                 return;
             };
@@ -221,9 +236,7 @@ impl Network {
             if !heard.rows.is_empty() {
                 self.screen.show(&heard.rows.join("\n"));
             }
-            if self.shared.lock().session.prompt() != prompt {
-                self.nudge();
-            }
+            self.shared.nudge_if_not(&prompt);
             match (heard.then, read) {
                 (Then::TryAgain, _) => return Parted::NameTaken,
                 (_, Ok(true)) => {}
@@ -291,12 +304,6 @@ impl Network {
         let staying = |state: &mut State| !state.leaving;
         let waited = self.shared.changed.wait_timeout_while(self.shared.lock(), pause, staying);
         waited.unwrap_or_else(PoisonError::into_inner).0.leaving
-    }
-
-    /// Has the line that is being typed shown behind the prompt of now.
-    fn nudge(&self) {
-        self.shared.nudged.store(true, Ordering::SeqCst);
-        interrupt_reader();
     }
 
     fn remark(&self, text: &str) {

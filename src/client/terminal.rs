@@ -9,7 +9,7 @@ use super::view::{View, own_line};
 use crate::cli::ChatOptions;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
+use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
@@ -46,7 +46,8 @@ pub fn run(options: &ChatOptions) -> io::Result<Option<ExitCode>> {
         .map_err(io::Error::other)?
         .auto_add_history(false)
         .completion_type(CompletionType::List)
-        .color_mode(ColorMode::Disabled)
+        // For `Typist`, who has to hear of every change; the colours are the view's affair.
+        .color_mode(ColorMode::Enabled)
         .behavior(Behavior::Stdio)
         .build();
     let mut editor: Editor<Typist, DefaultHistory> = Editor::with_config(config).map_err(io::Error::other)?;
@@ -153,10 +154,10 @@ impl Terminal {
     fn ask_line(&mut self) -> Option<String> {
         let mut typed = (String::new(), 0);
         let (prompt, read) = loop {
-            let prompt = self.talk.session().prompt();
+            let (prompt, nudges) = self.talk.prompt();
             let read = self.read(&prompt, typed.0.split_at(typed.1));
             match read {
-                Read::Interrupted(text) if self.talk.was_nudged() => {
+                Read::Interrupted(text) if self.talk.prompt().1 != nudges => {
                     self.replace(&prompt, &text, None);
                     let cursor = self.editor.helper().map_or(0, |typist| typist.line.borrow().1);
                     typed = (text, cursor);
@@ -269,7 +270,19 @@ struct Typist {
 
 impl Helper for Typist {}
 
-impl Highlighter for Typist {}
+impl Typist {
+    fn note(&self, line: &str, pos: usize) {
+        *self.line.borrow_mut() = (line.to_owned(), pos);
+    }
+}
+
+impl Highlighter for Typist {
+    /// Called when the cursor moves; nothing is highlighted.
+    fn highlight_char(&self, line: &str, pos: usize, _: CmdKind) -> bool {
+        self.note(line, pos);
+        false
+    }
+}
 
 impl Completer for Typist {
     type Candidate = String;
@@ -283,9 +296,9 @@ impl Completer for Typist {
 impl Hinter for Typist {
     type Hint = String;
 
-    /// Called after every change of the line, so it is the place to learn it; there are no hints.
+    /// Called when the line changes; there are no hints.
     fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<String> {
-        *self.line.borrow_mut() = (line.to_owned(), pos);
+        self.note(line, pos);
         None
     }
 }
