@@ -49,6 +49,8 @@ pub struct State {
     /// The user is leaving: the end of the connection is what is wished.
     leaving: bool,
     ended: Option<Ended>,
+    /// The prompt behind which a line is being typed.
+    shown: Option<String>,
     /// How often the reader of lines was interrupted for the sake of another prompt.
     nudges: u64,
 }
@@ -67,7 +69,7 @@ impl Deref for SessionRef<'_> {
 /// Goes on talking over `stream`, in the background.
 pub fn start(options: &ChatOptions, stream: TcpStream, screen: Screen, view: Arc<View>) -> Talk {
     let session = Session::new(options.nick.clone());
-    let state = State { session, outgoing: None, leaving: false, ended: None, nudges: 0 };
+    let state = State { session, outgoing: None, leaving: false, ended: None, shown: None, nudges: 0 };
     let shared = Shared { state: Mutex::new(state), changed: Condvar::new() };
     let shared = Arc::new(shared);
     let talk = Talk { shared: Arc::clone(&shared) };
@@ -91,12 +93,21 @@ impl Talk {
         self.shared.lock().ended.clone()
     }
 
-    /// The prompt, and how often there was another. A reading that ends while the number has grown was ended for the sake
-    /// of a new prompt, and not by the user.
+    /// A line is about to be typed: behind this prompt, and with this number for [`end_line`](Talk::end_line).
     #[must_use]
-    pub fn prompt(&self) -> (String, u64) {
-        let state = self.shared.lock();
-        (state.session.prompt(), state.nudges)
+    pub fn begin_line(&self) -> (String, u64) {
+        let mut state = self.shared.lock();
+        let prompt = state.session.prompt();
+        state.shown = Some(prompt.clone());
+        (prompt, state.nudges)
+    }
+
+    /// No line is being typed any more. True if it was interrupted for the sake of another prompt and not by the user.
+    #[must_use]
+    pub fn end_line(&self, nudges: u64) -> bool {
+        let mut state = self.shared.lock();
+        state.shown = None;
+        state.nudges != nudges
     }
 
     /// Registers by this name, now or when there is a connection.
@@ -160,11 +171,11 @@ impl Shared {
 }
 
 impl Shared {
-    /// Has the line that is being typed shown behind the prompt of now, if that isn't `prompt` any more. Under the lock, so
-    /// that whoever knows the number knows that the signal has come.
-    fn nudge_if_not(&self, prompt: &str) {
+    /// Has the line that is being typed shown behind the prompt of now, if it stands behind another. Under the lock, so that
+    /// the signal has come before whoever counts it goes on.
+    fn nudge(&self) {
         let mut state = self.lock();
-        if state.session.prompt() != prompt {
+        if state.shown.as_ref().is_some_and(|shown| *shown != state.session.prompt()) {
             state.nudges += 1;
             interrupt_reader();
         }
@@ -200,7 +211,6 @@ impl Network {
             let parted = self.converse(&stream);
             connection::abandon(&stream);
             let mut state = self.shared.lock();
-            let prompt = state.session.prompt();
             state.session.lost();
             state.outgoing = None;
             state.ended = match parted {
@@ -214,7 +224,7 @@ impl Network {
             if ended {
                 return wake_reader();
             }
-            self.shared.nudge_if_not(&prompt);
+            self.shared.nudge();
             let Some(next) = self.reconnect(&parted) else {
                 return;
             };
@@ -228,7 +238,6 @@ impl Network {
         let mut lines = Lines::new(stream);
         loop {
             let mut heard = Heard { rows: Vec::new(), then: Then::GoOn };
-            let prompt = self.shared.lock().session.prompt();
             let read = lines.read(|line| self.hear(line, &mut heard));
             if heard.then == Then::End {
                 return Parted::SentAway(heard.rows.join("\n"));
@@ -236,7 +245,7 @@ impl Network {
             if !heard.rows.is_empty() {
                 self.screen.show(&heard.rows.join("\n"));
             }
-            self.shared.nudge_if_not(&prompt);
+            self.shared.nudge();
             match (heard.then, read) {
                 (Then::TryAgain, _) => return Parted::NameTaken,
                 (_, Ok(true)) => {}

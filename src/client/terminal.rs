@@ -154,10 +154,11 @@ impl Terminal {
     fn ask_line(&mut self) -> Option<String> {
         let mut typed = (String::new(), 0);
         let (prompt, read) = loop {
-            let (prompt, nudges) = self.talk.prompt();
+            let (prompt, nudges) = self.talk.begin_line();
             let read = self.read(&prompt, typed.0.split_at(typed.1));
+            let nudged = self.talk.end_line(nudges);
             match read {
-                Read::Interrupted(text) if self.talk.prompt().1 != nudges => {
+                Read::Interrupted(text) if nudged => {
                     self.replace(&prompt, &text, None);
                     let cursor = self.editor.helper().map_or(0, |typist| typist.line.borrow().1);
                     typed = (text, cursor);
