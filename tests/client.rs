@@ -2,6 +2,7 @@
 //! the server hears and says, and how the client ends.
 
 #![cfg(feature = "chat")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

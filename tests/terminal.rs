@@ -2,6 +2,7 @@
 //! step waits until the screen shows what it should. The server is played by the test.
 
 #![cfg(all(feature = "chat", target_os = "linux"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};

@@ -171,14 +171,31 @@ impl Shared {
 }
 
 impl Shared {
-    /// Has the line that is being typed shown behind the prompt of now, if it stands behind another. Under the lock, so that
-    /// the signal has come before whoever counts it goes on.
-    fn nudge(&self) {
+    /// Has the line that is being typed shown behind the prompt of now. A signal that comes before rustyline listens has no
+    /// effect, so it is repeated until the prompt is right.
+    fn nudge(self: &Arc<Shared>, screen: &Screen) {
+        if self.interrupt_if_stale(screen) {
+            let (shared, screen) = (Arc::clone(self), screen.clone());
+            thread::spawn(move || {
+                thread::sleep(GLANCE);
+                while shared.interrupt_if_stale(&screen) {
+                    thread::sleep(GLANCE);
+                }
+            });
+        }
+    }
+
+    /// Interrupts the typing if the prompt is another by now. Under the lock, so that the signal has come before whoever
+    /// counts it goes on.
+    fn interrupt_if_stale(&self, screen: &Screen) -> bool {
         let mut state = self.lock();
-        if state.shown.as_ref().is_some_and(|shown| *shown != state.session.prompt()) {
+        let stale = state.shown.as_ref().is_some_and(|shown| *shown != state.session.prompt());
+        if stale {
             state.nudges += 1;
+            screen.shut();
             interrupt_reader();
         }
+        stale
     }
 }
 
@@ -210,6 +227,9 @@ impl Network {
         loop {
             let parted = self.converse(&stream);
             connection::abandon(&stream);
+            if matches!(parted, Parted::SentAway(_)) {
+                self.screen.shut();
+            }
             let mut state = self.shared.lock();
             state.session.lost();
             state.outgoing = None;
@@ -224,7 +244,7 @@ impl Network {
             if ended {
                 return wake_reader();
             }
-            self.shared.nudge();
+            self.shared.nudge(&self.screen);
             let Some(next) = self.reconnect(&parted) else {
                 return;
             };
@@ -245,7 +265,7 @@ impl Network {
             if !heard.rows.is_empty() {
                 self.screen.show(&heard.rows.join("\n"));
             }
-            self.shared.nudge();
+            self.shared.nudge(&self.screen);
             match (heard.then, read) {
                 (Then::TryAgain, _) => return Parted::NameTaken,
                 (_, Ok(true)) => {}
@@ -348,7 +368,8 @@ fn write_lines(stream: &TcpStream, lines: &Receiver<String>, screen: &Screen, vi
     }
 }
 
-/// Rustyline can't be told to stop reading, but SIGINT ends it as Ctrl-C does (its handler is there while it reads).
+/// Rustyline can't be told to stop reading, but SIGINT ends it as Ctrl-C does (its handler is there while it reads). Shut the
+/// gate before: as with Enter, nothing may be shown from then on until the typed line is replaced.
 fn interrupt_reader() {
     // There is no reason for which a process can't signal itself.
     let _ = kill_process(getpid(), Signal::INT);

@@ -12,7 +12,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 /// How long shutting the gate waits for a print that has passed it. A print takes microseconds, or else it waits for
 /// rustyline to read the next line, and then it can't disturb this one.
-const PASSING: Duration = Duration::from_millis(5);
+const PASSING: Duration = Duration::from_millis(20);
 
 /// Rows that wait are printed together up to this many bytes.
 const BATCH: usize = 32 * 1024;

@@ -14,7 +14,7 @@ use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Behavior, ColorMode, CompletionType, Config, Context, Editor, Helper};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -66,7 +66,12 @@ pub fn run(options: &ChatOptions) -> io::Result<Option<ExitCode>> {
     let screen = Screen::new(printer);
     let view = Arc::new(View::from_env());
     let talk = network::start(options, stream, screen.clone(), Arc::clone(&view));
-    editor.set_helper(Some(Typist { talk: talk.clone(), screen: screen.clone(), line: RefCell::default() }));
+    editor.set_helper(Some(Typist {
+        talk: talk.clone(),
+        screen: screen.clone(),
+        line: RefCell::default(),
+        fresh: Cell::new(true),
+    }));
     let mut terminal = Terminal { editor, talk, screen, view, interrupted, asked_name: false, warned: false };
     let ended = terminal.converse();
     Ok(Some(terminal.close(&ended)))
@@ -102,7 +107,10 @@ impl Terminal {
             }
             let wants = self.talk.session().wants();
             let leaving = match wants {
-                Wants::Patience => self.talk.wait(&self.interrupted).then(quit),
+                Wants::Patience => {
+                    self.screen.open();
+                    self.talk.wait(&self.interrupted).then(quit)
+                }
                 Wants::Name => self.ask_name(),
                 Wants::Line => self.ask_line(),
             };
@@ -235,6 +243,9 @@ impl Terminal {
 
     /// Reads a line that begins with `offered`, left and right of the cursor.
     fn read(&mut self, prompt: &str, offered: (&str, &str)) -> Read {
+        if let Some(typist) = self.editor.helper() {
+            typist.fresh.set(true);
+        }
         let result = self.editor.readline_with_initial(prompt, offered);
         self.screen.shut();
         match result {
@@ -247,12 +258,11 @@ impl Terminal {
         }
     }
 
-    /// Puts `row` in the place of what was typed and lets others be shown again.
+    /// Puts `row` in the place of what was typed.
     fn replace(&mut self, prompt: &str, typed: &str, row: Option<&str>) {
         let columns = self.editor.dimensions().map_or(COLUMNS, |(columns, _)| columns);
         // A terminal that is gone ends the next read.
         let _ = screen::replace_typed(prompt, typed, usize::from(columns).max(1), row);
-        self.screen.open();
     }
 }
 
@@ -267,6 +277,8 @@ struct Typist {
     screen: Screen,
     /// What is typed so far, and where the cursor is in it: rustyline doesn't tell that with Ctrl-C.
     line: RefCell<(String, usize)>,
+    /// Rustyline hasn't asked yet since reading began.
+    fresh: Cell<bool>,
 }
 
 impl Helper for Typist {}
@@ -297,9 +309,13 @@ impl Completer for Typist {
 impl Hinter for Typist {
     type Hint = String;
 
-    /// Called when the line changes; there are no hints.
+    /// Called when the line changes, and first when it is there to be typed; there are no hints. Only now is the gate opened:
+    /// a row that rustyline still holds since the last line must not be overtaken by one that is written past it.
     fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<String> {
         self.note(line, pos);
+        if self.fresh.take() {
+            self.screen.open();
+        }
         None
     }
 }
