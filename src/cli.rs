@@ -1,6 +1,10 @@
-//! The command line: every flag, its default and its unit, and only here.
+//! The command line: every flag, its default and its unit, and only here. Every flag is also read from the environment,
+//! as `REDPOLL_` and its name.
 
+use crate::limits::{KIB, Limits, MAX_MAX_LINE, MIN_MAX_LINE, MIN_QUEUE, MIN_SEND_BUFFER};
 use clap::{Args, Parser, Subcommand};
+use std::fmt;
+use std::time::Duration;
 
 /// A chat server for small hosts, and a client for it.
 #[derive(Debug, Parser)]
@@ -14,9 +18,132 @@ pub struct Cli {
 /// The commands of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the server.
+    Serve(ServeOptions),
     /// Chat from this terminal.
     #[cfg(feature = "chat")]
     Chat(ChatOptions),
+}
+
+/// What `redpoll serve --help` says below the flags.
+const SERVE_HELP: &str = "\
+Sizes take a unit (KiB, MiB, or KB, MB; bare: bytes), times too (ms, s, m, h; bare: seconds). Each flag is also read from
+the environment: REDPOLL_MAX_LINE for --max-line, and so on.
+
+Once all listeners are bound, a line `listening line://ADDRESS` for each goes to standard output; the log goes to standard
+error. SIGTERM and SIGINT (Ctrl-C) stop the server after what is queued was sent; a second one stops it at once.
+
+Examples:
+  redpoll serve                                      on this machine only
+  redpoll serve --listen 0.0.0.0:12345               for the whole network
+  redpoll serve --listen [::]:12345 --max-line 1KiB  IPv4 and IPv6, shorter lines
+  nc 127.0.0.1 12345                                 and type: #alice
+
+Exit codes: 0 stopped as asked, 1 failed (a port in use, say), 2 wrong flags.";
+
+/// The flags of `redpoll serve`. 0 means what the help says, never \"nothing\".
+#[derive(Debug, Args)]
+#[command(after_help = SERVE_HELP)]
+pub struct ServeOptions {
+    /// Where to listen, any number of times: line://HOST:PORT, or HOST:PORT; port 0 takes a free one
+    #[arg(long, value_name = "URL", env = "REDPOLL_LISTEN", value_delimiter = ' ',
+          default_value = "line://127.0.0.1:12345", value_parser = ListenUrl::parse)]
+    pub listen: Vec<ListenUrl>,
+    /// Longest line, its CR and LF included; 128 bytes to 64 KiB
+    #[arg(long, value_name = "SIZE", env = "REDPOLL_MAX_LINE", default_value = "4KiB", value_parser = max_line)]
+    max_line: usize,
+    /// Unsent bytes for one connection above which, for 2 s or at eight times as many, it is too slow; 8 KiB or more
+    #[arg(long, value_name = "SIZE", env = "REDPOLL_QUEUE", default_value = "256KiB", value_parser = queue)]
+    queue: usize,
+    /// Bytes that the kernel may hold for one connection (SO_SNDBUF), 4 KiB or more; 0: as the kernel likes
+    #[arg(long, value_name = "SIZE", env = "REDPOLL_SEND_BUFFER", default_value = "128KiB", value_parser = send_buffer)]
+    send_buffer: usize,
+    /// Connections at a time; 0: as many as descriptors allow, less 32 and the listeners
+    #[arg(long, value_name = "N", env = "REDPOLL_MAX_CONNECTIONS", default_value_t = 0)]
+    pub max_connections: usize,
+    /// Time to give a name in; 0: for ever
+    #[arg(long, value_name = "TIME", env = "REDPOLL_REGISTER_TIMEOUT", default_value = "60s", value_parser = register_timeout)]
+    register_timeout: Duration,
+    /// Lines a second from one connection. Only 0, no limit, can be given so far, and is what holds
+    #[arg(long, value_name = "N", env = "REDPOLL_RATE", default_value = "0", value_parser = rate)]
+    rate: u32,
+    /// Rooms at a time, the lobby counted; 0: no limit
+    #[arg(long, value_name = "N", env = "REDPOLL_MAX_ROOMS", default_value_t = 1024)]
+    max_rooms: usize,
+    /// Rooms that one connection may be in; 0: no limit
+    #[arg(long, value_name = "N", env = "REDPOLL_MAX_ROOMS_PER_CONNECTION", default_value_t = 64)]
+    max_rooms_per_connection: usize,
+    /// Members of a room above which it tells no comings and goings; 0: it always does
+    #[arg(long, value_name = "N", env = "REDPOLL_QUIET_ABOVE", default_value_t = 256)]
+    quiet_above: usize,
+    /// Time to flush what is queued for a connection that is closed, or for all when the server stops; 0: no time
+    #[arg(long, value_name = "TIME", env = "REDPOLL_DRAIN", default_value = "5s", value_parser = duration)]
+    drain: Duration,
+}
+
+impl ServeOptions {
+    /// The limits that the flags ask for; connections are not clamped yet.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let unless_0 = |number: usize| (number > 0).then_some(number);
+        Limits {
+            max_line: self.max_line,
+            queue: self.queue,
+            send_buffer: unless_0(self.send_buffer),
+            max_connections: self.max_connections,
+            register_timeout: (!self.register_timeout.is_zero()).then_some(self.register_timeout),
+            max_rooms: unless_0(self.max_rooms),
+            max_rooms_per_connection: unless_0(self.max_rooms_per_connection),
+            quiet_above: unless_0(self.quiet_above),
+            drain: self.drain,
+        }
+    }
+}
+
+/// Where to listen, and what is spoken there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenUrl {
+    /// A name or an address, without brackets.
+    pub host: String,
+    /// 0 for a free one.
+    pub port: u16,
+}
+
+impl ListenUrl {
+    /// `line://HOST:PORT`, or `HOST:PORT`; an IPv6 address stands in brackets.
+    ///
+    /// # Errors
+    /// Which part is wrong, in words.
+    pub fn parse(url: &str) -> Result<ListenUrl, String> {
+        let (scheme, address) = url.split_once("://").unwrap_or(("line", url));
+        if scheme != "line" {
+            return Err(format!("there is no scheme `{scheme}`; schemes are: line"));
+        }
+        let (host, port) = address.rsplit_once(':').ok_or("the port is missing: HOST:PORT")?;
+        let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(host) => host,
+            None if host.contains(':') => {
+                return Err(format!("an IPv6 address stands in brackets: [{host}]:{port}"));
+            }
+            None => host,
+        };
+        if host.is_empty() {
+            return Err("the host is missing: HOST:PORT, with 0.0.0.0 or [::] for every address".into());
+        }
+        let port = port.parse().map_err(|_| format!("`{port}` is not a port: a number from 0 to 65535"))?;
+        Ok(ListenUrl { host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for ListenUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ListenUrl { host, port } = self;
+        if host.contains(':') {
+            write!(f, "line://[{host}]:{port}")
+        } else {
+            write!(f, "line://{host}:{port}")
+        }
+    }
 }
 
 /// The flags of `redpoll chat`.
@@ -51,3 +178,137 @@ Examples:
   printf '#a\\n@b:hi\\n' | redpoll chat      plain lines in, plain lines out: the first registers as a
 
 Exit codes: 0 done, 1 cannot connect, kicked or refused, 2 wrong flags.";
+
+const SIZE_UNITS: [(&str, usize); 8] = [
+    ("KiB", KIB),
+    ("MiB", KIB * KIB),
+    ("GiB", KIB * KIB * KIB),
+    ("KB", 1000),
+    ("kB", 1000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("B", 1),
+];
+
+/// In milliseconds.
+const TIME_UNITS: [(&str, usize); 5] =
+    [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+/// A whole number and one of these units, `bare` where there is none.
+fn with_unit(text: &str, units: &[(&str, usize)], bare: usize) -> Result<usize, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let known = || units.iter().map(|(unit, _)| *unit).collect::<Vec<_>>().join(", ");
+    let scale = match unit.trim() {
+        "" => bare,
+        unit => {
+            units
+                .iter()
+                .find(|(name, _)| *name == unit)
+                .ok_or_else(|| format!("no unit `{unit}`; units are {}", known()))?
+                .1
+        }
+    };
+    let number: usize =
+        number.parse().map_err(|_| "a whole number is wanted, with or without a unit".to_owned())?;
+    number.checked_mul(scale).ok_or_else(|| "that is too much".to_owned())
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    with_unit(text, &SIZE_UNITS, 1)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    Ok(Duration::from_millis(with_unit(text, &TIME_UNITS, 1000)? as u64))
+}
+
+fn at_least(least: usize, size: usize) -> Result<usize, String> {
+    if size >= least { Ok(size) } else { Err(format!("at least {least} bytes")) }
+}
+
+fn max_line(text: &str) -> Result<usize, String> {
+    let size = at_least(MIN_MAX_LINE, size(text)?)?;
+    if size <= MAX_MAX_LINE { Ok(size) } else { Err(format!("at most {MAX_MAX_LINE} bytes")) }
+}
+
+fn queue(text: &str) -> Result<usize, String> {
+    let size = at_least(MIN_QUEUE, size(text)?)?;
+    /// Positions within a queue are 32 bits, and it may grow to eight times this.
+    const MOST: usize = 256 * KIB * KIB;
+    if size <= MOST { Ok(size) } else { Err(format!("at most {MOST} bytes")) }
+}
+
+fn send_buffer(text: &str) -> Result<usize, String> {
+    match size(text)? {
+        0 => Ok(0),
+        size => at_least(MIN_SEND_BUFFER, size),
+    }
+}
+
+fn register_timeout(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        short if !short.is_zero() && short < Duration::from_secs(1) => Err("at least 1s, or 0".to_owned()),
+        time => Ok(time),
+    }
+}
+
+fn rate(text: &str) -> Result<u32, String> {
+    if text == "0" { Ok(0) } else { Err("only 0 (no limit) so far".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn clap_finds_nothing_wrong_with_the_flags() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_of_the_flags_are_those_of_the_limits() {
+        let Command::Serve(serve) = Cli::parse_from(["redpoll", "serve"]).command else { panic!("serve") };
+        assert_eq!(Limits { max_connections: 1024, ..serve.limits() }, Limits::default());
+        assert_eq!(serve.listen, [ListenUrl { host: "127.0.0.1".into(), port: 12345 }]);
+    }
+
+    #[test]
+    fn sizes_and_times_take_units() {
+        let sizes = [("4096", 4096), ("256KiB", 262_144), ("1KB", 1000), ("2 MiB", 2_097_152), ("7B", 7)];
+        sizes.iter().for_each(|(text, bytes)| assert_eq!(size(text), Ok(*bytes)));
+        let times = [("50ms", 50), ("2m", 120_000), ("60", 60_000), ("0", 0), ("1h", 3_600_000)];
+        times.iter().for_each(|(text, ms)| assert_eq!(duration(text), Ok(Duration::from_millis(*ms))));
+        for wrong in ["", "KiB", "-1", "1.5KiB", "4 bytes", "99999999999999999999", "9999999999999GiB"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn least_values_are_held() {
+        assert!(max_line("127").is_err() && max_line("128").is_ok() && max_line("1MiB").is_err());
+        assert!(queue("8191").is_err() && queue("8KiB").is_ok());
+        assert!(send_buffer("1").is_err() && send_buffer("0").is_ok());
+        assert!(register_timeout("999ms").is_err() && register_timeout("0").is_ok());
+        assert!(rate("0").is_ok() && rate("20").is_err());
+    }
+
+    #[test]
+    fn urls_say_which_part_is_wrong() {
+        let at = |host: &str, port| Ok(ListenUrl { host: host.into(), port });
+        assert_eq!(ListenUrl::parse("line://localhost:0"), at("localhost", 0));
+        assert_eq!(ListenUrl::parse("[::1]:99"), at("::1", 99));
+        let wrong = [
+            ("smtp://x:1", "no scheme `smtp`"),
+            ("host", "port is missing"),
+            (":1", "host is missing"),
+            ("h:x", "`x` is not a port"),
+            ("h:65536", "not a port"),
+            ("::1:99", "brackets"),
+        ];
+        for (url, why) in wrong {
+            let error = ListenUrl::parse(url).unwrap_err();
+            assert!(error.contains(why), "{url}: {error}");
+        }
+    }
+}

@@ -1,7 +1,32 @@
-//! redpoll: a chat server for small hosts.
+//! redpoll: a chat server for small hosts. One thread, one poller, a few hundred bytes a connection.
+//!
+//! The map, from the bottom up; arrows point down only, and a test sees to it:
+//!
+//! - [`limits`]: every bound, each with its reason. [`text`]: what may leave as text. [`name`]: nicks and room names.
+//! - [`message`]: request, event, refusal, audience, outbox: the words that all layers share.
+//! - [`frame`] says where a message ends, [`dialect`] what it means and how an event is written, [`hub`] who is here
+//!   and who hears what. [`session`] is the loop that joins the three.
+//! - [`pool`], [`send_queue`], [`timers`]: bytes on hold, bytes not yet sent, deadlines.
+//! - [`reactor`]: the turn of the event loop, over [`reactor::Sockets`]. [`sim`] is that trait in memory; everything so
+//!   far is free of system calls, threads and clocks.
+//! - [`engine`]: the only code that touches sockets, threads and the clock.
+//! - [`cli`]: the flags. `client` (feature `chat`): `redpoll chat`.
 #![deny(unsafe_code, missing_docs)]
 
 pub mod cli;
 #[cfg(feature = "chat")]
 pub mod client;
+pub mod dialect;
+pub mod engine;
+pub mod frame;
+pub mod hub;
+pub mod limits;
+pub mod message;
+pub mod name;
+pub mod pool;
+pub mod reactor;
+pub mod send_queue;
+pub mod session;
+pub mod sim;
 pub mod text;
+pub mod timers;

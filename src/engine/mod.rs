@@ -1,0 +1,84 @@
+//! The only code that touches sockets, threads and the clock. `redpoll serve` begins and ends here.
+
+mod listener;
+mod signals;
+mod sockets;
+
+use crate::cli::ServeOptions;
+use crate::limits::SPARE_DESCRIPTORS;
+use crate::name;
+use crate::reactor::{Reactor, Running};
+use listener::Listener;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sockets::PolledSockets;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Serves until it is asked to stop. Exit codes: 0 stopped, 1 failed while starting or running.
+#[must_use]
+pub fn serve(options: &ServeOptions) -> ExitCode {
+    match run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log(format_args!("{error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &ServeOptions) -> io::Result<()> {
+    let mut limits = options.limits();
+    let listeners = Listener::open_all(&options.listen, &limits)?;
+    limits.max_connections = connections(options.max_connections, listeners.len());
+    if !name::EVERY_SCRIPT {
+        log(format_args!("this build takes ASCII names only: it lacks the feature `unicode`"));
+    }
+    let signals = signals::watch().map_err(|error| context("can't watch for signals", &error))?;
+    let count = listeners.len();
+    announce(&listeners).map_err(|error| context("can't say where it listens", &error))?;
+    let sockets = PolledSockets::new(listeners, signals).map_err(|error| context("can't poll", &error))?;
+    let mut reactor = Reactor::new(sockets, count, limits);
+    while reactor.turn().map_err(|error| context("the poller failed", &error))? == Running::On {}
+    Ok(())
+}
+
+/// One line each on standard output, once all are bound: whoever started us may connect now.
+fn announce(listeners: &[Listener]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for listener in listeners {
+        writeln!(out, "listening {}", listener.url()?)?;
+    }
+    out.flush()
+}
+
+/// How many connections there may be: as many as asked for (0: as many as can be), below the descriptors that the
+/// process may have, some of which are kept back.
+fn connections(asked: usize, listeners: usize) -> usize {
+    let descriptors = usize::try_from(raise_descriptor_limit()).unwrap_or(usize::MAX);
+    let most = descriptors.saturating_sub(SPARE_DESCRIPTORS + listeners).max(1);
+    if asked > most {
+        log(format_args!(
+            "--max-connections {asked} is clamped to {most}: the process may have {descriptors} descriptors"
+        ));
+    }
+    if asked == 0 { most } else { asked.min(most) }
+}
+
+/// Raises the soft limit of descriptors to the hard one; the limit then in force.
+fn raise_descriptor_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let current = if raised.is_ok() { limit.maximum } else { limit.current };
+    // Ids are 32 bits, and "unlimited" can't be had: the kernel has its own bounds.
+    let most = u64::from(u32::MAX / 2);
+    current.unwrap_or(most).min(most)
+}
+
+fn context(what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
+/// One line on standard error. That nobody reads it is no reason to stop.
+fn log(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "redpoll: {line}");
+}

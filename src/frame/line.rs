@@ -1,0 +1,146 @@
+//! Lines: each ends with LF, one CR before it is dropped (protocol.md, "Framing"). The slicing of the stream never
+//! changes the result: every decision here depends on the bytes and their positions alone.
+
+use super::Step;
+use bstr::ByteSlice;
+
+/// The state of a stream of lines.
+#[derive(Debug, Default)]
+pub struct LineFrame {
+    /// So many bytes at the front of the unfinished line hold no LF: they are not searched again.
+    searched: u32,
+    /// True while the rest of a line that was too long passes by; then `searched` is 0.
+    discarding: bool,
+}
+
+impl LineFrame {
+    /// See [`Frame::next`](super::Frame::next). A line is too long as soon as `max` bytes are known to be too few for
+    /// it and its LF.
+    pub fn next<'a>(&mut self, input: &'a [u8], max: usize) -> Step<'a> {
+        if self.discarding {
+            return self.discard(input);
+        }
+        let searched = self.searched as usize;
+        match input[searched..].find_byte(b'\n') {
+            Some(at) => {
+                self.searched = 0;
+                let end = searched + at;
+                if end < max {
+                    Step::Message(end + 1, without_cr(&input[..end]))
+                } else {
+                    Step::TooLong(end + 1)
+                }
+            }
+            None if input.len() > max => {
+                self.searched = 0;
+                self.discarding = true;
+                Step::TooLong(input.len())
+            }
+            None => {
+                self.searched = input.len() as u32;
+                Step::More
+            }
+        }
+    }
+
+    /// See [`Frame::finish`](super::Frame::finish): an unterminated last line counts as a line.
+    pub fn finish<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+        *self = LineFrame::default();
+        if input.is_empty() { Step::More } else { Step::Message(input.len(), without_cr(input)) }
+    }
+
+    fn discard<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+        match input.find_byte(b'\n') {
+            Some(end) => {
+                self.discarding = false;
+                Step::Skip(end + 1)
+            }
+            None if input.is_empty() => Step::More,
+            None => Step::Skip(input.len()),
+        }
+    }
+}
+
+fn without_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: usize = 8;
+
+    /// Cuts `stream` at `cuts` (sorted) and says what came of it: lines as they are, `None` for one too long.
+    fn lines(stream: &[u8], cuts: &[usize]) -> Vec<Option<Vec<u8>>> {
+        let (mut frame, mut seen, mut start) = (LineFrame::default(), Vec::new(), 0);
+        for &end in cuts.iter().chain([&stream.len()]) {
+            loop {
+                match frame.next(&stream[start..end], MAX) {
+                    Step::More => break,
+                    Step::Skip(n) => start += n,
+                    Step::TooLong(n) => {
+                        seen.push(None);
+                        start += n;
+                    }
+                    Step::Message(n, line) => {
+                        seen.push(Some(line.to_vec()));
+                        start += n;
+                    }
+                }
+            }
+            assert!(end - start <= MAX, "no more than a line is ever kept");
+        }
+        if let Step::Message(_, line) = frame.finish(&stream[start..]) {
+            seen.push(Some(line.to_vec()));
+        }
+        seen
+    }
+
+    fn some(line: &str) -> Option<Vec<u8>> {
+        Some(line.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn lf_ends_a_line_and_one_cr_before_it_is_dropped() {
+        assert_eq!(
+            lines(b"a\nb\r\nc\r\r\n\n\rd", &[]),
+            [some("a"), some("b"), some("c\r"), some(""), some("\rd")]
+        );
+    }
+
+    #[test]
+    fn the_limit_counts_cr_and_lf() {
+        assert_eq!(lines(b"1234567\n123456\r\n", &[]), [some("1234567"), some("123456")]);
+        assert_eq!(lines(b"12345678\nok\n", &[]), [None, some("ok")]);
+        assert_eq!(lines(b"1234567\r\nok\n", &[]), [None, some("ok")]);
+    }
+
+    #[test]
+    fn an_unterminated_last_line_may_be_as_long_as_the_limit() {
+        assert_eq!(lines(b"12345678", &[]), [some("12345678")]);
+        assert_eq!(lines(b"123456789", &[]), [None]);
+        assert_eq!(lines(b"bye\r", &[]), [some("bye")]);
+    }
+
+    #[test]
+    fn a_line_too_long_is_said_once_however_long_it_is() {
+        let stream = [b"x".repeat(100), b"\nok\n".to_vec()].concat();
+        for cut in 0..stream.len() {
+            assert_eq!(lines(&stream, &[cut]), [None, some("ok")], "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn no_cut_and_no_pair_of_cuts_changes_the_lines() {
+        let stream = b"#al\n@bob:x\r\n\n12345678\nlong line here\r\n\r\nbye\r";
+        let whole = lines(stream, &[]);
+        for first in 0..stream.len() {
+            for second in first..stream.len() {
+                assert_eq!(lines(stream, &[first, second]), whole, "cut at {first} and {second}");
+            }
+        }
+        let every: Vec<usize> = (0..stream.len()).collect();
+        assert_eq!(lines(stream, &every), whole);
+    }
+}

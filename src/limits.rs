@@ -1,0 +1,144 @@
+//! Every bound of the server, each with the reason for its value. Flags set some of them (`cli.rs`); the rest are
+//! constants here. No other file writes such a number down.
+
+use std::time::Duration;
+
+/// One KiB, in bytes.
+pub const KIB: usize = 1024;
+
+/// The limits that flags can set. [`Limits::default`] holds the defaults of design.md.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a line, its CR and LF included. At least [`MIN_MAX_LINE`], at most [`MAX_MAX_LINE`].
+    pub max_line: usize,
+    /// Bytes for one connection that the kernel refused; more for [`TOO_SLOW_AFTER`], or [`TOO_SLOW_FACTOR`] times as
+    /// many at once, and the connection is too slow.
+    pub queue: usize,
+    /// SO_SNDBUF in bytes, what a peer may owe in the kernel; `None` leaves the kernel's own.
+    pub send_buffer: Option<usize>,
+    /// Connections at a time.
+    pub max_connections: usize,
+    /// How long a connection may stay without a name; `None` for ever.
+    pub register_timeout: Option<Duration>,
+    /// Rooms in all, the lobby counted; `None` for no limit.
+    pub max_rooms: Option<usize>,
+    /// Rooms that one connection may be in; `None` for no limit.
+    pub max_rooms_per_connection: Option<usize>,
+    /// A room with more members than this tells no comings and goings, which would cost the square of its size;
+    /// `None`: every room tells them.
+    pub quiet_above: Option<usize>,
+    /// How long a closing connection, or the whole server when it stops, may take to flush.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_line: 4 * KIB,
+            queue: 256 * KIB,
+            send_buffer: Some(128 * KIB),
+            max_connections: 1024,
+            register_timeout: Some(Duration::from_secs(60)),
+            max_rooms: Some(1024),
+            max_rooms_per_connection: Some(64),
+            quiet_above: Some(256),
+            drain: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Limits {
+    /// Bytes that may stand in a connection's queue before direct messages to it are refused and its own requests
+    /// wait: half, so that rooms and notices have the rest.
+    #[must_use]
+    pub fn half_queue(&self) -> usize {
+        self.queue / 2
+    }
+
+    /// Bytes in a connection's queue at which it is too slow at once.
+    #[must_use]
+    pub fn hard_queue(&self) -> usize {
+        self.queue.saturating_mul(TOO_SLOW_FACTOR)
+    }
+
+    /// The most bytes of a line that the server sends: every byte of a line may become a three-byte U+FFFD, and two
+    /// names of 128 bytes and some sigils may stand in front (protocol.md).
+    #[must_use]
+    pub fn max_sent_line(&self) -> usize {
+        3 * self.max_line + 300
+    }
+}
+
+/// The least `--max-line`: a command and a name of 32 four-byte characters.
+pub const MIN_MAX_LINE: usize = 128;
+/// The greatest `--max-line`. An unfinished line is moved once per read, so a line of n bytes that arrives byte by
+/// byte costs n²/2 bytes of copying; 64 KiB keeps that at what the reads themselves cost.
+pub const MAX_MAX_LINE: usize = 64 * KIB;
+/// The least `--queue`: a refusal and some lines of the usual length.
+pub const MIN_QUEUE: usize = 8 * KIB;
+/// The least `--send-buffer` that a kernel honours without rounding it up far.
+pub const MIN_SEND_BUFFER: usize = 4 * KIB;
+/// How many times `--queue` makes a connection too slow at once: a burst of 2 MiB to a peer that does read, but is
+/// behind, passes; a flood doesn't.
+pub const TOO_SLOW_FACTOR: usize = 8;
+/// How long a queue may stay above `--queue`: a peer on a bad radio link recovers within it.
+pub const TOO_SLOW_AFTER: Duration = Duration::from_secs(2);
+/// Bytes of one read: large enough that a fast sender's system calls don't count, small enough that it doesn't
+/// starve the rest of a turn.
+pub const READ: usize = 64 * KIB;
+/// Bytes of an arena at which the dirty connections are flushed and the turn goes on. It fits in a small second-level
+/// cache, and it bounds what one turn holds in memory.
+pub const ARENA: usize = 128 * KIB;
+/// Connections accepted in one turn, so that a storm of them doesn't starve those who are in.
+pub const ACCEPTS_A_TURN: usize = 64;
+/// Connections above `--max-connections` that are told so and shut with care at a time; above these they are just
+/// closed. Half of the descriptors kept back for such ([`SPARE_DESCRIPTORS`]).
+pub const FAREWELLS: usize = 16;
+/// Descriptors that `--max-connections` leaves free below the process's limit, besides the listeners.
+pub const SPARE_DESCRIPTORS: usize = 32;
+/// How long a closing connection's input is thrown away after everything was flushed, waiting for its end of stream:
+/// closing a socket with unread input makes the kernel reset it, which destroys the last lines (RFC 2525 section 2.17).
+pub const DISCARD: Duration = Duration::from_secs(1);
+/// How long the server stays without an event before it gives buffers and arenas back.
+pub const REST_AFTER: Duration = Duration::from_secs(1);
+/// The first pause of a listener whose `accept` failed for want of descriptors or memory; it doubles up to
+/// [`MAX_LISTENER_PAUSE`].
+pub const MIN_LISTENER_PAUSE: Duration = Duration::from_millis(10);
+/// The longest pause of such a listener.
+pub const MAX_LISTENER_PAUSE: Duration = Duration::from_secs(1);
+/// Buffers kept for reuse between turns; more are freed. What a hundred peers with cut lines need at once.
+pub const POOLED_BUFFERS: usize = 128;
+/// The largest buffer that is kept for reuse.
+pub const POOLED_BUFFER_BYTES: usize = 16 * KIB;
+/// Recipients of one direct message, as written.
+pub const MAX_TARGETS: usize = 16;
+/// Names that one `/who` tells; the true number follows in its last line.
+pub const MAX_WHO: usize = 1000;
+/// Pending connections of a listener (listen(2)). A backlog of 5 costs whole seconds in a connect storm.
+pub const BACKLOG: i32 = 1024;
+/// Idle time before the kernel asks whether the peer is still there (tcp(7), TCP_KEEPIDLE).
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+/// Time between such questions (TCP_KEEPINTVL).
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// Unanswered questions that end the connection (TCP_KEEPCNT).
+pub const KEEPALIVE_RETRIES: u32 = 4;
+/// How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT).
+pub const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_from_the_server_has_room_for_the_worst_text_and_two_names() {
+        let limits = Limits::default();
+        let names = 2 * 4 * 32;
+        assert!(limits.max_sent_line() >= 3 * limits.max_line + names + "&::\n".len());
+    }
+
+    #[test]
+    fn half_of_the_least_queue_holds_an_answer_of_the_least_line() {
+        let least = Limits { queue: MIN_QUEUE, max_line: MIN_MAX_LINE, ..Limits::default() };
+        assert!(least.half_queue() > least.max_sent_line());
+    }
+}

@@ -1,0 +1,338 @@
+//! The words that all layers share: what a peer asks ([`Request`]), what happens ([`Event`]), what is refused
+//! ([`Refusal`]), who is told ([`Audience`]) and by what ([`Outbox`]). Nothing here knows bytes on a wire, sockets or
+//! rooms; everything here is borrowed for the length of one call.
+
+use crate::name::Name;
+use bstr::BStr;
+use std::net::SocketAddr;
+
+/// A connection: the index of its slot in the reactor. A slot is used again once its former owner is gone everywhere,
+/// so an id is only meaningful while its connection is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId(pub u32);
+
+impl ConnId {
+    /// The slot, as an index.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What a peer asks. Names and texts are as they came: trimmed of blanks (names), otherwise untouched and unchecked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// Take this name and enter the lobby.
+    Register {
+        /// The name.
+        nick: &'a BStr,
+        /// What stood behind the first `:`.
+        password: Option<&'a BStr>,
+    },
+    /// Take another name.
+    Rename {
+        /// The new name.
+        nick: &'a BStr,
+    },
+    /// Tell `text` to each of a comma-separated list.
+    Direct {
+        /// The list as written; blanks around a name are not part of it.
+        to: &'a BStr,
+        /// The message; may be empty, which the hub refuses.
+        text: &'a BStr,
+    },
+    /// Say `text` in a room.
+    Say {
+        /// The room's name; `None` is the current one.
+        room: Option<&'a BStr>,
+        /// The message; may be empty, which the hub refuses.
+        text: &'a BStr,
+    },
+    /// Enter a room and make it the current one.
+    Join {
+        /// The room's name.
+        room: &'a BStr,
+    },
+    /// Leave a room.
+    Leave {
+        /// The room's name; `None` is the current one.
+        room: Option<&'a BStr>,
+    },
+    /// Who is in a room, or on the server.
+    Who(Scope<'a>),
+    /// Which rooms there are.
+    Rooms,
+    /// Answer the token.
+    Ping {
+        /// What to answer, possibly nothing.
+        token: &'a BStr,
+    },
+    /// Say what can be asked.
+    Help,
+    /// End the connection.
+    Quit {
+        /// What the others are told, possibly nothing.
+        message: &'a BStr,
+    },
+}
+
+/// Whose names `/who` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope<'a> {
+    /// The current room.
+    Current,
+    /// That room.
+    Room(&'a BStr),
+    /// Everyone who is registered.
+    Everyone,
+}
+
+/// What a parser makes of one message. The parser knows the grammar, the hub the world: a refusal here is one that can
+/// be told from the message and [`Rank`] alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning<'a> {
+    /// Nothing to do: an empty line.
+    Nothing,
+    /// A request for the hub.
+    Request(Request<'a>),
+    /// Not a request; answered by this.
+    Refused(Refusal<'a>),
+}
+
+/// Who is asking, as far as a parser may care: it decides which of several refusals comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rank {
+    /// Not registered.
+    Stranger,
+    /// Registered.
+    Member,
+}
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// An address of the internet protocols. A v4-mapped IPv6 address is held as the IPv4 address that it is.
+    Inet(SocketAddr),
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Origin::Inet(address) => address.fmt(f),
+        }
+    }
+}
+
+/// What happens to somebody: an answer, a notice, something said, a refusal. A dialect writes it down or, where its
+/// clients wouldn't understand it, writes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// The connection was accepted.
+    Connected {
+        /// Where from.
+        from: Origin,
+    },
+    /// Answer: this is your name now.
+    Named {
+        /// The name.
+        nick: &'a Name,
+    },
+    /// Answer: you are in this room, and it is the current one.
+    Entered {
+        /// The room.
+        room: &'a Name,
+        /// Its members, you included.
+        members: usize,
+    },
+    /// Answer: you are no longer in this room.
+    Left {
+        /// The room.
+        room: &'a Name,
+    },
+    /// Answer: some of the names asked for.
+    Who {
+        /// The room's name, or `*`.
+        room: &'a str,
+        /// Names with blanks between; at most a line of them.
+        names: &'a str,
+    },
+    /// Answer: that was all of [`Event::Who`].
+    EndWho {
+        /// The room's name, or `*`.
+        room: &'a str,
+        /// How many there are, told or not.
+        count: usize,
+    },
+    /// Answer: some of the rooms.
+    Rooms {
+        /// `name:members` with blanks between; at most a line of them.
+        rooms: &'a str,
+    },
+    /// Answer: that was all of [`Event::Rooms`].
+    EndRooms {
+        /// How many there are.
+        count: usize,
+    },
+    /// Answer to a ping.
+    Pong {
+        /// The token as it came.
+        token: &'a BStr,
+    },
+    /// Answer: what can be asked.
+    Help,
+    /// Answer: the connection ends as you wished.
+    Bye,
+    /// Notice: somebody registered and entered the lobby.
+    Arrived {
+        /// Who.
+        who: &'a Name,
+    },
+    /// Notice: somebody's connection ended.
+    Gone {
+        /// Who.
+        who: &'a Name,
+        /// Why; empty where nothing is known or said.
+        reason: &'a BStr,
+    },
+    /// Notice: somebody entered a room.
+    Joined {
+        /// Who.
+        who: &'a Name,
+        /// Which room.
+        room: &'a Name,
+    },
+    /// Notice: somebody left a room and is still connected.
+    Parted {
+        /// Who.
+        who: &'a Name,
+        /// Which room.
+        room: &'a Name,
+    },
+    /// Notice: somebody has another name.
+    Renamed {
+        /// The former name.
+        from: &'a Name,
+        /// The new one.
+        to: &'a Name,
+    },
+    /// A message for you alone.
+    Direct {
+        /// Who wrote it.
+        from: &'a Name,
+        /// What, as it came.
+        text: &'a BStr,
+    },
+    /// A message for a room.
+    Said {
+        /// The room; `None` is the lobby.
+        room: Option<&'a Name>,
+        /// Who said it.
+        from: &'a Name,
+        /// What, as it came.
+        text: &'a BStr,
+    },
+    /// What you asked was not done, or the connection is about to be closed.
+    Refused(Refusal<'a>),
+}
+
+/// Why something is not done. [`Refusal::code`] is stable; the details are for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal<'a> {
+    /// The line is longer than this many bytes, its CR and LF included.
+    LineTooLong(usize),
+    /// The message holds NUL.
+    BadByte,
+    /// Only for those who have a name.
+    RegisterFirst,
+    /// There is no command of this name.
+    UnknownCommand(&'a BStr),
+    /// Not for you.
+    Denied,
+    /// The form was incomplete; this is how it goes.
+    Usage(&'static str),
+    /// There is nothing in the message.
+    EmptyText,
+    /// More recipients than [`MAX_TARGETS`](crate::limits::MAX_TARGETS).
+    TooManyTargets,
+    /// That can't be a nick.
+    NickInvalid(&'a BStr),
+    /// That nick is not for users.
+    NickReserved(&'a BStr),
+    /// Somebody has that nick.
+    NickTaken(&'a BStr),
+    /// That can't be a room's name.
+    RoomInvalid(&'a BStr),
+    /// There is no such room.
+    NoSuchRoom(&'a BStr),
+    /// You are not in that room; where it is `None`, in no current room.
+    NotInRoom(Option<&'a BStr>),
+    /// You, or the server, can't have more rooms.
+    TooManyRooms,
+    /// Nobody has that nick.
+    NoSuchUser(&'a BStr),
+    /// That recipient's queue is half full.
+    RecipientFull(&'a BStr),
+    /// The server keeps no accounts, so a name has no password.
+    NoAccounts,
+    /// Closing: as many connections as there may be.
+    ServerFull,
+    /// Closing: no name was given in time.
+    RegisterTimeout,
+    /// Closing: what was sent wasn't read.
+    TooSlow,
+    /// Closing: the server stops.
+    ShuttingDown,
+}
+
+impl Refusal<'_> {
+    /// The stable word for it (protocol.md).
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Refusal::LineTooLong(_) => "line-too-long",
+            Refusal::BadByte => "bad-byte",
+            Refusal::RegisterFirst => "register-first",
+            Refusal::UnknownCommand(_) => "unknown-command",
+            Refusal::Denied => "denied",
+            Refusal::Usage(_) => "usage",
+            Refusal::EmptyText => "empty-text",
+            Refusal::TooManyTargets => "too-many-targets",
+            Refusal::NickInvalid(_) => "nick-invalid",
+            Refusal::NickReserved(_) => "nick-reserved",
+            Refusal::NickTaken(_) => "nick-taken",
+            Refusal::RoomInvalid(_) => "room-invalid",
+            Refusal::NoSuchRoom(_) => "no-such-room",
+            Refusal::NotInRoom(_) => "not-in-room",
+            Refusal::TooManyRooms => "too-many-rooms",
+            Refusal::NoSuchUser(_) => "no-such-user",
+            Refusal::RecipientFull(_) => "recipient-full",
+            Refusal::NoAccounts => "no-accounts",
+            Refusal::ServerFull => "server-full",
+            Refusal::RegisterTimeout => "register-timeout",
+            Refusal::TooSlow => "too-slow",
+            Refusal::ShuttingDown => "shutting-down",
+        }
+    }
+}
+
+/// Those who hear an event: all of `members` but `except`.
+#[derive(Debug, Clone, Copy)]
+pub struct Audience<'a> {
+    /// Who hears it.
+    pub members: &'a [ConnId],
+    /// Who among them doesn't: its sender.
+    pub except: Option<ConnId>,
+}
+
+/// Where the hub puts what it has to say. It never fails and never waits: what can't be sent now is queued within
+/// limits, and who is beyond them is dealt with later, by the reactor.
+pub trait Outbox {
+    /// True while direct messages to `to` are accepted: at most half of its queue is in use.
+    fn has_room(&self, to: ConnId) -> bool;
+    /// One recipient.
+    fn send(&mut self, to: ConnId, event: Event<'_>);
+    /// Many recipients; encoded once per dialect.
+    fn send_all(&mut self, to: Audience<'_>, event: Event<'_>);
+    /// True when enough was put here that it should be flushed before the next request is handled.
+    fn wants_flush(&self) -> bool;
+}

@@ -1,0 +1,90 @@
+//! Byte buffers that are lent out by number. A connection that holds bytes keeps four bytes for it, one that holds none
+//! keeps nothing else; buffers given back are used again, up to a bound.
+
+use crate::limits::{POOLED_BUFFER_BYTES, POOLED_BUFFERS};
+use slab::Slab;
+use std::num::NonZeroU32;
+
+/// A buffer on loan: its slot plus one, so that `Option<BufferId>` is four bytes. Given back by hand, since whoever
+/// holds it can't reach the pool when dropped.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BufferId(NonZeroU32);
+
+impl BufferId {
+    fn slot(&self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
+/// Buffers on loan and buffers that wait.
+#[derive(Debug, Default)]
+pub struct Pool {
+    lent: Slab<Vec<u8>>,
+    /// Empty; at most [`POOLED_BUFFERS`] of at most [`POOLED_BUFFER_BYTES`] each.
+    free: Vec<Vec<u8>>,
+}
+
+impl Pool {
+    /// A buffer that holds `bytes`.
+    pub fn lend(&mut self, bytes: &[u8]) -> BufferId {
+        let mut buffer = self.free.pop().unwrap_or_default();
+        buffer.extend_from_slice(bytes);
+        let slot = self.lent.insert(buffer) as u32;
+        BufferId(NonZeroU32::MIN.saturating_add(slot))
+    }
+
+    /// What a buffer holds.
+    #[must_use]
+    pub fn bytes(&self, id: &BufferId) -> &[u8] {
+        &self.lent[id.slot()]
+    }
+
+    /// The buffer itself.
+    pub fn buffer(&mut self, id: &BufferId) -> &mut Vec<u8> {
+        &mut self.lent[id.slot()]
+    }
+
+    /// Takes a buffer back. A large one, or one too many, is freed at once.
+    #[expect(clippy::needless_pass_by_value, reason = "whoever gives it back must not keep its number")]
+    pub fn give_back(&mut self, id: BufferId) {
+        let mut buffer = self.lent.remove(id.slot());
+        if self.free.len() < POOLED_BUFFERS && buffer.capacity() <= POOLED_BUFFER_BYTES {
+            buffer.clear();
+            self.free.push(buffer);
+        }
+    }
+
+    /// Buffers on loan.
+    #[must_use]
+    pub fn lent(&self) -> usize {
+        self.lent.len()
+    }
+
+    /// Frees all that is not on loan.
+    pub fn rest(&mut self) {
+        self.free = Vec::new();
+        self.lent.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_without_a_buffer_keeps_four_bytes() {
+        assert_eq!(size_of::<Option<BufferId>>(), 4);
+    }
+
+    #[test]
+    fn buffers_are_lent_again_empty_and_large_ones_are_freed() {
+        let mut pool = Pool::default();
+        let (small, large) = (pool.lend(b"ab"), pool.lend(&[0; POOLED_BUFFER_BYTES + 1]));
+        assert_eq!(pool.bytes(&small), b"ab");
+        pool.give_back(small);
+        pool.give_back(large);
+        assert_eq!((pool.lent(), pool.free.len()), (0, 1));
+        let again = pool.lend(b"c");
+        assert_eq!((pool.bytes(&again), pool.free.len()), (&b"c"[..], 0));
+    }
+}

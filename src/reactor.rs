@@ -1,0 +1,676 @@
+//! The turn of the event loop: who is read, flushed, reaped and accepted, and when. It decides everything and touches
+//! nothing: sockets and the clock are behind [`Sockets`], which is real in `engine/` and simulated in `sim/`.
+
+use crate::dialect::Dialect;
+use crate::frame::{Frame, LineFrame};
+use crate::hub::{Hub, Next};
+use crate::limits::{
+    ACCEPTS_A_TURN, DISCARD, FAREWELLS, Limits, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE, READ, REST_AFTER,
+    TOO_SLOW_AFTER,
+};
+use crate::message::{ConnId, Event, Origin, Outbox, Rank, Refusal};
+use crate::pool::{BufferId, Pool};
+use crate::send_queue::{Flushed, SendQueues};
+use crate::session::{self, Stop};
+use crate::timers::{Deadline, Time, TimerId, Timers};
+use slab::Slab;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+/// What the reactor needs of the world. Connections are known by the ids that the reactor gives them; nothing here
+/// blocks but [`Sockets::wait`].
+pub trait Sockets {
+    /// Waits until something is ready, or as long as `timeout` (`None`: for ever), and puts what is ready into `ready`.
+    /// A signal handler's interruption ends the wait early without an error.
+    ///
+    /// # Errors
+    /// Where the poller itself fails, which ends the server.
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()>;
+    /// Accepts one connection as `id`, watched for reading from now on.
+    ///
+    /// # Errors
+    /// `WouldBlock` where nobody waits; `ConnectionAborted` where one has gone again; anything else where the system
+    /// can't give it to us, which calls for a pause.
+    fn accept(&mut self, listener: usize, id: ConnId) -> io::Result<Origin>;
+    /// Reads once, into the front of `buffer`; 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// `WouldBlock` where there is nothing; anything else ends the connection.
+    fn recv(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<usize>;
+    /// Sends once, from the front of `bytes`.
+    ///
+    /// # Errors
+    /// `WouldBlock` where the kernel has no room; anything else ends the connection.
+    fn send(&mut self, id: ConnId, bytes: &[u8]) -> io::Result<usize>;
+    /// What the connection is watched for from now on. Hang-ups and errors are reported whatever it says.
+    ///
+    /// # Errors
+    /// Where the poller refuses, which ends the connection.
+    fn watch(&mut self, id: ConnId, interest: Interest) -> io::Result<()>;
+    /// Whether the listener is watched for newcomers.
+    ///
+    /// # Errors
+    /// Where the poller refuses.
+    fn listen(&mut self, listener: usize, on: bool) -> io::Result<()>;
+    /// Ends the sending side of a connection. That this fails where the peer is gone already changes nothing.
+    fn shut(&mut self, id: ConnId);
+    /// Closes a connection. Its id is free from now on.
+    fn close(&mut self, id: ConnId);
+    /// The time.
+    fn now(&self) -> Time;
+}
+
+/// What a connection is watched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interest {
+    /// Bytes to read, or the end of the stream.
+    pub read: bool,
+    /// Room to send.
+    pub write: bool,
+}
+
+/// Something that is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ready {
+    /// Somebody knocks at this listener.
+    Listener(usize),
+    /// The server is asked to stop.
+    Stop,
+    /// A connection.
+    Connection {
+        /// Which.
+        id: ConnId,
+        /// It can be read.
+        read: bool,
+        /// It can be sent to.
+        write: bool,
+        /// Both of its directions have ended, or it is broken.
+        hangup: bool,
+    },
+}
+
+/// Whether the server goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Running {
+    /// There is more to do.
+    On,
+    /// It was asked to stop, and the last connection is closed.
+    Done,
+}
+
+/// The in-half of a connection; its out-half is in [`SendQueues`]. See `a_peer_is_small`.
+#[derive(Debug)]
+struct Peer {
+    frame: Frame,
+    dialect: Dialect,
+    phase: Phase,
+    /// What the sockets were last told.
+    interest: Interest,
+    /// Bytes that came and are not consumed: an unfinished line, or in [`Phase::Waiting`] whole ones too.
+    held: Option<BufferId>,
+    /// Until when to register, or in a closing phase to flush or to end the stream.
+    deadline: Option<TimerId>,
+    /// Until when its queue must be back within the limit.
+    slow: Option<TimerId>,
+}
+
+/// What is done with a connection. The first three are in the hub's care, the others have left it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Read.
+    Open,
+    /// Not read while more than half of its own queue is unsent.
+    Waiting,
+    /// As `Waiting`, but its queue has room again: the next turn goes on with what is held.
+    Resuming,
+    /// Closing: being flushed. `ended`: its own stream has ended, so there will be nothing to discard.
+    Flushing { ended: bool },
+    /// Closing: everything is flushed and our side is shut; its input is thrown away until it ends.
+    Discarding,
+}
+
+impl Phase {
+    fn is_closing(self) -> bool {
+        matches!(self, Phase::Flushing { .. } | Phase::Discarding)
+    }
+}
+
+/// Why a connection ends that isn't asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doom {
+    /// It is broken, or was reset.
+    Lost,
+    /// It doesn't read what it is sent.
+    TooSlow,
+}
+
+/// A listener that the system refused a connection rests until then, and next time longer.
+#[derive(Debug, Default)]
+struct Rest {
+    until: Option<Time>,
+    pause: Duration,
+}
+
+/// The server, but for its sockets.
+#[derive(Debug)]
+pub struct Reactor<S> {
+    sockets: S,
+    hub: Hub,
+    queues: SendQueues,
+    peers: Slab<Peer>,
+    timers: Timers,
+    limits: Limits,
+    /// When this turn began.
+    now: Time,
+    /// What is read stands here, behind what was held of the connection.
+    scratch: Vec<u8>,
+    held: Pool,
+    ready: Vec<Ready>,
+    /// Listeners at which somebody knocks in this turn.
+    knocking: Vec<usize>,
+    resuming: Vec<ConnId>,
+    /// Connections whose end was noticed in this turn; each once, since their queues are deaf from then on.
+    doomed: Vec<(ConnId, Doom)>,
+    rests: Vec<Rest>,
+    stopping: bool,
+    /// When something was last ready.
+    active: Time,
+    /// True once buffers and arenas were given back, until something is ready.
+    resting: bool,
+}
+
+impl<S: Sockets> Reactor<S> {
+    /// A server over these sockets, which listen already, `listeners` of them.
+    pub fn new(sockets: S, listeners: usize, limits: Limits) -> Self {
+        let now = sockets.now();
+        Reactor {
+            sockets,
+            hub: Hub::new(&limits),
+            queues: SendQueues::new(&limits),
+            peers: Slab::new(),
+            timers: Timers::default(),
+            limits,
+            now,
+            scratch: Vec::new(),
+            held: Pool::default(),
+            ready: Vec::new(),
+            knocking: Vec::new(),
+            resuming: Vec::new(),
+            doomed: Vec::new(),
+            rests: (0..listeners).map(|_| Rest::default()).collect(),
+            stopping: false,
+            active: now,
+            resting: false,
+        }
+    }
+
+    /// One turn: waits, reads whoever is ready once, keeps deadlines, flushes, reaps, and accepts last, so that no id
+    /// is used again while something of its former owner is at hand.
+    ///
+    /// # Errors
+    /// Where the poller itself fails.
+    pub fn turn(&mut self) -> io::Result<Running> {
+        let mut ready = std::mem::take(&mut self.ready);
+        self.sockets.wait(self.timeout(), &mut ready)?;
+        self.now = self.sockets.now();
+        self.resume();
+        ready.iter().for_each(|ready| self.attend(*ready));
+        self.expire();
+        self.settle();
+        self.accept();
+        self.rest(!ready.is_empty());
+        ready.clear();
+        self.ready = ready;
+        Ok(if self.stopping && self.peers.is_empty() { Running::Done } else { Running::On })
+    }
+
+    /// The world outside, for whoever simulates it.
+    pub fn sockets(&mut self) -> &mut S {
+        &mut self.sockets
+    }
+
+    /// Who is here.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Connections, the closing ones included.
+    pub fn connections(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Bytes queued for a connection that the kernel refused.
+    pub fn unsent(&self, id: ConnId) -> usize {
+        self.queues.unsent(id)
+    }
+
+    /// Buffers that connections hold for what they sent.
+    pub fn held_buffers(&self) -> usize {
+        self.held.lent()
+    }
+
+    /// Checks what is always true between turns; for tests and fuzzing.
+    pub fn invariants(&self) {
+        self.hub.invariants();
+        assert!(self.doomed.is_empty(), "whoever is doomed is reaped in the same turn");
+        for (key, peer) in &self.peers {
+            let id = ConnId(key as u32);
+            self.queues.invariants(id);
+            let unsent = self.queues.unsent(id);
+            assert!(unsent <= self.limits.hard_queue(), "{unsent} bytes queued");
+            assert_eq!(peer.interest.write, unsent > 0, "write interest is armed only while bytes remain");
+            assert!(!peer.phase.is_closing() || self.hub.rank(id) == Rank::Stranger || self.stopping);
+            let held = peer.held.as_ref().map_or(0, |held| self.held.bytes(held).len());
+            let most =
+                if peer.phase == Phase::Open { self.limits.max_line } else { READ + self.limits.max_line };
+            assert!(held <= most, "{held} bytes held");
+        }
+    }
+
+    /// How long nothing may happen before something is due.
+    fn timeout(&self) -> Option<Duration> {
+        if self.queues.dirty(0).is_some() || !self.resuming.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let rests = self.rests.iter().filter_map(|rest| rest.until);
+        let idle = (!self.resting).then(|| self.active + REST_AFTER);
+        let next = self.timers.next().into_iter().chain(rests).chain(idle).min();
+        next.map(|at| self.now.until(at))
+    }
+
+    fn attend(&mut self, ready: Ready) {
+        match ready {
+            Ready::Listener(listener) => self.knocking.push(listener),
+            Ready::Stop => self.stop(),
+            Ready::Connection { id, read, write, hangup } => {
+                let Some(peer) = self.peers.get(id.index()) else { return };
+                if write && peer.interest.write {
+                    self.queues.mark_writable(id);
+                }
+                match peer.phase {
+                    Phase::Open if read => self.receive(id),
+                    Phase::Discarding if read => self.discard(id),
+                    // Who isn't read is told of by hang-ups alone. They come again and again until they are acted on.
+                    Phase::Waiting | Phase::Resuming | Phase::Flushing { .. } if hangup => {
+                        self.doom(id, Doom::Lost)
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// One read of a connection, put behind what is held of it.
+    fn receive(&mut self, id: ConnId) {
+        let kept = self.restore(id);
+        self.scratch.resize(READ + self.limits.max_line, 0);
+        match self.sockets.recv(id, &mut self.scratch[kept..kept + READ]) {
+            Ok(0) => self.end(id, kept),
+            Ok(bytes) => self.digest(id, kept + bytes),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.hold(id, 0, kept),
+            Err(_) => self.doom(id, Doom::Lost),
+        }
+    }
+
+    /// Has the hub obey what stands in the scratch buffer, as far as it is whole and may be obeyed now.
+    fn digest(&mut self, id: ConnId, len: usize) {
+        let mut start = 0;
+        loop {
+            let Reactor { hub, peers, queues, scratch, limits, .. } = self;
+            let peer = &mut peers[id.index()];
+            let input = &scratch[start..len];
+            let fed = session::feed(hub, id, &mut peer.frame, peer.dialect, input, limits.max_line, queues);
+            start += fed.consumed;
+            match fed.stop {
+                Stop::Dry => break,
+                Stop::Close => return self.close(id, false),
+                Stop::Full => {
+                    self.flush();
+                    if self.peers[id.index()].phase != Phase::Open {
+                        break;
+                    }
+                }
+            }
+        }
+        self.hold(id, start, len);
+        self.note_registration(id);
+    }
+
+    /// Its stream has ended: a last line without LF counts, then it leaves, and gets what is queued for it.
+    fn end(&mut self, id: ConnId, len: usize) {
+        let Reactor { hub, peers, queues, scratch, .. } = self;
+        let peer = &mut peers[id.index()];
+        match session::finish(hub, id, &mut peer.frame, peer.dialect, &scratch[..len], queues) {
+            Next::Close => {}
+            Next::Stay => hub.leave(id, b"", queues),
+        }
+        self.close(id, true);
+    }
+
+    /// Keeps a part of the scratch buffer for a connection until more comes.
+    fn hold(&mut self, id: ConnId, start: usize, end: usize) {
+        if start < end {
+            self.peers[id.index()].held = Some(self.held.lend(&self.scratch[start..end]));
+        }
+    }
+
+    /// Puts what is held of a connection into the front of the scratch buffer; how many bytes that are.
+    fn restore(&mut self, id: ConnId) -> usize {
+        let Some(held) = self.peers[id.index()].held.take() else { return 0 };
+        let bytes = self.held.bytes(&held);
+        let len = bytes.len();
+        if self.scratch.len() < len {
+            self.scratch.resize(len, 0);
+        }
+        self.scratch[..len].copy_from_slice(bytes);
+        self.held.give_back(held);
+        len
+    }
+
+    /// Goes on with those whose queues have room again.
+    fn resume(&mut self) {
+        for id in std::mem::take(&mut self.resuming) {
+            // The slot may have another owner by now, who is not resuming.
+            let Some(peer) = self.peers.get_mut(id.index()) else { continue };
+            if peer.phase == Phase::Resuming {
+                peer.phase = Phase::Open;
+                let len = self.restore(id);
+                self.digest(id, len);
+                self.watch(id);
+            }
+        }
+    }
+
+    fn note_registration(&mut self, id: ConnId) {
+        let peer = &mut self.peers[id.index()];
+        if peer.deadline.is_some()
+            && !peer.phase.is_closing()
+            && self.hub.rank(id) == Rank::Member
+            && let Some(deadline) = peer.deadline.take()
+        {
+            self.timers.cancel(deadline);
+        }
+    }
+
+    /// Throws away one read of a connection that is shut.
+    fn discard(&mut self, id: ConnId) {
+        self.scratch.resize(READ + self.limits.max_line, 0);
+        match self.sockets.recv(id, &mut self.scratch) {
+            Ok(0) => self.drop_now(id),
+            Err(error) if error.kind() != ErrorKind::WouldBlock => self.drop_now(id),
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    fn expire(&mut self) {
+        while let Some((what, id)) = self.timers.due(self.now) {
+            let peer = &mut self.peers[id.index()];
+            match what {
+                Deadline::Register => {
+                    peer.deadline = None;
+                    self.queues.send(id, Event::Refused(Refusal::RegisterTimeout));
+                    self.close(id, false);
+                }
+                Deadline::TooSlow => {
+                    peer.slow = None;
+                    self.doom(id, Doom::TooSlow);
+                }
+                Deadline::Drain | Deadline::Discard => {
+                    peer.deadline = None;
+                    self.drop_now(id);
+                }
+            }
+        }
+    }
+
+    /// Flushes the dirty and reaps the doomed, whose going makes others dirty, until neither is left.
+    fn settle(&mut self) {
+        loop {
+            self.flush();
+            let doomed = std::mem::take(&mut self.doomed);
+            if doomed.is_empty() {
+                break;
+            }
+            doomed.into_iter().for_each(|(id, doom)| self.reap(id, doom));
+        }
+    }
+
+    fn flush(&mut self) {
+        let mut place = 0;
+        while let Some(id) = self.queues.dirty(place) {
+            place += 1;
+            // Whoever was dropped while dirty is gone without being flushed.
+            if self.peers.contains(id.index()) {
+                let flushed = self.queues.flush(id, |bytes| self.sockets.send(id, bytes));
+                self.flushed(id, flushed);
+            }
+        }
+        self.queues.end_flush();
+    }
+
+    /// What a flush means for the connection: whether it is too slow, is read, goes on closing.
+    fn flushed(&mut self, id: ConnId, flushed: Flushed) {
+        let Flushed::Unsent(unsent) = flushed else { return self.doom(id, Doom::Lost) };
+        let peer = &mut self.peers[id.index()];
+        match peer.phase {
+            Phase::Flushing { ended } if unsent == 0 => return self.shut(id, ended),
+            Phase::Flushing { .. } | Phase::Discarding => {}
+            _ if unsent > self.limits.hard_queue() => return self.doom(id, Doom::TooSlow),
+            Phase::Open if unsent > self.limits.half_queue() => peer.phase = Phase::Waiting,
+            Phase::Waiting if unsent <= self.limits.half_queue() => {
+                peer.phase = Phase::Resuming;
+                self.resuming.push(id);
+            }
+            Phase::Open | Phase::Waiting | Phase::Resuming => {}
+        }
+        match &peer.slow {
+            None if unsent > self.limits.queue && !peer.phase.is_closing() => {
+                peer.slow = Some(self.timers.arm(self.now + TOO_SLOW_AFTER, Deadline::TooSlow, id));
+            }
+            Some(_) if unsent <= self.limits.queue => {
+                peer.slow.take().into_iter().for_each(|slow| self.timers.cancel(slow));
+            }
+            _ => {}
+        }
+        self.watch(id);
+    }
+
+    /// Tells the sockets what the connection is to be watched for, if that has changed.
+    fn watch(&mut self, id: ConnId) {
+        let peer = &mut self.peers[id.index()];
+        let interest = Interest {
+            read: matches!(peer.phase, Phase::Open | Phase::Discarding),
+            write: self.queues.unsent(id) > 0,
+        };
+        if interest != peer.interest {
+            peer.interest = interest;
+            if self.sockets.watch(id, interest).is_err() {
+                self.doom(id, Doom::Lost);
+            }
+        }
+    }
+
+    /// Marks a connection for reaping. From now on it hears nothing.
+    fn doom(&mut self, id: ConnId, doom: Doom) {
+        if self.queues.deafen(id) {
+            self.doomed.push((id, doom));
+        }
+    }
+
+    fn reap(&mut self, id: ConnId, doom: Doom) {
+        // A deadline may have dropped it since. Its slot is still empty: newcomers are accepted last.
+        let Some(peer) = self.peers.get(id.index()) else { return };
+        match doom {
+            Doom::TooSlow if !peer.phase.is_closing() => {
+                self.queues.forget(id);
+                self.queues.send(id, Event::Refused(Refusal::TooSlow));
+                self.hub.leave(id, b"too slow", &mut self.queues);
+                self.close(id, false);
+            }
+            Doom::Lost | Doom::TooSlow => {
+                if !self.stopping {
+                    self.hub.leave(id, b"connection lost", &mut self.queues);
+                }
+                self.drop_now(id);
+            }
+        }
+    }
+
+    /// Begins to close a connection that has left the hub: what is queued is flushed, within the time for that.
+    fn close(&mut self, id: ConnId, ended: bool) {
+        self.forget_deadlines(id);
+        let peer = &mut self.peers[id.index()];
+        if let Some(held) = peer.held.take() {
+            self.held.give_back(held);
+        }
+        peer.phase = Phase::Flushing { ended };
+        peer.deadline = Some(self.timers.arm(self.now + self.limits.drain, Deadline::Drain, id));
+        self.queues.mark_dirty(id);
+    }
+
+    /// Everything is flushed: shuts our side, and waits a little for the other. Closing at once with input unread
+    /// would make the kernel reset the connection and destroy the last lines.
+    fn shut(&mut self, id: ConnId, ended: bool) {
+        self.sockets.shut(id);
+        if ended {
+            return self.drop_now(id);
+        }
+        self.forget_deadlines(id);
+        let peer = &mut self.peers[id.index()];
+        peer.phase = Phase::Discarding;
+        peer.deadline = Some(self.timers.arm(self.now + DISCARD, Deadline::Discard, id));
+        self.watch(id);
+    }
+
+    /// Closes a connection that has left the hub, whatever is queued for it.
+    fn drop_now(&mut self, id: ConnId) {
+        self.forget_deadlines(id);
+        self.queues.close(id);
+        self.sockets.close(id);
+        if let Some(held) = self.peers.remove(id.index()).held {
+            self.held.give_back(held);
+        }
+    }
+
+    fn forget_deadlines(&mut self, id: ConnId) {
+        let peer = &mut self.peers[id.index()];
+        for timer in [peer.deadline.take(), peer.slow.take()].into_iter().flatten() {
+            self.timers.cancel(timer);
+        }
+    }
+
+    /// Asked to stop: nobody is accepted or read any more, everybody is told, and nobody's leaving is.
+    fn stop(&mut self) {
+        if std::mem::replace(&mut self.stopping, true) {
+            return;
+        }
+        for listener in 0..self.rests.len() {
+            // A listener that stays in the poller would only wake us; we stop either way.
+            let _ = self.sockets.listen(listener, false);
+        }
+        self.rests.clear();
+        let open = self.peers.iter().filter(|(_, peer)| !peer.phase.is_closing());
+        let open: Vec<ConnId> = open.map(|(key, _)| ConnId(key as u32)).collect();
+        for id in open {
+            self.queues.send(id, Event::Refused(Refusal::ShuttingDown));
+            self.close(id, false);
+        }
+    }
+
+    /// Accepts whoever knocks, up to so many a turn; the poller reports the others again.
+    fn accept(&mut self) {
+        self.wake_listeners();
+        let mut left = ACCEPTS_A_TURN;
+        while let Some(listener) = self.knocking.pop() {
+            while left > 0 && !self.stopping {
+                let slot = self.peers.vacant_key();
+                let id = ConnId(slot as u32);
+                match self.sockets.accept(listener, id) {
+                    Ok(from) => {
+                        self.rests[listener].pause = Duration::ZERO;
+                        self.welcome(id, from);
+                    }
+                    Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(_) => {
+                        self.rest_listener(listener);
+                        break;
+                    }
+                }
+                left -= 1;
+            }
+        }
+    }
+
+    fn welcome(&mut self, id: ConnId, from: Origin) {
+        let others = self.peers.len();
+        self.queues.open(id, Dialect::Native);
+        let made = self.peers.insert(Peer {
+            frame: Frame::Line(LineFrame::default()),
+            dialect: Dialect::Native,
+            phase: Phase::Open,
+            interest: Interest { read: true, write: false },
+            held: None,
+            deadline: None,
+            slow: None,
+        });
+        debug_assert_eq!(made, id.index());
+        if others >= self.limits.max_connections + FAREWELLS {
+            self.drop_now(id);
+        } else if others >= self.limits.max_connections {
+            self.queues.send(id, Event::Refused(Refusal::ServerFull));
+            self.close(id, false);
+        } else {
+            // Not flushed now: it leaves together with the answer to what the newcomer has sent already.
+            self.queues.send(id, Event::Connected { from });
+            let timeout = self.limits.register_timeout;
+            let deadline = timeout.map(|wait| self.timers.arm(self.now + wait, Deadline::Register, id));
+            self.peers[id.index()].deadline = deadline;
+        }
+    }
+
+    /// The system gave no connection though somebody knocks: not to be asked again and again.
+    fn rest_listener(&mut self, listener: usize) {
+        if self.sockets.listen(listener, false).is_ok() {
+            let rest = &mut self.rests[listener];
+            rest.pause = (rest.pause * 2).clamp(MIN_LISTENER_PAUSE, MAX_LISTENER_PAUSE);
+            rest.until = Some(self.now + rest.pause);
+        }
+    }
+
+    fn wake_listeners(&mut self) {
+        for (listener, rest) in self.rests.iter_mut().enumerate() {
+            if rest.until.is_some_and(|until| until <= self.now) {
+                rest.until = None;
+                self.knocking.push(listener);
+                // Where this fails, the listener is asked once more after its pause.
+                if self.sockets.listen(listener, true).is_err() {
+                    rest.until = Some(self.now + rest.pause);
+                }
+            }
+        }
+    }
+
+    /// Gives memory back once nothing has happened for a while; then there is nothing left to wake up for.
+    fn rest(&mut self, active: bool) {
+        if active {
+            (self.active, self.resting) = (self.now, false);
+        } else if !self.resting && self.active + REST_AFTER <= self.now {
+            self.resting = true;
+            self.scratch = Vec::new();
+            self.held.rest();
+            self.queues.rest();
+            self.timers.rest();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_small() {
+        assert!(size_of::<Peer>() <= 32, "{}", size_of::<Peer>());
+    }
+}

@@ -1,0 +1,195 @@
+//! Deadlines. `now` is always an argument: nothing here reads a clock. Arming, taking back and finding the next are
+//! constant in time, because deadlines of one kind all lie equally far ahead and so stand in line in the order in
+//! which they were armed.
+
+use crate::message::ConnId;
+use slab::Slab;
+use std::num::NonZeroU32;
+use std::ops::Add;
+use std::time::Duration;
+
+/// A point in time: milliseconds since the server started, by a clock that never goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Time(pub u64);
+
+impl Time {
+    /// How long it is until `later`; nothing if that is past.
+    #[must_use]
+    pub fn until(self, later: Time) -> Duration {
+        Duration::from_millis(later.0.saturating_sub(self.0))
+    }
+}
+
+impl Add<Duration> for Time {
+    type Output = Time;
+
+    /// Rounded up to whole milliseconds, so that a deadline is never early.
+    fn add(self, wait: Duration) -> Time {
+        let millis = wait.as_nanos().div_ceil(1_000_000);
+        Time(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)))
+    }
+}
+
+/// What a deadline is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Deadline {
+    /// A name was to be given by then.
+    Register,
+    /// The queue was to be back within its limit by then.
+    TooSlow,
+    /// What is queued was to be flushed by then.
+    Drain,
+    /// The peer was to end its stream by then.
+    Discard,
+}
+
+const KINDS: usize = 4;
+
+/// A deadline that is armed. Whoever holds it takes it back or is told when it is due, never both.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TimerId(NonZeroU32);
+
+impl TimerId {
+    fn slot(&self) -> u32 {
+        self.0.get() - 1
+    }
+}
+
+#[derive(Debug)]
+struct Armed {
+    at: Time,
+    who: ConnId,
+    what: Deadline,
+    before: Option<u32>,
+    behind: Option<u32>,
+}
+
+/// A line of deadlines of one kind: `first` is due first.
+#[derive(Debug, Default, Clone, Copy)]
+struct Lane {
+    first: Option<u32>,
+    last: Option<u32>,
+}
+
+/// The deadlines of all connections.
+#[derive(Debug, Default)]
+pub struct Timers {
+    armed: Slab<Armed>,
+    lanes: [Lane; KINDS],
+}
+
+impl Timers {
+    /// Arms a deadline. Within a kind, each is due no sooner than those armed before it; one that is (a kind whose
+    /// length is not fixed) takes its place in line by a search from the end.
+    pub fn arm(&mut self, at: Time, what: Deadline, who: ConnId) -> TimerId {
+        let mut before = self.lanes[what as usize].last;
+        while let Some(slot) = before
+            && self.armed[slot as usize].at > at
+        {
+            before = self.armed[slot as usize].before;
+        }
+        let behind = match before {
+            Some(slot) => self.armed[slot as usize].behind,
+            None => self.lanes[what as usize].first,
+        };
+        let slot = self.armed.insert(Armed { at, who, what, before, behind }) as u32;
+        *self.link_behind(before, what) = Some(slot);
+        *self.link_before(behind, what) = Some(slot);
+        TimerId(NonZeroU32::MIN.saturating_add(slot))
+    }
+
+    /// Takes a deadline back.
+    #[expect(clippy::needless_pass_by_value, reason = "a deadline is taken back once")]
+    pub fn cancel(&mut self, id: TimerId) {
+        self.remove(id.slot());
+    }
+
+    /// When the next deadline is due.
+    #[must_use]
+    pub fn next(&self) -> Option<Time> {
+        self.lanes.iter().filter_map(|lane| lane.first).map(|slot| self.armed[slot as usize].at).min()
+    }
+
+    /// One deadline that is due, taken out.
+    pub fn due(&mut self, now: Time) -> Option<(Deadline, ConnId)> {
+        let firsts = self.lanes.iter().filter_map(|lane| lane.first);
+        let slot = firsts.min_by_key(|slot| self.armed[*slot as usize].at)?;
+        if self.armed[slot as usize].at > now {
+            return None;
+        }
+        let armed = self.remove(slot);
+        Some((armed.what, armed.who))
+    }
+
+    /// Gives memory back where nothing is armed.
+    pub fn rest(&mut self) {
+        self.armed.shrink_to_fit();
+    }
+
+    fn remove(&mut self, slot: u32) -> Armed {
+        let armed = self.armed.remove(slot as usize);
+        *self.link_behind(armed.before, armed.what) = armed.behind;
+        *self.link_before(armed.behind, armed.what) = armed.before;
+        armed
+    }
+
+    /// The link that leads backwards out of `slot`, or into the front of the lane.
+    fn link_behind(&mut self, slot: Option<u32>, what: Deadline) -> &mut Option<u32> {
+        match slot {
+            Some(slot) => &mut self.armed[slot as usize].behind,
+            None => &mut self.lanes[what as usize].first,
+        }
+    }
+
+    /// The link that leads forwards out of `slot`, or into the end of the lane.
+    fn link_before(&mut self, slot: Option<u32>, what: Deadline) -> &mut Option<u32> {
+        match slot {
+            Some(slot) => &mut self.armed[slot as usize].before,
+            None => &mut self.lanes[what as usize].last,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all_due(timers: &mut Timers, now: u64) -> Vec<u32> {
+        std::iter::from_fn(|| timers.due(Time(now))).map(|(_, who)| who.0).collect()
+    }
+
+    #[test]
+    fn deadlines_come_in_their_order_whatever_their_kind() {
+        let mut timers = Timers::default();
+        timers.arm(Time(30), Deadline::Register, ConnId(3));
+        timers.arm(Time(10), Deadline::Drain, ConnId(1));
+        timers.arm(Time(20), Deadline::Register, ConnId(2));
+        timers.arm(Time(20), Deadline::Register, ConnId(4));
+        assert_eq!(timers.next(), Some(Time(10)));
+        assert!(all_due(&mut timers, 9).is_empty());
+        assert_eq!(all_due(&mut timers, 20), [1, 2, 4]);
+        assert_eq!(timers.next(), Some(Time(30)));
+        assert_eq!(all_due(&mut timers, 1000), [3]);
+        assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn one_taken_back_is_never_due_wherever_it_stands() {
+        for gone in 0..3 {
+            let mut timers = Timers::default();
+            let mut ids: Vec<_> =
+                (0..3).map(|i| timers.arm(Time(10 + u64::from(i)), Deadline::TooSlow, ConnId(i))).collect();
+            timers.cancel(ids.remove(gone as usize));
+            let rest: Vec<u32> = (0..3).filter(|i| *i != gone).collect();
+            assert_eq!(all_due(&mut timers, 100), rest);
+        }
+    }
+
+    #[test]
+    fn a_deadline_is_never_early() {
+        assert_eq!(Time(5) + Duration::from_micros(1), Time(6));
+        assert_eq!(Time(5) + Duration::MAX, Time(u64::MAX));
+        assert_eq!(Time(9).until(Time(5)), Duration::ZERO);
+    }
+}
