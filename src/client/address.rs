@@ -31,7 +31,8 @@ impl FromStr for Address {
 
     fn from_str(written: &str) -> Result<Address, String> {
         let text = written.trim();
-        let text = text.strip_prefix("tcp://").unwrap_or(text);
+        // What `redpoll serve` prints may be pasted.
+        let text = ["line://", "tcp://"].iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text);
         if let Some((scheme, _)) = text.split_once("://") {
             return Err(format!("chat doesn't speak {scheme}; write HOST:PORT"));
         }
@@ -101,7 +102,7 @@ mod tests {
             ("[::1]:99", "[::1]:99"),
             ("[fe80::1]", "[fe80::1]:12345"),
             ("::1", "[::1]:12345"),
-            ("tcp://127.0.0.1:12345", "127.0.0.1:12345"),
+            ("line://127.0.0.1:99", "127.0.0.1:99"),
         ] {
             assert_eq!(written.parse::<Address>().unwrap().to_string(), meant, "{written}");
         }

@@ -470,20 +470,14 @@ mod tests {
     }
 
     #[test]
-    fn after_renaming_the_new_name_is_the_one_to_come_back_with() {
-        let mut session = alice();
-        hear(&mut session, "+nick alicia");
-        session.lost();
-        assert_eq!(session.connected().as_deref(), Some("#alicia"));
-    }
-
-    #[test]
-    fn a_password_is_kept_for_coming_back() {
+    fn one_comes_back_with_the_newest_name_or_with_the_password() {
         let mut session = Session::new(Some("Alice:secret".to_owned()));
         session.connected();
-        hear(&mut session, "+nick alice");
-        session.lost();
-        assert_eq!(session.connected().as_deref(), Some("#Alice:secret"));
+        for (named, back) in [("alice", "#Alice:secret"), ("alicia", "#alicia")] {
+            hear(&mut session, &format!("+nick {named}"));
+            session.lost();
+            assert_eq!(session.connected().as_deref(), Some(back));
+        }
     }
 
     #[test]
