@@ -2,6 +2,8 @@
 //! them has sent and got a burst, and how often it wakes up meanwhile. `cargo bench --bench idle [-- CONNECTIONS [SERVER]]`
 //! starts the release build (or the program SERVER) as a child and reads its /proc entry, so it runs on Linux only.
 
+#![allow(clippy::unwrap_used, reason = "a benchmark that goes wrong shall stop")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};

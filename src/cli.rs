@@ -151,7 +151,7 @@ impl fmt::Display for ListenUrl {
 #[derive(Debug, Args)]
 #[command(after_help = CHAT_HELP)]
 pub struct ChatOptions {
-    /// The server: HOST, HOST:PORT, [IPV6]:PORT, or :PORT on this machine
+    /// The server: HOST, HOST:PORT (IPv6 in brackets), or :PORT on this machine
     #[arg(value_name = "HOST[:PORT]", default_value = "127.0.0.1:12345", env = "REDPOLL_ADDR")]
     pub address: crate::client::Address,
     /// The name to register with; asked for on a terminal if it isn't given
@@ -268,7 +268,11 @@ mod tests {
 
     #[test]
     fn the_defaults_of_the_flags_are_those_of_the_limits() {
-        let Command::Serve(serve) = Cli::parse_from(["redpoll", "serve"]).command else { panic!("serve") };
+        let serve = match Cli::parse_from(["redpoll", "serve"]).command {
+            Command::Serve(serve) => serve,
+            #[cfg(feature = "chat")]
+            Command::Chat(_) => panic!("`serve` is not `chat`"),
+        };
         assert_eq!(Limits { max_connections: 1024, ..serve.limits() }, Limits::default());
         assert_eq!(serve.listen, [ListenUrl { host: "127.0.0.1".into(), port: 12345 }]);
     }
