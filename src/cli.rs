@@ -268,11 +268,12 @@ mod tests {
 
     #[test]
     fn the_defaults_of_the_flags_are_those_of_the_limits() {
-        let serve = match Cli::parse_from(["redpoll", "serve"]).command {
-            Command::Serve(serve) => serve,
-            #[cfg(feature = "chat")]
-            Command::Chat(_) => panic!("`serve` is not `chat`"),
-        };
+        #[derive(Parser)]
+        struct Serve {
+            #[command(flatten)]
+            options: ServeOptions,
+        }
+        let serve = Serve::parse_from(["serve"]).options;
         assert_eq!(Limits { max_connections: 1024, ..serve.limits() }, Limits::default());
         assert_eq!(serve.listen, [ListenUrl { host: "127.0.0.1".into(), port: 12345 }]);
     }
