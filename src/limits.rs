@@ -124,9 +124,11 @@ pub const BACKLOG: i32 = 1024;
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 /// Time between such questions (TCP_KEEPINTVL).
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// Unanswered questions that end the connection (TCP_KEEPCNT).
+/// Unanswered questions that end the connection (TCP_KEEPCNT). On Linux [`USER_TIMEOUT`] is sooner where it is set: an
+/// idle dead peer goes with the first question unanswered, after 75 s.
 pub const KEEPALIVE_RETRIES: u32 = 4;
-/// How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT).
+/// How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT). A peer that is alive but reads nothing for so long
+/// is ended by it too, once its receive buffer is full.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
