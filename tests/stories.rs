@@ -1,4 +1,5 @@
 //! Every story of `tests/stories/`, in the simulator and over real sockets. The grammar is at the top of `story/mod.rs`.
+#![allow(clippy::panic, reason = "a test says by it what is wrong")]
 
 mod server;
 mod story;
@@ -6,7 +7,7 @@ mod story;
 use redpoll::name::EVERY_SCRIPT;
 use story::simulated::Simulated;
 use story::sockets::Sockets;
-use story::{Stage, Story, tell_all};
+use story::{Story, tell_all};
 
 fn can_be_told(story: &Story) -> bool {
     EVERY_SCRIPT || !story.needs_unicode
