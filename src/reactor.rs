@@ -325,8 +325,11 @@ impl<S: Sockets> Reactor<S> {
                 Stop::Dry => break,
                 Stop::Close => return self.close(id, false),
                 Stop::Full => {
+                    // Looked at even where nothing new is to be sent: its queue decides whether it waits.
+                    self.queues.mark_dirty(id);
                     self.flush();
-                    if self.peers[id.index()].phase != Phase::Open {
+                    // Who is doomed stays open until it is reaped.
+                    if self.peers[id.index()].phase != Phase::Open || !self.queues.has_room(id) {
                         break;
                     }
                 }

@@ -170,6 +170,12 @@ mod who_does_not_read {
         });
         assert_eq!((reads, sends), (1, 1));
         assert!(unsent(&mut sim, alice) <= 8 * KIB, "{} bytes", unsent(&mut sim, alice));
+        // It reads on, a little at a time.
+        for _ in 0..1000 {
+            sim.stall(alice, 100);
+            sim.run();
+            assert!(unsent(&mut sim, alice) <= 8 * KIB);
+        }
         sim.stall(alice, usize::MAX);
         sim.run();
         let answers = sim.lines(alice);
