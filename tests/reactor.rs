@@ -3,7 +3,6 @@
 
 use redpoll::limits::{FAREWELLS, KIB, Limits, MAX_LISTENER_PAUSE, READ};
 use redpoll::reactor::Running;
-use redpoll::sim::rng::Rng;
 use redpoll::sim::{Faults, PeerNo, Sim};
 use std::time::Duration;
 
@@ -182,6 +181,23 @@ mod who_does_not_read {
         assert_eq!(answers.len(), 20_000);
         assert!(answers.chunks(2).all(|pair| pair == ["+who * alice", "+end who * 1"]));
         assert_eq!(sim.reactor().held_buffers(), 0);
+    }
+
+    #[test]
+    fn waits_on_where_others_fill_its_queue_again_before_it_is_read() {
+        let mut sim = small_queues();
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        sim.stall(alice, 0);
+        sim.send(alice, "/ping x\n".repeat(2_000));
+        sim.run();
+        // In one turn: alice's queue falls below half when bob's lines are flushed on the way, and passes it again.
+        sim.stall(alice, 6_000);
+        sim.send(bob, lines_of_100("", 85));
+        sim.run();
+        assert!(unsent(&mut sim, alice) > 4 * KIB);
+        sim.stall(alice, usize::MAX);
+        sim.run();
+        assert_eq!(sim.lines(alice).len(), 2_000 + 85);
     }
 
     #[test]
@@ -384,9 +400,7 @@ mod connections {
     fn a_listener_that_fails_rests_longer_and_longer_and_is_back() {
         let mut sim = Sim::new(Limits::default());
         let [alice] = arrive(&mut sim, ["alice"]);
-        let rng = Rng::new(1);
-        let no_descriptors =
-            Faults { rng, cut_reads: 0, short_sends: 0, blocked_sends: 0, late: 0, accepts: 100 };
+        let no_descriptors = Faults { accepts: 100, ..Faults::none() };
         sim.sockets().set_faults(Some(no_descriptors));
         let bob = sim.connect();
         let (_, _, turns) = cost(&mut sim, |sim| {
@@ -494,6 +508,20 @@ mod stopping {
         assert_eq!(sim.pass(Duration::from_millis(4999)), Running::On);
         assert_eq!(sim.reactor().connections(), 1, "alice had a second to end");
         assert_eq!(sim.pass(Duration::from_millis(1)), Running::Done);
+    }
+
+    #[test]
+    fn who_vanishes_meanwhile_is_not_told_of_either() {
+        let mut sim = Sim::new(Limits::default());
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        [alice, bob].iter().for_each(|peer| sim.stall(*peer, 0));
+        sim.stop();
+        sim.run();
+        sim.reset(bob);
+        sim.run();
+        sim.stall(alice, usize::MAX);
+        sim.run();
+        assert_eq!(sim.lines(alice), ["!shutting-down the server stops"]);
     }
 
     #[test]
