@@ -1,32 +1,45 @@
 //! No allocation per message in steady state: a counting allocator under the whole server, in the simulator, whose own
-//! buffers grow no more either once it is warm. One test, so that nothing else allocates meanwhile.
+//! buffers grow no more either once it is warm. And what a burst needed is given back when it is over.
 
-use redpoll::limits::Limits;
+use redpoll::limits::{ARENA, Limits, READ};
 use redpoll::sim::{PeerNo, Sim};
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::cell::Cell;
+use std::time::Duration;
 
-/// The system's allocator, and how often it was asked for memory.
+/// The system's allocator, and what each thread has asked of it.
 struct Counting;
 
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    /// How often this thread was given memory. Its own thread's, since the harness allocates on another meanwhile.
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    /// Bytes that it was given and has not given back.
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+}
+
+/// Notes so many bytes more or fewer. What a thread does as it ends is not counted.
+fn note(allocations: usize, bytes: isize) {
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + allocations));
+    let _ = LIVE.try_with(|live| live.set(live.get() + bytes));
+}
 
 #[allow(unsafe_code, reason = "an allocator can't be replaced otherwise")]
 // SAFETY: every call is handed on to the system's allocator as it came; counting touches no memory that is allocated.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        note(1, layout.size().cast_signed());
         // SAFETY: the caller keeps the contract, which is the same.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        note(1, size.cast_signed() - layout.size().cast_signed());
         // SAFETY: as above.
         unsafe { System.realloc(memory, layout, size) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        note(0, -layout.size().cast_signed());
         // SAFETY: as above.
         unsafe { System.dealloc(memory, layout) }
     }
@@ -70,11 +83,11 @@ fn allocations(members: usize, pieces: &[&[u8]], times: usize, heard: usize) -> 
     for _ in 0..10 {
         round(&mut sim);
     }
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = ALLOCATIONS.get();
     for _ in 0..times {
         round(&mut sim);
     }
-    ALLOCATIONS.load(Ordering::Relaxed) - before
+    ALLOCATIONS.get() - before
 }
 
 #[test]
@@ -108,4 +121,24 @@ fn messages_cost_no_allocation() {
 
     let ping = b"/ping 1\n";
     assert_eq!(allocations(1, &[ping], MESSAGES, b"+pong 1\n".len()), 0, "answers");
+}
+
+#[test]
+fn what_a_burst_needed_is_given_back_every_time() {
+    let (mut sim, peers) = crowd(10);
+    let burst = b"hello all\n".repeat(6000);
+    // Warm: the simulator's own buffers stay as large as they were once.
+    let mut after = Vec::new();
+    for _ in 0..3 {
+        sim.send(peers[0], &burst);
+        sim.run();
+        hear(&mut sim, &peers);
+        let busy = LIVE.get();
+        sim.pass(Duration::from_secs(1));
+        let idle = LIVE.get();
+        let buffers = (READ + ARENA).cast_signed();
+        assert!(busy - idle > buffers, "only {} bytes are given back", busy - idle);
+        after.push(idle);
+    }
+    assert_eq!(after[1], after[2], "and nothing more is kept each time");
 }
