@@ -21,10 +21,10 @@ const MAX_PEOPLE: usize = 12;
 
 /// What all may send together in one story, a line counted as some bytes more: enough to fill the queue of one who
 /// doesn't read eight times over, and still some thousand stories a second.
-const MAX_SENT: usize = 48 * KIB;
+const MAX_SENT: usize = 32 * KIB;
 
 /// What a line counts besides its bytes.
-const LINE_COST: usize = 16;
+const LINE_COST: usize = 32;
 
 /// The deeds of a script. All are bytes that UTF-8 never holds, so that a script can be read, and cut anywhere by a
 /// fuzzer that knows nothing of it; all other bytes are what the present voice sends, slice by slice between deeds.
