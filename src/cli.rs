@@ -149,14 +149,35 @@ impl fmt::Display for ListenUrl {
 /// The flags of `redpoll chat`.
 #[cfg(feature = "chat")]
 #[derive(Debug, Args)]
+#[command(after_help = CHAT_HELP)]
 pub struct ChatOptions {
-    /// The server: HOST, HOST:PORT, or a bare port's host left out as :PORT
+    /// The server: HOST, HOST:PORT (IPv6 in brackets), or :PORT on this machine
     #[arg(value_name = "HOST[:PORT]", default_value = "127.0.0.1:12345", env = "REDPOLL_ADDR")]
-    pub address: String,
-    /// The name to register with; asked for if it isn't given
+    pub address: crate::client::Address,
+    /// The name to register with; asked for on a terminal if it isn't given
     #[arg(long, value_name = "NAME", env = "REDPOLL_NICK")]
     pub nick: Option<String>,
 }
+
+#[cfg(feature = "chat")]
+const CHAT_HELP: &str = "\
+What to type:
+  hello              say it in the current room, the lobby at first
+  @bob:hi            tell bob alone; @alice,bob:hi tells both
+  &dev               enter the room dev (it's made on first use); plain text goes there now
+  &dev:done          say it in dev without going there
+  /who  /rooms       who is in this room, which rooms there are
+  /nick NAME         take another name; /leave leaves the current room; /help tells all
+  exit               or quit, or Ctrl-D: leave
+
+TAB completes names, rooms and commands. NO_COLOR=1 turns colours off.
+
+Examples:
+  redpoll chat --nick alice
+  redpoll chat chat.example:12345
+  printf '#a\\n@b:hi\\n' | redpoll chat      plain lines in, plain lines out: the first registers as a
+
+Exit codes: 0 done, 1 cannot connect, kicked or refused, 2 wrong flags.";
 
 const SIZE_UNITS: [(&str, usize); 8] = [
     ("KiB", KIB),
@@ -247,7 +268,12 @@ mod tests {
 
     #[test]
     fn the_defaults_of_the_flags_are_those_of_the_limits() {
-        let Command::Serve(serve) = Cli::parse_from(["redpoll", "serve"]).command else { panic!("serve") };
+        #[derive(Parser)]
+        struct Serve {
+            #[command(flatten)]
+            options: ServeOptions,
+        }
+        let serve = Serve::parse_from(["serve"]).options;
         assert_eq!(Limits { max_connections: 1024, ..serve.limits() }, Limits::default());
         assert_eq!(serve.listen, [ListenUrl { host: "127.0.0.1".into(), port: 12345 }]);
     }

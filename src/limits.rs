@@ -89,6 +89,10 @@ pub const READ: usize = 64 * KIB;
 /// Bytes of an arena at which the dirty connections are flushed and the turn goes on. It fits in a small second-level
 /// cache, and it bounds what one turn holds in memory.
 pub const ARENA: usize = 128 * KIB;
+/// Spans of the arenas (12 bytes each) at which the dirty are flushed too. One span is one piece of text for one
+/// connection: without this bound, short lines said by turns in two large rooms would make a thousand for every six
+/// bytes of an arena.
+pub const SPANS: usize = 64 * KIB;
 /// Connections accepted in one turn, so that a storm of them doesn't starve those who are in.
 pub const ACCEPTS_A_TURN: usize = 64;
 /// Connections above `--max-connections` that are told so and shut with care at a time; above these they are just

@@ -3,7 +3,7 @@
 //! refused is copied, into the connection's own backlog. Nothing here touches a socket: flushing is given a `send`.
 
 use crate::dialect::Dialect;
-use crate::limits::{ARENA, Limits};
+use crate::limits::{ARENA, Limits, SPANS};
 use crate::message::{Audience, ConnId, Event, Outbox};
 use crate::pool::{BufferId, Pool};
 use bstr::ByteSlice;
@@ -269,6 +269,7 @@ impl SendQueues {
                 }
                 queue.last = place;
                 self.spans.push(Span { start, end, next: NONE });
+                self.brimming |= self.spans.len() >= SPANS;
             }
         }
         self.mark_dirty(id);

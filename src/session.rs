@@ -5,7 +5,7 @@ use crate::dialect::Dialect;
 use crate::frame::{Frame, Step};
 use crate::hub::{Hub, Next};
 use crate::message::{ConnId, Event, Meaning, Outbox, Refusal};
-use bstr::ByteSlice;
+use crate::text::is_plain;
 
 /// How far [`feed`] came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,9 +76,10 @@ pub fn finish(
 }
 
 fn understand(hub: &mut Hub, from: ConnId, dialect: Dialect, message: &[u8], out: &mut impl Outbox) -> Next {
-    let meaning = match message.find_byte(0) {
-        Some(_) => Meaning::Refused(Refusal::BadByte),
-        None => dialect.parse(message, hub.rank(from)),
+    let meaning = if !is_plain(message) && message.contains(&0) {
+        Meaning::Refused(Refusal::BadByte)
+    } else {
+        dialect.parse(message, hub.rank(from))
     };
     match meaning {
         Meaning::Nothing => Next::Stay,

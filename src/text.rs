@@ -37,10 +37,43 @@ pub fn push_safe(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// True if all of `bytes` is printable ASCII or TAB, which needs no mending. One pass without an early exit, so that
-/// the compiler makes it wide: most chat is plain, and it is short.
-fn is_plain(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |plain, &byte| plain & ((byte.wrapping_sub(b' ') < 0x5F) | (byte == b'\t')))
+/// True if all of `bytes` is printable ASCII, which needs no mending: most chat. Eight bytes at a time, since chat is
+/// short: a word is odd where a byte is 0x80 or more, becomes so when 1 is added (DEL), or wraps when 0x20 is taken away
+/// (C0). A borrow or carry between bytes comes only out of a byte that is odd already.
+#[must_use]
+pub fn is_plain(bytes: &[u8]) -> bool {
+    const HIGH: u64 = 0x80 * ONES;
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let odd = |word: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*word);
+        word | word.wrapping_add(ONES) | word.wrapping_sub(0x20 * ONES)
+    };
+    let (words, rest) = bytes.as_chunks();
+    let whole = words.iter().fold(0, |all, word| all | odd(word));
+    match bytes.last_chunk() {
+        Some(last) => (whole | odd(last)) & HIGH == 0,
+        None => rest.iter().all(|byte| matches!(byte, b' '..=b'~')),
+    }
+}
+
+/// `bytes` without the blanks (space and TAB) at both ends.
+#[must_use]
+pub fn trim_blanks(bytes: &[u8]) -> &[u8] {
+    let mut rest = trim_blanks_before(bytes);
+    while let [shorter @ .., b' ' | b'\t'] = rest {
+        rest = shorter;
+    }
+    rest
+}
+
+/// `bytes` without the blanks (space and TAB) at its front.
+#[must_use]
+pub fn trim_blanks_before(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
+    while let [b' ' | b'\t', shorter @ ..] = rest {
+        rest = shorter;
+    }
+    rest
 }
 
 /// The slow half of [`push_safe`]: as many U+FFFD as there are bytes that belong to no character.
@@ -95,6 +128,23 @@ mod tests {
         assert_eq!(safe(b"\xFF\xFEok\xC3"), "\u{FFFD}\u{FFFD}ok\u{FFFD}");
         assert_eq!(safe(b"\xE2\x82"), "\u{FFFD}\u{FFFD}");
         assert_eq!(safe(b"\xED\xA0\x80"), "\u{FFFD}\u{FFFD}\u{FFFD}", "a surrogate is no character");
+    }
+
+    #[test]
+    fn plain_is_what_is_printable_wherever_it_stands() {
+        for len in 0..20 {
+            for place in 0..len {
+                for byte in 0..=255 {
+                    let mut bytes = vec![b'~'; len];
+                    bytes[place] = byte;
+                    assert_eq!(
+                        is_plain(&bytes),
+                        (0x20..0x7F).contains(&byte),
+                        "{byte:#x} at {place} of {len}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::{encode_refusal, push_fmt};
 use crate::message::{Event, Meaning, Rank, Refusal, Request, Scope};
-use crate::text::push_safe;
+use crate::text::{self, push_safe};
 use bstr::{BStr, ByteSlice};
 
 /// Who may give a command.
@@ -135,7 +135,7 @@ fn say(arguments: Option<&BStr>) -> Option<Request<'_>> {
 }
 
 fn msg(arguments: Option<&BStr>) -> Option<Request<'_>> {
-    let arguments = arguments?.trim_start_with(is_blank).as_bstr();
+    let arguments = text::trim_blanks_before(arguments?).as_bstr();
     let end = arguments.find_byteset(b" \t")?;
     Some(Request::Direct { to: arguments[..end].as_bstr(), text: arguments[end + 1..].as_bstr() })
 }
@@ -169,24 +169,26 @@ fn name(arguments: Option<&BStr>) -> Option<&BStr> {
     arguments.map(trim).filter(|name| !name.is_empty())
 }
 
-/// What stands before and behind the first `separator`.
+/// What stands before and behind the first `separator`: a name is before it, so it is near, and a plain loop is at it
+/// before a wide search has begun.
 fn split(bytes: &BStr, separator: u8) -> Option<(&BStr, &BStr)> {
-    let at = bytes.find_byte(separator)?;
+    let at = bytes.iter().position(|byte| *byte == separator)?;
     Some((bytes[..at].as_bstr(), bytes[at + 1..].as_bstr()))
 }
 
 fn trim(bytes: &BStr) -> &BStr {
-    bytes.trim_with(is_blank).as_bstr()
-}
-
-fn is_blank(c: char) -> bool {
-    c == ' ' || c == '\t'
+    text::trim_blanks(bytes).as_bstr()
 }
 
 /// See [`Dialect::encode`](super::Dialect::encode).
 pub(super) fn encode(event: Event<'_>, out: &mut Vec<u8>) {
     match event {
-        Event::Direct { from, text } => line(out, &["@", from.shown(), ":"], text),
+        Event::Direct { from, text } => {
+            out.push(b'@');
+            out.extend_from_slice(from.shown().as_bytes());
+            out.push(b':');
+            line(out, &[], text);
+        }
         Event::Said { room: None, from, text } => line(out, &[from.shown(), ": "], text),
         Event::Said { room: Some(room), from, text } => {
             line(out, &["&", room.shown(), ":", from.shown(), ":"], text)

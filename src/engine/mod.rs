@@ -3,6 +3,7 @@
 mod listener;
 mod signals;
 mod sockets;
+mod wait;
 
 use crate::cli::ServeOptions;
 use crate::limits::SPARE_DESCRIPTORS;

@@ -4,10 +4,11 @@
 
 use super::listener::Listener;
 use super::log;
+use super::wait::{Report, Reports};
 use crate::message::{ConnId, Origin};
 use crate::reactor::{Interest, Ready, Sockets};
 use crate::timers::Time;
-use polling::{AsRawSource, Event, Events, PollMode, Poller};
+use polling::{AsRawSource, Event, PollMode, Poller};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -18,10 +19,9 @@ use std::time::{Duration, Instant};
 const SIGNALS: usize = usize::MAX - 1;
 
 /// The poller and all that it watches.
-#[derive(Debug)]
 pub(super) struct PolledSockets {
     poller: Poller,
-    events: Events,
+    reports: Reports,
     /// How the poller reports: again and again while something is ready, where it can. Otherwise once, and then it must
     /// be asked again.
     mode: PollMode,
@@ -45,7 +45,7 @@ impl PolledSockets {
         let mode = if poller.supports_level() { PollMode::Level } else { PollMode::Oneshot };
         let sockets = PolledSockets {
             poller,
-            events: Events::new(),
+            reports: Reports::new(),
             mode,
             listeners,
             signals,
@@ -73,8 +73,8 @@ impl PolledSockets {
 
     /// Has a poller that reports only once report again.
     fn ask_again(&mut self) {
-        for event in self.events.iter() {
-            let asked = match (event.key, self.listeners.get(listener_place(event.key))) {
+        for report in self.reports.iter() {
+            let asked = match (report.key, self.listeners.get(listener_place(report.key))) {
                 (SIGNALS, _) => {
                     self.poller.modify_with_mode(&self.signals, Event::readable(SIGNALS), self.mode)
                 }
@@ -95,22 +95,16 @@ impl PolledSockets {
 
 impl Sockets for PolledSockets {
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
-        self.events.clear();
-        self.poller.wait(&mut self.events, timeout)?;
-        for event in self.events.iter() {
-            ready.push(match event.key {
+        self.reports.wait(&self.poller, timeout)?;
+        for Report { key, read, write, hangup } in self.reports.iter() {
+            ready.push(match key {
                 SIGNALS => {
                     // Whatever came, and whether it can be read: it says the same.
                     let _ = self.signals.read(&mut [0; 16]);
                     Ready::Stop
                 }
                 key if listener_place(key) < self.listeners.len() => Ready::Listener(listener_place(key)),
-                key => Ready::Connection {
-                    id: ConnId(key as u32),
-                    read: event.readable,
-                    write: event.writable,
-                    hangup: event.is_interrupt() || event.is_err().unwrap_or(false),
-                },
+                key => Ready::Connection { id: ConnId(key as u32), read, write, hangup },
             });
         }
         if matches!(self.mode, PollMode::Oneshot) {

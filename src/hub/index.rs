@@ -2,8 +2,9 @@
 //! their owners, who are asked through a closure.
 
 use crate::name::{self, Invalid, Name};
+use foldhash::quality::RandomState;
 use hashbrown::HashTable;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher};
 
 /// Each holder stands here once under the spelling that is shown and, where that isn't the folded one, once more under
 /// the folded one. So looking up what was typed is one hash of the bytes as they came, and folds only when that
@@ -11,7 +12,9 @@ use std::hash::{BuildHasher, RandomState};
 #[derive(Debug, Default)]
 pub(super) struct NameIndex {
     table: HashTable<Entry>,
-    /// Keyed at random: names are chosen by strangers.
+    /// Keyed at random in each process, since names are chosen by strangers. Not SipHash, which would be a fifth of what
+    /// a message costs: an index holds no more names than there are connections, answers carry no timing finer than a
+    /// turn, and whoever did find colliding names would make their look-ups linear, nothing else.
     hasher: RandomState,
 }
 
@@ -53,26 +56,34 @@ impl NameIndex {
         debug_assert!(self.holder(name, &names).is_none());
         let NameIndex { table, hasher } = self;
         for entry in entries(id, name) {
-            let hash = hasher.hash_one(entry.spelling(name).as_bytes());
-            table.insert_unique(hash, entry, |e| hasher.hash_one(e.spelling(names(e.id())).as_bytes()));
+            let own = hash(hasher, entry.spelling(name).as_bytes());
+            table.insert_unique(own, entry, |e| hash(hasher, e.spelling(names(e.id())).as_bytes()));
         }
     }
 
     /// Takes the holder `id` of `name` out.
     pub fn remove(&mut self, id: u32, name: &Name) {
         for entry in entries(id, name) {
-            let hash = self.hasher.hash_one(entry.spelling(name).as_bytes());
-            if let Ok(found) = self.table.find_entry(hash, |e| *e == entry) {
+            let own = hash(&self.hasher, entry.spelling(name).as_bytes());
+            if let Ok(found) = self.table.find_entry(own, |e| *e == entry) {
                 found.remove();
             }
         }
     }
 
-    fn find<'n>(&self, spelling: &[u8], names: &impl Fn(u32) -> &'n Name) -> Option<u32> {
-        let hash = self.hasher.hash_one(spelling);
-        let entry = self.table.find(hash, |e| e.spelling(names(e.id())).as_bytes() == spelling)?;
+    /// Who holds a name that is shown, or folds, exactly like this.
+    pub fn find<'n>(&self, spelling: &[u8], names: &impl Fn(u32) -> &'n Name) -> Option<u32> {
+        let own = hash(&self.hasher, spelling);
+        let entry = self.table.find(own, |e| e.spelling(names(e.id())).as_bytes() == spelling)?;
         Some(entry.id())
     }
+}
+
+/// The bytes alone: their length needn't be hashed where nothing follows them.
+fn hash(hasher: &RandomState, spelling: &[u8]) -> u64 {
+    let mut state = hasher.build_hasher();
+    state.write(spelling);
+    state.finish()
 }
 
 fn entries(id: u32, name: &Name) -> impl Iterator<Item = Entry> + use<> {

@@ -7,6 +7,7 @@ mod roster;
 use crate::limits::{Limits, MAX_TARGETS, MAX_WHO};
 use crate::message::{Audience, ConnId, Event, Outbox, Rank, Refusal, Request, Scope};
 use crate::name::{self, Name};
+use crate::text::trim_blanks;
 use bstr::{BStr, ByteSlice};
 use roster::{LOBBY, RoomId, Roster};
 
@@ -182,46 +183,53 @@ impl Hub {
         if text.is_empty() {
             return Err(Refusal::EmptyText);
         }
-        if to.find_byte(b',').is_none() {
-            return self.tell(from, to, text, &mut |_| true, out);
+        // Most often it is one name as it is shown; a list never is one.
+        if let Some(id) = self.roster.find_spelled(to) {
+            return self.tell(from, to, id, text, out);
+        }
+        if !to.contains(&b',') {
+            return self.tell(from, to, self.user_named(to)?, text, out);
         }
         if to.split_str(",").count() > MAX_TARGETS {
             return Err(Refusal::TooManyTargets);
         }
         let mut told = [None; MAX_TARGETS];
-        let mut first_time = |id| match told.iter_mut().find(|slot| slot.is_none_or(|told| told == id)) {
-            Some(slot) => slot.replace(id).is_none(),
-            None => false,
-        };
         for target in to.split_str(",") {
-            let target = target.trim_with(|c| c == ' ' || c == '\t').as_bstr();
-            if let Err(refusal) = self.tell(from, target, text, &mut first_time, out) {
+            let target = trim_blanks(target).as_bstr();
+            let done = match self.user_named(target) {
+                Ok(id) if told.contains(&Some(id)) => Ok(()),
+                Ok(id) => {
+                    told.iter_mut().find(|slot| slot.is_none()).into_iter().for_each(|slot| *slot = Some(id));
+                    self.tell(from, target, id, text, out)
+                }
+                Err(refusal) => Err(refusal),
+            };
+            if let Err(refusal) = done {
                 out.send(from, Event::Refused(refusal));
             }
         }
         Ok(())
     }
 
-    /// One recipient of a direct message, unless `first_time` says that it was told already.
+    /// One recipient of a direct message.
     fn tell<'a>(
         &self,
         from: ConnId,
         target: &'a BStr,
+        to: ConnId,
         text: &BStr,
-        first_time: &mut impl FnMut(ConnId) -> bool,
         out: &mut impl Outbox,
     ) -> Result<(), Refusal<'a>> {
-        let found = self.roster.find_user(target).map_err(|_| Refusal::NickInvalid(target))?;
-        let to = found.ok_or(Refusal::NoSuchUser(target))?;
         let sender = self.roster.user(from).ok_or(Refusal::RegisterFirst)?;
-        if !first_time(to) {
-            return Ok(());
-        }
         if !out.has_room(to) {
             return Err(Refusal::RecipientFull(target));
         }
         out.send(to, Event::Direct { from: &sender.name, text });
         Ok(())
+    }
+
+    fn user_named<'a>(&self, nick: &'a BStr) -> Result<ConnId, Refusal<'a>> {
+        self.roster.find_user(nick).map_err(|_| Refusal::NickInvalid(nick))?.ok_or(Refusal::NoSuchUser(nick))
     }
 
     fn say<'a>(

@@ -148,6 +148,11 @@ impl Roster {
         self.registered
     }
 
+    /// Who has a nick that is shown, or folds, exactly like this.
+    pub fn find_spelled(&self, typed: &[u8]) -> Option<ConnId> {
+        self.nicks.find(typed, &|id| name_of(&self.users, id)).map(ConnId)
+    }
+
     /// Who has the nick that was typed like this.
     pub fn find_user(&self, typed: &[u8]) -> Result<Option<ConnId>, Invalid> {
         Ok(self.nicks.look_up(typed, |id| name_of(&self.users, id))?.map(ConnId))

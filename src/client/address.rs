@@ -1,0 +1,131 @@
+//! Where the server is: `HOST[:PORT]` as people write it. Only syntax; the name is looked up when connecting.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+/// The port of a server when none is named.
+const DEFAULT_PORT: u16 = 12345;
+
+/// The host of a server when only `:PORT` is given.
+const DEFAULT_HOST: &str = "127.0.0.1";
+
+/// A server's address before it is looked up.
+///
+/// ```
+/// # use redpoll::client::Address;
+/// assert_eq!("chat.example".parse::<Address>().unwrap().to_string(), "chat.example:12345");
+/// assert_eq!("[::1]:99".parse::<Address>().unwrap().to_string(), "[::1]:99");
+/// assert!("chat.example:http".parse::<Address>().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// A name or a numeric address; never empty, IPv6 without its brackets.
+    pub host: String,
+    /// Never 0.
+    pub port: u16,
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(written: &str) -> Result<Address, String> {
+        let text = written.trim();
+        // What `redpoll serve` prints may be pasted.
+        let text = ["line://", "tcp://"].iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text);
+        if let Some((scheme, _)) = text.split_once("://") {
+            return Err(format!("chat doesn't speak {scheme}; write HOST:PORT"));
+        }
+        let (host, port) = split(text)?;
+        let host = if host.is_empty() && port.is_some() { DEFAULT_HOST } else { host };
+        if host.is_empty()
+            || host.contains(|c: char| c.is_whitespace() || c.is_control() || "/[]@".contains(c))
+        {
+            return Err(format!("\"{host}\" is not the name of a host"));
+        }
+        Ok(Address { host: host.to_owned(), port: port.map_or(Ok(DEFAULT_PORT), parse_port)? })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Host and port as written; IPv6 may stand without brackets if it is alone.
+fn split(text: &str) -> Result<(&str, Option<&str>), String> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let Some((host, rest)) = rest.split_once(']') else {
+            return Err("the bracket [ is never closed".to_owned());
+        };
+        host.parse::<Ipv6Addr>().map_err(|_| format!("\"{host}\" is not an IPv6 address"))?;
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if rest.is_empty() => Ok((host, None)),
+            None => Err(format!("\"{rest}\" behind the bracket is not :PORT")),
+        };
+    }
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Ok((text, None));
+    }
+    match text.split_once(':') {
+        Some((_, rest)) if rest.contains(':') => Err("write an IPv6 address as [ADDRESS]:PORT".to_owned()),
+        Some((host, port)) => Ok((host, Some(port))),
+        None => Ok((text, None)),
+    }
+}
+
+fn parse_port(text: &str) -> Result<u16, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse()
+        .ok()
+        .filter(|port| plain && *port > 0)
+        .ok_or_else(|| format!("the port \"{text}\" is not a number from 1 to 65535"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_write_is_understood() {
+        for (written, meant) in [
+            ("chat.example", "chat.example:12345"),
+            ("chat.example:99", "chat.example:99"),
+            ("10.0.0.1:99", "10.0.0.1:99"),
+            (":99", "127.0.0.1:99"),
+            ("[::1]:99", "[::1]:99"),
+            ("[fe80::1]", "[fe80::1]:12345"),
+            ("::1", "[::1]:12345"),
+            ("line://127.0.0.1:99", "127.0.0.1:99"),
+        ] {
+            assert_eq!(written.parse::<Address>().unwrap().to_string(), meant, "{written}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_no_address_is_refused_in_words() {
+        for (written, complaint) in [
+            ("", "not the name of a host"),
+            (":", "the port \"\""),
+            ("a:b", "the port \"b\""),
+            ("a:+1", "the port \"+1\""),
+            ("a:0", "from 1 to 65535"),
+            ("a:65536", "from 1 to 65535"),
+            ("a:b:c", "[ADDRESS]:PORT"),
+            ("[::1", "never closed"),
+            ("[::1]99", "not :PORT"),
+            ("[alice]:1", "not an IPv6 address"),
+            ("a b:1", "not the name of a host"),
+            ("http://a/", "doesn't speak http"),
+        ] {
+            let error = written.parse::<Address>().unwrap_err();
+            assert!(error.contains(complaint), "{written}: {error}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The wait for events. `polling` waits with five system calls (it arms a timer and its notifier anew each time); on
+//! Linux one epoll_wait(2) on its descriptor does the same, since the notifier is never used here.
+
+use polling::Poller;
+use std::io;
+use std::time::Duration;
+
+/// What the poller says of one descriptor.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Report {
+    pub key: usize,
+    pub read: bool,
+    pub write: bool,
+    pub hangup: bool,
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod system {
+    use super::{Duration, Poller, Report, io};
+    use rustix::buffer::spare_capacity;
+    use rustix::event::epoll::{self, EventFlags};
+    use rustix::io::Errno;
+    use rustix::time::Timespec;
+
+    /// Events that one wait can report; the others come with the next.
+    const MOST: usize = 1024;
+
+    /// Room for what a wait reports.
+    pub struct Reports(Vec<epoll::Event>);
+
+    impl Reports {
+        pub fn new() -> Reports {
+            Reports(Vec::with_capacity(MOST))
+        }
+
+        /// Waits; an interruption by a signal handler is an end without reports.
+        pub fn wait(&mut self, poller: &Poller, timeout: Option<Duration>) -> io::Result<()> {
+            self.0.clear();
+            // epoll_wait counts in milliseconds in an int. Waking up early where that is too little only costs a turn.
+            let longest = Duration::from_millis(i32::MAX as u64);
+            let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout.min(longest)).ok());
+            match epoll::wait(poller, spare_capacity(&mut self.0), timeout.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        }
+
+        pub fn iter(&self) -> impl Iterator<Item = Report> + '_ {
+            // The same translation of flags as `polling` makes: an end or an error is there to be read and written.
+            let ended = EventFlags::HUP | EventFlags::ERR;
+            self.0.iter().map(move |event| {
+                let (flags, data) = (event.flags, event.data);
+                Report {
+                    key: data.u64() as usize,
+                    read: flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::PRI | ended),
+                    write: flags.intersects(EventFlags::OUT | ended),
+                    hangup: flags.intersects(ended),
+                }
+            })
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod system {
+    use super::{Duration, Poller, Report, io};
+    use polling::Events;
+
+    /// Room for what a wait reports.
+    pub struct Reports(Events);
+
+    impl Reports {
+        pub fn new() -> Reports {
+            Reports(Events::new())
+        }
+
+        /// Waits; an interruption by a signal handler doesn't end it.
+        pub fn wait(&mut self, poller: &Poller, timeout: Option<Duration>) -> io::Result<()> {
+            self.0.clear();
+            poller.wait(&mut self.0, timeout).map(drop)
+        }
+
+        pub fn iter(&self) -> impl Iterator<Item = Report> + '_ {
+            self.0.iter().map(|event| Report {
+                key: event.key,
+                read: event.readable,
+                write: event.writable,
+                hangup: event.is_interrupt() || event.is_err().unwrap_or(false),
+            })
+        }
+    }
+}
+
+pub(super) use system::Reports;
