@@ -12,7 +12,7 @@ use crate::message::{Meaning, Rank, Refusal};
 ///   the limit is named once;
 /// - each is said with the very slice that brings its LF, or its first byte beyond the limit;
 /// - what is consumed adds up to the stream, and no more than one line of the limit's length is ever kept;
-/// - strangers and members mean by every line what [`grammar::meant`] reads in it.
+/// - strangers and members mean by every line what `meant` of `grammar.rs` reads in it.
 ///
 /// The input: which limit, how many slices and their lengths (which begin again at the end), the stream.
 ///

@@ -66,7 +66,7 @@ mod deed {
 /// - what the server says last is the last thing that is heard;
 /// - in the end, when all read and end their streams, all are closed and the server holds nothing.
 ///
-/// The input: a byte that is 0 for a world without faults or else their seed, then bytes and [deeds](deed).
+/// The input: a byte that is 0 for a world without faults or else their seed, then bytes and the deeds of `deed` below.
 ///
 /// # Panics
 /// If one of these doesn't hold.
