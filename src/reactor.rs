@@ -456,9 +456,9 @@ impl<S: Sockets> Reactor<S> {
         let Flushed::Unsent(unsent) = flushed else { return self.doom(id, Doom::Lost) };
         let peer = &mut self.peers[id.index()];
         match peer.phase {
+            _ if unsent > self.limits.hard_queue() => return self.doom(id, Doom::TooSlow),
             Phase::Flushing { ended } if unsent == 0 => return self.shut(id, ended),
             Phase::Flushing { .. } | Phase::Discarding => {}
-            _ if unsent > self.limits.hard_queue() => return self.doom(id, Doom::TooSlow),
             Phase::Open if unsent > self.limits.half_queue() => peer.phase = Phase::Waiting,
             Phase::Waiting if unsent <= self.limits.half_queue() => {
                 peer.phase = Phase::Resuming;
@@ -504,11 +504,14 @@ impl<S: Sockets> Reactor<S> {
         // A deadline may have dropped it since. Its slot is still empty: newcomers are accepted last.
         let Some(peer) = self.peers.get(id.index()) else { return };
         match doom {
-            Doom::TooSlow if !peer.phase.is_closing() => {
+            Doom::TooSlow if peer.phase != Phase::Discarding => {
+                let is_closing = peer.phase.is_closing();
                 self.queues.forget(id);
                 self.queues.send(id, Event::Refused(Refusal::TooSlow));
-                self.hub.leave(id, b"too slow", &mut self.queues);
-                self.close(id, false);
+                if !is_closing {
+                    self.hub.leave(id, b"too slow", &mut self.queues);
+                    self.close(id, false);
+                }
             }
             Doom::Lost | Doom::TooSlow => {
                 if !self.stopping {
@@ -672,9 +675,37 @@ impl<S: Sockets> Reactor<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{KIB, MIN_QUEUE};
+    use crate::sim::Sim;
 
     #[test]
     fn a_peer_is_small() {
         assert!(size_of::<Peer>() <= 32, "{}", size_of::<Peer>());
+    }
+
+    #[test]
+    fn a_farewell_does_not_lift_a_queue_above_its_limit() {
+        let mut sim = Sim::new(Limits { queue: MIN_QUEUE, ..Limits::default() });
+        let (alice, bob) = (sim.connect(), sim.connect());
+        sim.send(alice, "#alice\n");
+        sim.send(bob, "#bob\n");
+        sim.run();
+        sim.take(bob);
+        sim.stall(bob, 1);
+        // All but full: 63 KiB in lines of 1 KiB, and one that leaves 7 bytes; the first byte is taken.
+        let said = |bytes: usize| "x".repeat(bytes - "alice: \n".len()) + "\n";
+        sim.send(alice, said(KIB).repeat(63) + &said(KIB - 6));
+        sim.run();
+        sim.stop();
+        sim.run();
+        sim.stall(bob, usize::MAX);
+        sim.run();
+        assert_eq!(
+            sim.lines(bob),
+            [
+                "alice: ".to_owned() + said(KIB).trim_end(),
+                "!too-slow what was sent to you was not read".into()
+            ]
+        );
     }
 }

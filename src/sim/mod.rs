@@ -1,8 +1,13 @@
 //! A server without a system: the reactor's own turn over sockets in memory, a clock that only moves when asked, and
 //! faults by seed. Tests, the fuzz bodies and the in-memory benchmark live on it; the server itself never uses it.
 
+mod grammar;
+pub mod hubs;
+pub mod lines;
 pub mod names;
 pub mod rng;
+mod script;
+pub mod sessions;
 mod sockets;
 
 pub use sockets::{Faults, PeerNo, SimSockets};

@@ -1,7 +1,11 @@
 //! The fuzz body for names: any bytes in, every promise of `name.rs` asserted.
 
+use super::grammar::{self, Heard};
+use crate::dialect::Dialect;
+use crate::message::{Event, Meaning, Rank, Request};
 use crate::name::{EVERY_SCRIPT, MAX_CHARS, Name, fold, is_reserved};
 use crate::text;
+use bstr::ByteSlice;
 
 /// Whatever the bytes:
 ///
@@ -10,6 +14,8 @@ use crate::text;
 /// - the shown form is what was written, and is the same name when it comes back;
 /// - both forms have 1 to 32 characters, hold no sigil, separator, white space or control character, and leave
 ///   [`text::push_safe`] as they came;
+/// - both survive a round trip through the protocol: as they are typed behind `#`, `@`, `&` and a command they are
+///   what is asked for, and as the server tells them they are what is heard;
 /// - an ASCII name in capitals, and, in a build that takes every script, in full width, is the same name.
 ///
 /// # Panics
@@ -28,6 +34,11 @@ pub fn check_name(data: &[u8]) {
     assert_form(name.folded());
     assert_same(&name, name.shown());
     assert_same(&name, name.folded());
+    assert_typed(name.shown());
+    if !name.is_folded() {
+        assert_typed(name.folded());
+    }
+    assert_told(&name);
     if name.shown().is_ascii() {
         assert_same(&name, &name.shown().to_ascii_uppercase());
         if EVERY_SCRIPT {
@@ -55,6 +66,39 @@ fn assert_same(name: &Name, spelling: &str) {
     assert_eq!(other.as_ref(), Ok(name), "{name:?} spelled as {spelling:?}");
     assert_eq!(fold(spelling.as_bytes()).as_deref(), Ok(name.folded()), "{name:?} spelled as {spelling:?}");
     assert_eq!(other.as_ref().is_ok_and(is_reserved), is_reserved(name), "{name:?} spelled as {spelling:?}");
+}
+
+/// Asserts that the line protocol asks for exactly `form` wherever it is typed.
+fn assert_typed(form: &str) {
+    let (nick, text) = (form.into(), "x".into());
+    for (line, rank, request) in [
+        (format!("#{form}"), Rank::Stranger, Request::Register { nick, password: None }),
+        (format!("# {form}\t:x"), Rank::Stranger, Request::Register { nick, password: Some(text) }),
+        (format!("@{form}:x"), Rank::Member, Request::Direct { to: nick, text }),
+        (format!("/msg {form} x"), Rank::Member, Request::Direct { to: nick, text }),
+        (format!("&{form}"), Rank::Member, Request::Join { room: nick }),
+        (format!("&{form}:x"), Rank::Member, Request::Say { room: Some(nick), text }),
+        (format!("/nick {form}"), Rank::Member, Request::Rename { nick }),
+    ] {
+        assert_eq!(Dialect::Native.parse(line.as_bytes(), rank), Meaning::Request(request), "{line:?}");
+    }
+}
+
+/// Asserts that whoever hears of `name` can tell it from what stands around it.
+fn assert_told(name: &Name) {
+    let (shown, text) = (name.shown(), b": #x".as_bstr());
+    let said = |room| Event::Said { room, from: name, text };
+    for (event, expected) in [
+        (Event::Named { nick: name }, Heard::Answer { word: "nick", details: shown }),
+        (Event::Direct { from: name, text }, Heard::Direct { from: shown, text: ": #x" }),
+        (said(None), Heard::Said { room: "lobby", from: shown, text: ": #x" }),
+        (said(Some(name)), Heard::Said { room: shown, from: shown, text: ": #x" }),
+    ] {
+        let mut line = Vec::new();
+        Dialect::Native.encode(event, &mut line);
+        let line = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
+        assert_eq!(line.and_then(grammar::heard), Some(expected), "{line:?}");
+    }
 }
 
 /// The printable ASCII characters of `form` as U+FF01 to U+FF5E, which stand in the same order.

@@ -173,6 +173,12 @@ impl SimSockets {
         self.peers[peer.0].id.filter(|_| !self.peers[peer.0].closed)
     }
 
+    /// Whether a peer's connection was ever accepted.
+    #[must_use]
+    pub(super) fn was_accepted(&self, peer: PeerNo) -> bool {
+        self.peers[peer.0].id.is_some()
+    }
+
     /// How often the world goes wrong from now on.
     pub fn set_faults(&mut self, faults: Option<Faults>) {
         self.faults = faults;
@@ -223,7 +229,8 @@ impl Sockets for SimSockets {
         ready.extend(self.peers[self.closed_before..self.accepted].iter().filter_map(SimPeer::ready));
         if !ready.is_empty() {
             if self.faults.is_some() {
-                ready.retain(|_| !self.chance(|faults| faults.late));
+                // What is late comes again, but a signal comes once.
+                ready.retain(|ready| *ready == Ready::Stop || !self.chance(|faults| faults.late));
             }
             return Ok(());
         }

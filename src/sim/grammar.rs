@@ -1,0 +1,300 @@
+//! The line protocol's grammar in both directions, read from protocol.md alone: what a line to the server means, and
+//! what a line from it says. An oracle for the fuzz bodies; it shares no code with `dialect/` on purpose, and decides
+//! in the order in which the page tells it rather than in the fastest.
+
+use crate::message::{Meaning, Rank, Refusal, Request, Scope};
+use crate::name::Name;
+use bstr::{BStr, ByteSlice};
+
+/// A line from the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard<'a> {
+    /// `+word details`.
+    Answer { word: &'a str, details: &'a str },
+    /// `!code details`.
+    Refused { code: &'a str, details: &'a str },
+    /// `* text`.
+    Notice(Notice<'a>),
+    /// `@from:text`.
+    Direct { from: &'a str, text: &'a str },
+    /// `&room:from:text`, or `from: text` where the room is the lobby.
+    Said { room: &'a str, from: &'a str, text: &'a str },
+}
+
+/// A notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Notice<'a> {
+    Connected,
+    HowToBegin,
+    Arrived { who: &'a str },
+    Gone { who: &'a str, reason: Option<&'a str> },
+    Joined { who: &'a str, room: &'a str },
+    Parted { who: &'a str, room: &'a str },
+    Renamed { from: &'a str, to: &'a str },
+}
+
+/// Codes that the server says last, before it closes a connection itself.
+pub(super) const CLOSING: [&str; 6] =
+    ["server-full", "too-many-connections", "register-timeout", "too-slow", "kicked", "shutting-down"];
+
+/// All other codes that any line may be refused with.
+const CODES: [&str; 17] = [
+    "line-too-long",
+    "bad-byte",
+    "register-first",
+    "unknown-command",
+    "denied",
+    "usage",
+    "empty-text",
+    "too-many-targets",
+    "nick-invalid",
+    "nick-reserved",
+    "nick-taken",
+    "room-invalid",
+    "no-such-room",
+    "not-in-room",
+    "too-many-rooms",
+    "no-such-user",
+    "recipient-full",
+];
+
+/// What a line from the server, without its LF, says. `None` if the protocol knows no such line.
+pub(super) fn heard(line: &str) -> Option<Heard<'_>> {
+    let mut rest = line.chars();
+    let first = rest.next()?;
+    let rest = rest.as_str();
+    match first {
+        '+' => answer(rest),
+        '!' => {
+            let (code, details) = rest.split_once(' ').unwrap_or((rest, ""));
+            let known = CODES.contains(&code) || CLOSING.contains(&code) || code == "no-accounts";
+            known.then_some(Heard::Refused { code, details })
+        }
+        '*' => notice(rest.strip_prefix(' ')?).map(Heard::Notice),
+        '@' => {
+            let (from, text) = rest.split_once(':')?;
+            (is_name(from) && !text.is_empty()).then_some(Heard::Direct { from, text })
+        }
+        '&' => {
+            let (room, rest) = rest.split_once(':')?;
+            let (from, text) = rest.split_once(':')?;
+            let holds = is_name(room) && is_name(from) && !text.is_empty();
+            holds.then_some(Heard::Said { room, from, text })
+        }
+        _ => {
+            let (from, text) = line.split_once(": ")?;
+            (is_name(from) && !text.is_empty()).then_some(Heard::Said { room: "lobby", from, text })
+        }
+    }
+}
+
+fn answer(rest: &str) -> Option<Heard<'_>> {
+    let (word, details) = rest.split_once(' ').unwrap_or((rest, ""));
+    let words: Vec<&str> = details.split(' ').collect();
+    let holds = match (word, words.as_slice()) {
+        ("pong" | "help", _) => true,
+        ("bye", [""]) => true,
+        ("nick" | "left", [name]) => is_name(name),
+        ("room", [name, count]) => is_name(name) && is_count(count),
+        ("who", [room, names @ ..]) => {
+            is_whose(room) && !names.is_empty() && names.iter().all(|name| is_name(name))
+        }
+        ("rooms", rooms) => rooms
+            .iter()
+            .all(|room| room.split_once(':').is_some_and(|(name, count)| is_name(name) && is_count(count))),
+        ("end", ["who", room, count]) => is_whose(room) && is_count(count),
+        ("end", ["rooms", count]) => is_count(count),
+        ("end", ["help"]) => true,
+        _ => false,
+    };
+    holds.then_some(Heard::Answer { word, details })
+}
+
+fn notice(text: &str) -> Option<Notice<'_>> {
+    if text.starts_with("Say #name ") {
+        return Some(Notice::HowToBegin);
+    }
+    if let Some(address) = text.strip_prefix("You are connected from ") {
+        return address.parse::<std::net::SocketAddr>().ok().map(|_| Notice::Connected);
+    }
+    let (who, what) = text.split_once(' ')?;
+    let notice = match what {
+        "joined" => Notice::Arrived { who },
+        "left" => Notice::Gone { who, reason: None },
+        _ => {
+            if let Some(room) = what.strip_prefix("joined &") {
+                is_name(room).then_some(Notice::Joined { who, room })?
+            } else if let Some(room) = what.strip_prefix("left &") {
+                is_name(room).then_some(Notice::Parted { who, room })?
+            } else if let Some(to) = what.strip_prefix("is now ") {
+                is_name(to).then_some(Notice::Renamed { from: who, to })?
+            } else {
+                let reason = what.strip_prefix("left (")?.strip_suffix(')')?;
+                Notice::Gone { who, reason: Some(reason) }
+            }
+        }
+    };
+    is_name(who).then_some(notice)
+}
+
+fn is_name(text: &str) -> bool {
+    Name::new(text.as_bytes()).is_ok()
+}
+
+fn is_whose(room: &str) -> bool {
+    room == "*" || is_name(room)
+}
+
+fn is_count(text: &str) -> bool {
+    text.parse::<usize>().is_ok()
+}
+
+/// What a line to the server, without its LF, means. The details of a refusal are for people; only its code counts.
+pub(super) fn meant(line: &[u8], rank: Rank) -> Meaning<'_> {
+    let stranger = rank == Rank::Stranger;
+    let (head, text) = cut(line, b":");
+    let name = blankless(head.get(1..).unwrap_or_default());
+    match (line.first(), text) {
+        (None, _) => Meaning::Nothing,
+        (Some(b'/'), _) => commanded(&line[1..], stranger),
+        (Some(b'#'), password) if stranger && !name.is_empty() => {
+            Meaning::Request(Request::Register { nick: name, password })
+        }
+        (Some(b'#'), _) => USAGE,
+        _ if stranger => Meaning::Refused(Refusal::RegisterFirst),
+        (Some(b'@' | b'&'), _) if name.is_empty() => USAGE,
+        (Some(b'@'), Some(text)) => Meaning::Request(Request::Direct { to: name, text }),
+        (Some(b'@'), None) => USAGE,
+        (Some(b'&'), Some(text)) => Meaning::Request(Request::Say { room: Some(name), text }),
+        (Some(b'&'), None) => Meaning::Request(Request::Join { room: name }),
+        _ => Meaning::Request(Request::Say { room: None, text: line.as_bstr() }),
+    }
+}
+
+const USAGE: Meaning<'static> = Meaning::Refused(Refusal::Usage(""));
+
+fn commanded(line: &[u8], stranger: bool) -> Meaning<'_> {
+    let (word, arguments) = cut(line, b" \t");
+    let name = arguments.map(|arguments| blankless(arguments)).filter(|name| !name.is_empty());
+    let request = match word.to_ascii_lowercase().as_slice() {
+        b"ping" => Some(Request::Ping { token: arguments.unwrap_or_default() }),
+        b"help" => Some(Request::Help),
+        b"quit" => Some(Request::Quit { message: name.unwrap_or_default() }),
+        _ if stranger => return Meaning::Refused(Refusal::RegisterFirst),
+        b"nick" => name.map(|nick| Request::Rename { nick }),
+        b"say" => arguments.map(|text| Request::Say { room: None, text }),
+        b"msg" => {
+            let blanks = arguments.unwrap_or_default().iter().take_while(|byte| is_blank(**byte)).count();
+            match cut(&arguments.unwrap_or_default()[blanks..], b" \t") {
+                (to, Some(text)) => Some(Request::Direct { to, text }),
+                (_, None) => None,
+            }
+        }
+        b"join" => name.map(|room| Request::Join { room }),
+        b"leave" => Some(Request::Leave { room: name }),
+        b"who" => Some(Request::Who(match name {
+            None => Scope::Current,
+            Some(room) if room == "*" => Scope::Everyone,
+            Some(room) => Scope::Room(room),
+        })),
+        b"rooms" => Some(Request::Rooms),
+        b"announce" | b"kick" | b"stats" | b"shutdown" => return Meaning::Refused(Refusal::Denied),
+        _ => return Meaning::Refused(Refusal::UnknownCommand(word)),
+    };
+    request.map_or(USAGE, Meaning::Request)
+}
+
+/// What stands before and behind the first of these bytes.
+fn cut<'a>(line: &'a [u8], at: &[u8]) -> (&'a BStr, Option<&'a BStr>) {
+    match line.iter().position(|byte| at.contains(byte)) {
+        Some(place) => (line[..place].as_bstr(), Some(line[place + 1..].as_bstr())),
+        None => (line.as_bstr(), None),
+    }
+}
+
+fn blankless(mut name: &[u8]) -> &BStr {
+    while let [first, rest @ ..] = name
+        && is_blank(*first)
+    {
+        name = rest;
+    }
+    while let [rest @ .., last] = name
+        && is_blank(*last)
+    {
+        name = rest;
+    }
+    name.as_bstr()
+}
+
+fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_the_page_is_heard() {
+        for line in [
+            "+nick alicia",
+            "+room dev 5",
+            "+left dev",
+            "+who dev alice bob",
+            "+who * alice",
+            "+end who * 2",
+            "+rooms lobby:12 dev:2",
+            "+end rooms 2",
+            "+pong",
+            "+pong  a b",
+            "+help /who",
+            "+end help",
+            "+bye",
+            "!line-too-long 4096",
+            "!recipient-full bob",
+            "!too-slow",
+            "* You are connected from 127.0.0.1:50123",
+            "* You are connected from [::1]:50123",
+            "* alice joined",
+            "* alice left (left (too slow))",
+            "* alice joined &lobby",
+            "* alice left &dev",
+            "* alice is now alicia",
+            "@alice:hi",
+            "&dev:alice:hi: there",
+            "alice: hi",
+        ] {
+            assert!(heard(line).is_some(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_the_page_does_not_know_is_not_heard() {
+        for line in [
+            "",
+            "hi",
+            "alice:hi",
+            "+",
+            "+what",
+            "+nick a b",
+            "+bye now",
+            "+room dev",
+            "+rooms",
+            "!nonsense",
+            "*alice joined",
+            "* alice joined dev",
+            "* alice eve joined",
+            "* alice left (",
+            "@:hi",
+            "@alice",
+            "@al ice:hi",
+            "&dev:hi",
+            "&dev::hi",
+            "#dev",
+            "é",
+            "/x: y",
+        ] {
+            assert_eq!(heard(line), None, "{line}");
+        }
+    }
+}
