@@ -23,7 +23,7 @@ fn conversation() -> Vec<(PeerNo, Vec<u8>)> {
         (1, b"in dev \xff\x1b[2J\n"),
         (2, b"hi\n"),
         (2, b"\x00#carol\n"),
-        (2, "#J\u{f6}rg:secret\n".as_bytes()),
+        (2, b"#Joe:secret\n"),
         (2, b"#carol\r\n"),
         (0, b"&lobby:over there\n"),
         (0, b"/who *\n/rooms\n/who dev\n"),
