@@ -43,8 +43,8 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("timers", &["message"]),
     ("frame", &[]),
     ("dialect", &["limits", "message", "name", "text"]),
-    ("hub", &["limits", "message", "name"]),
-    ("session", &["dialect", "frame", "hub", "message"]),
+    ("hub", &["limits", "message", "name", "text"]),
+    ("session", &["dialect", "frame", "hub", "message", "text"]),
     ("send_queue", &["dialect", "limits", "message", "pool"]),
     ("reactor", &["dialect", "frame", "hub", "limits", "message", "pool", "send_queue", "session", "timers"]),
     (
