@@ -1,9 +1,11 @@
 //! The command line: every flag, its default and its unit, and only here. Every flag is also read from the environment,
 //! as `REDPOLL_` and its name.
 
+use crate::door::Door;
 use crate::limits::{KIB, Limits, MAX_MAX_LINE, MIN_MAX_LINE, MIN_QUEUE, MIN_SEND_BUFFER};
 use clap::{Args, Parser, Subcommand};
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A chat server for small hosts, and a client for it.
@@ -30,7 +32,14 @@ const SERVE_HELP: &str = "\
 Sizes take a unit (KiB, MiB, or KB, MB; bare: bytes), times too (ms, s, m, h; bare: seconds). Each flag is also read from
 the environment: REDPOLL_MAX_LINE for --max-line, and so on.
 
-Once all listeners are bound, a line `listening line://ADDRESS` for each goes to standard output; the log goes to standard
+Schemes:
+  line      the protocol of `redpoll chat`, nc and telnet
+  unix      the same for operators, who may also /announce, /kick, /stats and /shutdown; a socket file of mode 0600
+  classic, nickname, relay, udp
+            the unmodified clients of four Python chat tutorials: #name and @name:text over select(); a thread per client
+            that is asked NICKNAME; the same without being asked; datagrams L, C and Q
+
+Once all listeners are bound, a line `listening SCHEME://ADDRESS` for each goes to standard output; the log goes to standard
 error. SIGTERM and SIGINT (Ctrl-C) stop the server after what is queued was sent; a second one stops it at once.
 
 Examples:
@@ -45,7 +54,8 @@ Exit codes: 0 stopped as asked, 1 failed (a port in use, say), 2 wrong flags.";
 #[derive(Debug, Args)]
 #[command(after_help = SERVE_HELP)]
 pub struct ServeOptions {
-    /// Where to listen, any number of times: line://HOST:PORT, or HOST:PORT; port 0 takes a free one
+    /// Where to listen, any number of times: SCHEME://HOST:PORT, unix://PATH, or HOST:PORT for line; port 0 takes a
+    /// free one. What the schemes are stands below
     #[arg(long, value_name = "URL", env = "REDPOLL_LISTEN", value_delimiter = ' ',
           default_value = "line://127.0.0.1:12345", value_parser = ListenUrl::parse)]
     pub listen: Vec<ListenUrl>,
@@ -79,6 +89,15 @@ pub struct ServeOptions {
     /// Time to flush what is queued for a connection that is closed, or for all when the server stops; 0: no time
     #[arg(long, value_name = "TIME", env = "REDPOLL_DRAIN", default_value = "5s", value_parser = duration)]
     drain: Duration,
+    /// Tell everyone each line that is typed at the server's own terminal
+    #[arg(long, env = "REDPOLL_CONSOLE")]
+    pub console: bool,
+    /// Let udp listen on addresses that are neither loopback nor private, where forged addresses can come from anywhere
+    #[arg(long, env = "REDPOLL_UDP_PUBLIC")]
+    pub udp_public: bool,
+    /// How long nothing comes before a message without LF counts as whole, for classic, nickname and relay; 1ms or more
+    #[arg(long, value_name = "TIME", env = "REDPOLL_PAUSE", default_value = "50ms", value_parser = pause)]
+    pause: Duration,
 }
 
 impl ServeOptions {
@@ -96,6 +115,7 @@ impl ServeOptions {
             max_rooms_per_connection: unless_0(self.max_rooms_per_connection),
             quiet_above: unless_0(self.quiet_above),
             drain: self.drain,
+            pause: self.pause,
         }
     }
 }
@@ -103,45 +123,71 @@ impl ServeOptions {
 /// Where to listen, and what is spoken there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenUrl {
-    /// A name or an address, without brackets.
-    pub host: String,
-    /// 0 for a free one.
-    pub port: u16,
+    /// The scheme.
+    pub door: Door,
+    /// The rest.
+    pub place: Place,
+}
+
+/// A place to listen at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A port of this machine.
+    Port {
+        /// A name or an address, without brackets.
+        host: String,
+        /// 0 for a free one.
+        port: u16,
+    },
+    /// A socket file.
+    File(PathBuf),
 }
 
 impl ListenUrl {
-    /// `line://HOST:PORT`, or `HOST:PORT`; an IPv6 address stands in brackets.
+    /// `SCHEME://HOST:PORT`, `unix://PATH`, or `HOST:PORT` for the line protocol; an IPv6 address stands in brackets.
     ///
     /// # Errors
     /// Which part is wrong, in words.
     pub fn parse(url: &str) -> Result<ListenUrl, String> {
-        let (scheme, address) = url.split_once("://").unwrap_or(("line", url));
-        if scheme != "line" {
-            return Err(format!("there is no scheme `{scheme}`; schemes are: line"));
-        }
-        let (host, port) = address.rsplit_once(':').ok_or("the port is missing: HOST:PORT")?;
-        let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-            Some(host) => host,
-            None if host.contains(':') => {
-                return Err(format!("an IPv6 address stands in brackets: [{host}]:{port}"));
-            }
-            None => host,
+        let (scheme, address) = url.split_once("://").unwrap_or((Door::Line.scheme(), url));
+        let Some(door) = Door::ALL.into_iter().find(|door| door.scheme() == scheme) else {
+            let schemes: Vec<&str> = Door::ALL.into_iter().map(Door::scheme).collect();
+            return Err(format!("there is no scheme `{scheme}`; schemes are: {}", schemes.join(", ")));
         };
-        if host.is_empty() {
-            return Err("the host is missing: HOST:PORT, with 0.0.0.0 or [::] for every address".into());
-        }
-        let port = port.parse().map_err(|_| format!("`{port}` is not a port: a number from 0 to 65535"))?;
-        Ok(ListenUrl { host: host.to_owned(), port })
+        let place = match door {
+            Door::Unix if address.is_empty() => {
+                return Err("the path is missing: unix:///run/redpoll.sock".into());
+            }
+            Door::Unix => Place::File(address.into()),
+            _ => port(address)?,
+        };
+        Ok(ListenUrl { door, place })
     }
+}
+
+fn port(address: &str) -> Result<Place, String> {
+    let (host, port) = address.rsplit_once(':').ok_or("the port is missing: HOST:PORT")?;
+    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(host) => host,
+        None if host.contains(':') => {
+            return Err(format!("an IPv6 address stands in brackets: [{host}]:{port}"));
+        }
+        None => host,
+    };
+    if host.is_empty() {
+        return Err("the host is missing: HOST:PORT, with 0.0.0.0 or [::] for every address".into());
+    }
+    let port = port.parse().map_err(|_| format!("`{port}` is not a port: a number from 0 to 65535"))?;
+    Ok(Place::Port { host: host.to_owned(), port })
 }
 
 impl fmt::Display for ListenUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ListenUrl { host, port } = self;
-        if host.contains(':') {
-            write!(f, "line://[{host}]:{port}")
-        } else {
-            write!(f, "line://{host}:{port}")
+        write!(f, "{}://", self.door.scheme())?;
+        match &self.place {
+            Place::Port { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Place::Port { host, port } => write!(f, "{host}:{port}"),
+            Place::File(path) => path.display().fmt(f),
         }
     }
 }
@@ -252,6 +298,13 @@ fn register_timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn pause(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        time if time.is_zero() => Err("at least 1ms".to_owned()),
+        time => Ok(time),
+    }
+}
+
 fn rate(text: &str) -> Result<u32, String> {
     if text == "0" { Ok(0) } else { Err("only 0 (no limit) so far".to_owned()) }
 }
@@ -275,7 +328,7 @@ mod tests {
         }
         let serve = Serve::parse_from(["serve"]).options;
         assert_eq!(Limits { max_connections: 1024, ..serve.limits() }, Limits::default());
-        assert_eq!(serve.listen, [ListenUrl { host: "127.0.0.1".into(), port: 12345 }]);
+        assert_eq!(serve.listen, [ListenUrl::parse("line://127.0.0.1:12345").unwrap()]);
     }
 
     #[test]
@@ -300,11 +353,17 @@ mod tests {
 
     #[test]
     fn urls_say_which_part_is_wrong() {
-        let at = |host: &str, port| Ok(ListenUrl { host: host.into(), port });
-        assert_eq!(ListenUrl::parse("line://localhost:0"), at("localhost", 0));
-        assert_eq!(ListenUrl::parse("[::1]:99"), at("::1", 99));
+        let at =
+            |door, host: &str, port| Ok(ListenUrl { door, place: Place::Port { host: host.into(), port } });
+        assert_eq!(ListenUrl::parse("line://localhost:0"), at(Door::Line, "localhost", 0));
+        assert_eq!(ListenUrl::parse("[::1]:99"), at(Door::Line, "::1", 99));
+        assert_eq!(ListenUrl::parse("udp://[::1]:99"), at(Door::Udp, "::1", 99));
+        let file = ListenUrl { door: Door::Unix, place: Place::File("/run/redpoll.sock".into()) };
+        assert_eq!(ListenUrl::parse("unix:///run/redpoll.sock"), Ok(file));
         let wrong = [
-            ("smtp://x:1", "no scheme `smtp`"),
+            ("smtp://x:1", "no scheme `smtp`; schemes are: line, unix, classic, nickname, relay, udp"),
+            ("unix://", "path is missing"),
+            ("classic://host", "port is missing"),
             ("host", "port is missing"),
             (":1", "host is missing"),
             ("h:x", "`x` is not a port"),

@@ -16,7 +16,9 @@
 pub mod cli;
 #[cfg(feature = "chat")]
 pub mod client;
+pub mod datagrams;
 pub mod dialect;
+pub mod door;
 pub mod engine;
 pub mod frame;
 pub mod hub;

@@ -29,6 +29,8 @@ pub struct Limits {
     pub quiet_above: Option<usize>,
     /// How long a closing connection, or the whole server when it stops, may take to flush.
     pub drain: Duration,
+    /// How long nothing comes before a message without LF counts as whole, in the tutorials' dialects.
+    pub pause: Duration,
 }
 
 impl Default for Limits {
@@ -43,6 +45,7 @@ impl Default for Limits {
             max_rooms_per_connection: Some(64),
             quiet_above: Some(256),
             drain: Duration::from_secs(5),
+            pause: Duration::from_millis(50),
         }
     }
 }
@@ -117,6 +120,24 @@ pub const MAX_LISTENER_PAUSE: Duration = Duration::from_secs(1);
 pub const POOLED_BUFFERS: usize = 128;
 /// The largest buffer that is kept for reuse.
 pub const POOLED_BUFFER_BYTES: usize = 16 * KIB;
+/// Bytes of a message to or from the tutorials' clients: what they receive at once.
+pub const MAX_SHORT: usize = KIB;
+/// How often the end of a message by a pause is put off because a character isn't complete: bytes that are no UTF-8 wait
+/// so much longer, no more.
+pub const MAX_PAUSES: u8 = 4;
+/// How long a peer that speaks by datagrams may be silent before it is taken as gone.
+pub const MAX_SILENCE: Duration = Duration::from_secs(600);
+/// How many times the bytes of its datagram a source without a name is sent at most: an answer to a forged address must
+/// not pay (RFC 9000 section 8.1 has the same factor).
+pub const MAX_ANSWER_TO_STRANGERS: usize = 3;
+/// Bytes that a source with a name is sent after its last datagram.
+pub const MAX_UNASKED: usize = 64 * KIB;
+/// Datagrams read from one listener in one turn.
+pub const DATAGRAMS_A_TURN: usize = 64;
+/// How long the name of somebody who was kicked is refused.
+pub const KICKED_FOR: Duration = Duration::from_secs(60);
+/// Names that are refused at a time for that reason; the oldest is free again first.
+pub const MAX_KICKED: usize = 1024;
 /// Recipients of one direct message, as written.
 pub const MAX_TARGETS: usize = 16;
 /// Names that one `/who` tells; the true number follows in its last line.

@@ -29,6 +29,29 @@ pub enum Request<'a> {
         /// What stood behind the first `:`.
         password: Option<&'a BStr>,
     },
+    /// Take this name, and behave as a client does that can't ask for anything else.
+    Enter {
+        /// The name.
+        nick: &'a BStr,
+        /// How.
+        manners: Manners,
+    },
+    /// Say in the current room what came with a name in front. Where that is one's own, `text` is said.
+    SayAs {
+        /// The name in front; empty where there was none.
+        nick: &'a BStr,
+        /// What stood behind it.
+        text: &'a BStr,
+        /// What is said where the name isn't one's own; `None`: nothing.
+        whole: Option<&'a BStr>,
+        /// Where this isn't `None`, whoever has no name yet, or a guest's, takes the one in front if that can be.
+        enter: Option<Manners>,
+    },
+    /// End the connection, if this is one's own name.
+    QuitAs {
+        /// The name.
+        nick: &'a BStr,
+    },
     /// Take another name.
     Rename {
         /// The new name.
@@ -74,6 +97,41 @@ pub enum Request<'a> {
         /// What the others are told, possibly nothing.
         message: &'a BStr,
     },
+    /// Operators: tell everyone who is registered.
+    Announce {
+        /// The message; may be empty, which the hub refuses.
+        text: &'a BStr,
+    },
+    /// Operators: end somebody's connection.
+    Kick {
+        /// Whose.
+        nick: &'a BStr,
+        /// Why, possibly nothing.
+        reason: &'a BStr,
+    },
+    /// Operators: what the server counts.
+    Stats,
+    /// Operators: stop the server.
+    Shutdown,
+}
+
+/// How a client behaves that was written for another server. The default is how the line protocol behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manners {
+    /// It enters the lobby with its name; otherwise it is in no room, ever.
+    pub lobby: bool,
+    /// It hears its own coming and what it says itself.
+    pub own: bool,
+    /// It hears of others of its kind who come however large the lobby is.
+    pub heralded: bool,
+    /// It says its name once, so a refusal of that is the end.
+    pub one_try: bool,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Manners { lobby: true, own: false, heralded: false, one_try: false }
+    }
 }
 
 /// Whose names `/who` asks for.
@@ -106,6 +164,25 @@ pub enum Rank {
     Stranger,
     /// Registered.
     Member,
+    /// May give the operators' commands, and ask who is there without a name.
+    Operator {
+        /// Whether it has one.
+        registered: bool,
+    },
+}
+
+impl Rank {
+    /// Whether there is a name.
+    #[must_use]
+    pub fn is_registered(self) -> bool {
+        matches!(self, Rank::Member | Rank::Operator { registered: true })
+    }
+
+    /// Whether the operators' commands are obeyed.
+    #[must_use]
+    pub fn is_operator(self) -> bool {
+        matches!(self, Rank::Operator { .. })
+    }
 }
 
 /// Where a connection comes from.
@@ -113,12 +190,15 @@ pub enum Rank {
 pub enum Origin {
     /// An address of the internet protocols. A v4-mapped IPv6 address is held as the IPv4 address that it is.
     Inet(SocketAddr),
+    /// This machine, through the operators' socket.
+    Unix,
 }
 
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Origin::Inet(address) => address.fmt(f),
+            Origin::Unix => f.write_str("unix"),
         }
     }
 }
@@ -179,9 +259,41 @@ pub enum Event<'a> {
         token: &'a BStr,
     },
     /// Answer: what can be asked.
-    Help,
+    Help {
+        /// The operators' commands too.
+        operator: bool,
+    },
     /// Answer: the connection ends as you wished.
     Bye,
+    /// Answer: so many were told.
+    Announced {
+        /// The operator among them, if registered.
+        count: usize,
+    },
+    /// Answer: that connection ends.
+    Kicked {
+        /// Whose it was.
+        who: &'a Name,
+    },
+    /// Answer: one of the things that the server counts.
+    Stat {
+        /// Which.
+        key: &'a str,
+        /// How many.
+        value: u64,
+    },
+    /// Answer: that was all of [`Event::Stat`].
+    EndStats {
+        /// How many there were.
+        count: usize,
+    },
+    /// Answer: the server stops.
+    Shutdown,
+    /// Notice: from whoever runs the server, to everyone.
+    Announcement {
+        /// What, as it came.
+        text: &'a BStr,
+    },
     /// Notice: somebody registered and entered the lobby.
     Arrived {
         /// Who.
@@ -274,6 +386,8 @@ pub enum Refusal<'a> {
     RecipientFull(&'a BStr),
     /// The server keeps no accounts, so a name has no password.
     NoAccounts,
+    /// Closing, and of a name for a while: an operator ended its connection, for this reason.
+    Kicked(&'a BStr),
     /// Closing: as many connections as there may be.
     ServerFull,
     /// Closing: no name was given in time.
@@ -307,6 +421,7 @@ impl Refusal<'_> {
             Refusal::NoSuchUser(_) => "no-such-user",
             Refusal::RecipientFull(_) => "recipient-full",
             Refusal::NoAccounts => "no-accounts",
+            Refusal::Kicked(_) => "kicked",
             Refusal::ServerFull => "server-full",
             Refusal::RegisterTimeout => "register-timeout",
             Refusal::TooSlow => "too-slow",
@@ -335,4 +450,11 @@ pub trait Outbox {
     fn send_all(&mut self, to: Audience<'_>, event: Event<'_>);
     /// True when enough was put here that it should be flushed before the next request is handled.
     fn wants_flush(&self) -> bool;
+    /// Ends a connection that has left the hub, once everything that was put here for it is flushed. Nothing that it
+    /// has sent since is obeyed.
+    fn close(&mut self, id: ConnId);
+    /// Has the server stop.
+    fn stop(&mut self);
+    /// What is counted below the hub, each with the name that `/stats` shows.
+    fn figures(&self, tell: &mut dyn FnMut(&str, u64));
 }

@@ -1,20 +1,25 @@
 //! The turn of the event loop: who is read, flushed, reaped and accepted, and when. It decides everything and touches
 //! nothing: sockets and the clock are behind [`Sockets`], which is real in `engine/` and simulated in `sim/`.
 
+use crate::datagrams::{Datagrams, Source};
 use crate::dialect::Dialect;
-use crate::frame::{Frame, LineFrame};
+use crate::door::Door;
+use crate::frame::Frame;
 use crate::hub::{Hub, Next};
 use crate::limits::{
-    ACCEPTS_A_TURN, DISCARD, FAREWELLS, Limits, MAX_LISTENER_PAUSE, MIN_DRAIN, MIN_LISTENER_PAUSE, READ,
-    REST_AFTER, TOO_SLOW_AFTER,
+    ACCEPTS_A_TURN, DATAGRAMS_A_TURN, DISCARD, FAREWELLS, Limits, MAX_LISTENER_PAUSE, MAX_SHORT, MAX_SILENCE,
+    MIN_DRAIN, MIN_LISTENER_PAUSE, READ, REST_AFTER, TOO_SLOW_AFTER,
 };
 use crate::message::{ConnId, Event, Origin, Outbox, Rank, Refusal};
 use crate::pool::{BufferId, Pool};
 use crate::send_queue::{Flushed, SendQueues};
 use crate::session::{self, Stop};
+use crate::text::trim_blanks;
 use crate::timers::{Deadline, Time, TimerId, Timers};
+use bstr::ByteSlice;
 use slab::Slab;
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// What the reactor needs of the world. Connections are known by the ids that the reactor gives them; nothing here
@@ -42,6 +47,21 @@ pub trait Sockets {
     /// # Errors
     /// `WouldBlock` where the kernel has no room; anything else ends the connection.
     fn send(&mut self, id: ConnId, bytes: &[u8]) -> io::Result<usize>;
+    /// Receives one datagram into the front of `buffer`; how many bytes, cut to it, and where from.
+    ///
+    /// # Errors
+    /// `WouldBlock` where there is none; anything else means that there may be more.
+    fn recv_from(&mut self, listener: usize, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
+    /// Sends one datagram.
+    ///
+    /// # Errors
+    /// Where it can't be sent now; it is lost then.
+    fn send_to(&mut self, listener: usize, to: SocketAddr, bytes: &[u8]) -> io::Result<()>;
+    /// Reads once what was typed at the server's own terminal; 0 is the end of that.
+    ///
+    /// # Errors
+    /// `WouldBlock` where there is nothing.
+    fn read_console(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
     /// What the connection is watched for from now on. Hang-ups and errors are reported whatever it says.
     ///
     /// # Errors
@@ -76,6 +96,8 @@ pub enum Ready {
     Listener(usize),
     /// The server is asked to stop.
     Stop,
+    /// Something was typed at the server's own terminal.
+    Console,
     /// A connection.
     Connection {
         /// Which.
@@ -112,6 +134,8 @@ struct Peer {
     deadline: Option<TimerId>,
     /// Until when its queue must be back within the limit.
     slow: Option<TimerId>,
+    /// Until when something must come, or what is held is a message.
+    pause: Option<TimerId>,
 }
 
 /// What is done with a connection. The first three are in the hub's care, the others have left it.
@@ -166,6 +190,11 @@ pub struct Reactor<S> {
     scratch: Vec<u8>,
     held: Pool,
     ready: Vec<Ready>,
+    /// What each listener is for.
+    doors: Vec<Door>,
+    datagrams: Datagrams,
+    /// What was typed at the server's own terminal since the last LF.
+    console: Vec<u8>,
     /// Listeners at which somebody knocks in this turn.
     knocking: Vec<usize>,
     resuming: Vec<ConnId>,
@@ -180,8 +209,8 @@ pub struct Reactor<S> {
 }
 
 impl<S: Sockets> Reactor<S> {
-    /// A server over these sockets, which listen already, `listeners` of them.
-    pub fn new(sockets: S, listeners: usize, limits: Limits) -> Self {
+    /// A server over these sockets, which listen already, each of them for one of `doors`.
+    pub fn new(sockets: S, doors: Vec<Door>, limits: Limits) -> Self {
         let now = sockets.now();
         Reactor {
             sockets,
@@ -194,10 +223,13 @@ impl<S: Sockets> Reactor<S> {
             scratch: Vec::new(),
             held: Pool::default(),
             ready: Vec::new(),
+            datagrams: Datagrams::default(),
+            console: Vec::new(),
             knocking: Vec::new(),
             resuming: Vec::new(),
             doomed: Vec::new(),
-            rests: (0..listeners).map(|_| Rest::default()).collect(),
+            rests: doors.iter().map(|_| Rest::default()).collect(),
+            doors,
             stopping: false,
             active: now,
             resting: false,
@@ -213,9 +245,14 @@ impl<S: Sockets> Reactor<S> {
         let mut ready = std::mem::take(&mut self.ready);
         self.sockets.wait(self.timeout(), &mut ready)?;
         self.now = self.sockets.now();
+        self.hub.set_now(self.now);
+        self.count_turn();
         self.resume();
         ready.iter().for_each(|ready| self.attend(*ready));
         self.expire();
+        if self.queues.take_stopping() {
+            self.stop();
+        }
         self.settle();
         self.accept();
         self.rest(!ready.is_empty());
@@ -280,14 +317,20 @@ impl<S: Sockets> Reactor<S> {
 
     fn attend(&mut self, ready: Ready) {
         match ready {
+            Ready::Listener(listener) if self.doors[listener] == Door::Udp => {
+                self.receive_datagrams(listener)
+            }
             Ready::Listener(listener) => self.knocking.push(listener),
             Ready::Stop => self.stop(),
+            Ready::Console => self.hear_console(),
             Ready::Connection { id, read, write, hangup } => {
                 let Some(peer) = self.peers.get(id.index()) else { return };
                 if write && peer.interest.write {
                     self.queues.mark_writable(id);
                 }
                 match peer.phase {
+                    // Doomed, or kicked in this turn: it is dealt with before the turn ends.
+                    _ if self.queues.is_deaf(id) => {}
                     Phase::Open if read => self.receive(id),
                     Phase::Discarding if read => self.discard(id),
                     // Who isn't read is told of by hang-ups alone. They come again and again until they are acted on.
@@ -306,7 +349,10 @@ impl<S: Sockets> Reactor<S> {
         self.scratch.resize(READ + self.limits.max_line, 0);
         match self.sockets.recv(id, &mut self.scratch[kept..kept + READ]) {
             Ok(0) => self.end(id, kept),
-            Ok(bytes) => self.digest(id, kept + bytes),
+            Ok(bytes) => {
+                self.queues.counters.bytes_in += bytes as u64;
+                self.digest(id, kept + bytes);
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.hold(id, 0, kept),
             Err(_) => self.doom(id, Doom::Lost),
         }
@@ -321,6 +367,7 @@ impl<S: Sockets> Reactor<S> {
             let input = &scratch[start..len];
             let fed = session::feed(hub, id, &mut peer.frame, peer.dialect, input, limits.max_line, queues);
             start += fed.consumed;
+            queues.counters.lines_in += fed.messages;
             match fed.stop {
                 Stop::Dry => break,
                 Stop::Close => return self.close(id, false),
@@ -336,7 +383,115 @@ impl<S: Sockets> Reactor<S> {
             }
         }
         self.hold(id, start, len);
+        self.await_pause(id, len - start);
         self.note_registration(id);
+    }
+
+    /// Arms the end of a message by a pause anew, if that is how this peer's messages end.
+    fn await_pause(&mut self, id: ConnId, left: usize) {
+        let peer = &mut self.peers[id.index()];
+        if let Some(pause) = peer.pause.take() {
+            self.timers.cancel(pause);
+        }
+        if peer.frame.awaits_pause(left) {
+            peer.pause = Some(self.timers.arm(self.now + self.limits.pause, Deadline::Pause, id));
+        }
+    }
+
+    /// Nothing has come for a while: what is held may be a message.
+    fn end_by_pause(&mut self, id: ConnId) {
+        let left = self.restore(id);
+        let Reactor { hub, peers, queues, scratch, .. } = self;
+        let peer = &mut peers[id.index()];
+        if peer.phase == Phase::Open && !queues.is_deaf(id) {
+            match session::pause(hub, id, &mut peer.frame, peer.dialect, &scratch[..left], queues) {
+                Some(Next::Close) => return self.close(id, false),
+                Some(Next::Stay) => {
+                    self.queues.counters.lines_in += 1;
+                    return self.note_registration(id);
+                }
+                None => {}
+            }
+        }
+        self.hold(id, 0, left);
+        self.await_pause(id, left);
+    }
+
+    /// Reads datagrams, up to so many a turn; the poller reports the others again.
+    fn receive_datagrams(&mut self, listener: usize) {
+        for _ in 0..DATAGRAMS_A_TURN {
+            if self.stopping {
+                return;
+            }
+            self.scratch.resize(READ + self.limits.max_line, 0);
+            // One byte more than may be shows that it is too long.
+            match self.sockets.recv_from(listener, &mut self.scratch[..=MAX_SHORT]) {
+                Ok((bytes, from)) => self.attend_datagram((listener, from), bytes),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // An answer of ours to a source that is gone comes back as an error of the socket.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// One datagram, at the front of the scratch buffer.
+    fn attend_datagram(&mut self, source: Source, bytes: usize) {
+        self.queues.counters.bytes_in += bytes as u64;
+        if self.queues.wants_flush() {
+            self.flush();
+        }
+        let known = self.datagrams.find(source);
+        let id = match known {
+            Some(id) => id,
+            None if self.peers.len() >= self.limits.max_connections => return,
+            None => self.insert(Door::Udp),
+        };
+        if known.is_some() {
+            self.datagrams.spoke(id);
+        } else {
+            self.datagrams.add(id, source, bytes);
+        }
+        let Reactor { hub, peers, queues, scratch, .. } = self;
+        let peer = &mut peers[id.index()];
+        if peer.phase.is_closing() || queues.is_deaf(id) {
+            return;
+        }
+        let fed = session::feed(hub, id, &mut peer.frame, peer.dialect, &scratch[..bytes], MAX_SHORT, queues);
+        queues.counters.lines_in += fed.messages;
+        match (fed.stop, hub.rank(id).is_registered()) {
+            (Stop::Close, _) => self.close(id, true),
+            (_, true) => {
+                self.datagrams.spoke(id);
+                self.forget_deadlines(id);
+                let silence = self.timers.arm(self.now + MAX_SILENCE, Deadline::Silence, id);
+                self.peers[id.index()].deadline = Some(silence);
+            }
+            // It has no name, and so leaves nothing behind but what it is answered.
+            (_, false) => self.close(id, true),
+        }
+    }
+
+    /// Each line that is typed at the server's own terminal is told to everyone. One that is too long is told in parts.
+    fn hear_console(&mut self) {
+        self.scratch.resize(READ + self.limits.max_line, 0);
+        let Ok(bytes) = self.sockets.read_console(&mut self.scratch[..READ]) else { return };
+        for line in self.scratch[..bytes].split_inclusive(|byte| *byte == b'\n') {
+            self.console.extend_from_slice(line);
+            if self.console.ends_with(b"\n") || self.console.len() >= self.limits.max_line {
+                let text = trim_blanks(self.console.trim_end_with(|c| c == '\n' || c == '\r'));
+                if !text.is_empty() {
+                    self.hub.announce(text, &mut self.queues);
+                }
+                self.console.clear();
+            }
+        }
+    }
+
+    fn count_turn(&mut self) {
+        let counters = &mut self.queues.counters;
+        counters.turns += 1;
+        counters.connections = self.peers.len() as u64;
+        counters.uptime_seconds = self.now.0 / 1000;
     }
 
     /// Its stream has ended: a last line without LF counts, then it leaves, and gets what is queued for it.
@@ -411,6 +566,7 @@ impl<S: Sockets> Reactor<S> {
             match what {
                 Deadline::Register => {
                     peer.deadline = None;
+                    self.hub.leave(id, b"", &mut self.queues);
                     self.queues.send(id, Event::Refused(Refusal::RegisterTimeout));
                     self.close(id, false);
                 }
@@ -422,6 +578,15 @@ impl<S: Sockets> Reactor<S> {
                     peer.deadline = None;
                     self.drop_now(id);
                 }
+                Deadline::Pause => {
+                    peer.pause = None;
+                    self.end_by_pause(id);
+                }
+                Deadline::Silence => {
+                    peer.deadline = None;
+                    self.hub.leave(id, b"silent", &mut self.queues);
+                    self.drop_now(id);
+                }
             }
         }
     }
@@ -431,11 +596,24 @@ impl<S: Sockets> Reactor<S> {
         loop {
             self.flush();
             let doomed = std::mem::take(&mut self.doomed);
-            if doomed.is_empty() {
+            let kicked = self.close_kicked();
+            if doomed.is_empty() && !kicked {
                 break;
             }
             doomed.into_iter().for_each(|(id, doom)| self.reap(id, doom));
         }
+    }
+
+    /// Closes those whom the hub has shown the door; whether there were any.
+    fn close_kicked(&mut self) -> bool {
+        let mut any = false;
+        while let Some(id) = self.queues.take_closing() {
+            any = true;
+            if self.peers.get(id.index()).is_some_and(|peer| !peer.phase.is_closing()) {
+                self.close(id, false);
+            }
+        }
+        any
     }
 
     fn flush(&mut self) {
@@ -443,12 +621,36 @@ impl<S: Sockets> Reactor<S> {
         while let Some(id) = self.queues.dirty(place) {
             place += 1;
             // Whoever was dropped while dirty is gone without being flushed.
-            if self.peers.contains(id.index()) {
-                let flushed = self.queues.flush(id, |bytes| self.sockets.send(id, bytes));
-                self.flushed(id, flushed);
+            match self.peers.get(id.index()).map(|peer| &peer.frame) {
+                Some(Frame::Datagram) => self.flush_datagrams(id),
+                Some(_) => {
+                    let flushed = self.queues.flush(id, |bytes| self.sockets.send(id, bytes));
+                    self.flushed(id, flushed);
+                }
+                None => {}
             }
         }
         self.queues.end_flush();
+    }
+
+    /// Flushes a peer that gets datagrams: one for each line. What can't be sent now, or is more than the peer may be
+    /// sent, is lost, and counted.
+    fn flush_datagrams(&mut self, id: ConnId) {
+        let Some(to) = self.datagrams.peer(id) else { return };
+        let (sockets, mut dropped) = (&mut self.sockets, 0);
+        self.queues.flush(id, |bytes| {
+            for datagram in bytes.lines() {
+                let (listener, address) = to.source;
+                if !to.may_get(datagram.len()) || sockets.send_to(listener, address, datagram).is_err() {
+                    dropped += 1;
+                }
+            }
+            Ok(bytes.len())
+        });
+        self.queues.counters.datagrams_dropped += dropped;
+        if self.peers[id.index()].phase.is_closing() {
+            self.drop_now(id);
+        }
     }
 
     /// What a flush means for the connection: whether it is too slow, is read, goes on closing.
@@ -553,15 +755,19 @@ impl<S: Sockets> Reactor<S> {
     fn drop_now(&mut self, id: ConnId) {
         self.forget_deadlines(id);
         self.queues.close(id);
-        self.sockets.close(id);
-        if let Some(held) = self.peers.remove(id.index()).held {
+        let peer = self.peers.remove(id.index());
+        match peer.frame {
+            Frame::Datagram => self.datagrams.remove(id),
+            Frame::Line(_) | Frame::Pause(_) => self.sockets.close(id),
+        }
+        if let Some(held) = peer.held {
             self.held.give_back(held);
         }
     }
 
     fn forget_deadlines(&mut self, id: ConnId) {
         let peer = &mut self.peers[id.index()];
-        for timer in [peer.deadline.take(), peer.slow.take()].into_iter().flatten() {
+        for timer in [peer.deadline.take(), peer.slow.take(), peer.pause.take()].into_iter().flatten() {
             self.timers.cancel(timer);
         }
     }
@@ -595,7 +801,7 @@ impl<S: Sockets> Reactor<S> {
                 match self.sockets.accept(listener, id) {
                     Ok(from) => {
                         self.rests[listener].pause = Duration::ZERO;
-                        self.welcome(id, from);
+                        self.welcome(id, listener, from);
                     }
                     Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -609,31 +815,46 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    fn welcome(&mut self, id: ConnId, from: Origin) {
-        let others = self.peers.len();
-        self.queues.open(id, Dialect::Native);
-        let made = self.peers.insert(Peer {
-            frame: Frame::Line(LineFrame::default()),
-            dialect: Dialect::Native,
+    fn welcome(&mut self, id: ConnId, listener: usize, from: Origin) {
+        let (door, others) = (self.doors[listener], self.peers.len());
+        let made = self.insert(door);
+        debug_assert_eq!(made, id);
+        if door.is_for_operators() {
+            // No limits: it is open when it is needed most.
+            self.hub.make_operator(id);
+            return self.queues.send(id, Event::Connected { from });
+        }
+        if others >= self.limits.max_connections + FAREWELLS {
+            return self.drop_now(id);
+        }
+        if others >= self.limits.max_connections {
+            self.queues.send(id, Event::Refused(Refusal::ServerFull));
+            return self.close(id, false);
+        }
+        if door.hears_the_lobby() {
+            self.hub.make_listener(id);
+        }
+        // Not flushed now: it leaves together with the answer to what the newcomer has sent already.
+        self.queues.send(id, Event::Connected { from });
+        let timeout = self.limits.register_timeout;
+        let deadline = timeout.map(|wait| self.timers.arm(self.now + wait, Deadline::Register, id));
+        self.peers[id.index()].deadline = deadline;
+    }
+
+    /// A new peer, of whom nothing is known but by which door it came.
+    fn insert(&mut self, door: Door) -> ConnId {
+        let id = ConnId(self.peers.insert(Peer {
+            frame: door.frame(),
+            dialect: door.dialect(),
             phase: Phase::Open,
             interest: Interest { read: true, write: false },
             held: None,
             deadline: None,
             slow: None,
-        });
-        debug_assert_eq!(made, id.index());
-        if others >= self.limits.max_connections + FAREWELLS {
-            self.drop_now(id);
-        } else if others >= self.limits.max_connections {
-            self.queues.send(id, Event::Refused(Refusal::ServerFull));
-            self.close(id, false);
-        } else {
-            // Not flushed now: it leaves together with the answer to what the newcomer has sent already.
-            self.queues.send(id, Event::Connected { from });
-            let timeout = self.limits.register_timeout;
-            let deadline = timeout.map(|wait| self.timers.arm(self.now + wait, Deadline::Register, id));
-            self.peers[id.index()].deadline = deadline;
-        }
+            pause: None,
+        }) as u32);
+        self.queues.open(id, door.dialect());
+        id
     }
 
     /// The system gave no connection though somebody knocks: not to be asked again and again.

@@ -67,6 +67,41 @@ pub struct SendQueues {
     gather: Vec<u8>,
     backlogs: Pool,
     half: usize,
+    /// Connections that the hub wants closed.
+    closing: Vec<ConnId>,
+    stopping: bool,
+    /// What is counted; the reactor counts what comes in.
+    pub counters: Counters,
+}
+
+/// What the server counts.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections, the closing ones included.
+    pub connections: u64,
+    /// Since the start.
+    pub uptime_seconds: u64,
+    /// Turns of the reactor.
+    pub turns: u64,
+    /// Messages that were read.
+    pub lines_in: u64,
+    /// Bytes that were read.
+    pub bytes_in: u64,
+    /// Datagrams that couldn't be sent at once, or were above what a silent peer may be sent.
+    pub datagrams_dropped: u64,
+    lines_out: u64,
+    bytes_out: u64,
+    /// By code, those that occurred.
+    refusals: Vec<(&'static str, u64)>,
+}
+
+impl Counters {
+    fn count_refusal(&mut self, code: &'static str) {
+        match self.refusals.iter_mut().find(|(known, _)| *known == code) {
+            Some((_, count)) => *count += 1,
+            None => self.refusals.push((code, 1)),
+        }
+    }
 }
 
 impl SendQueues {
@@ -82,7 +117,23 @@ impl SendQueues {
             gather: Vec::new(),
             backlogs: Pool::default(),
             half: limits.half_queue(),
+            closing: Vec::new(),
+            stopping: false,
+            counters: Counters::default(),
         }
+    }
+
+    /// One connection that the hub wants closed; said once. It hears again, since nobody speaks to it now but for the
+    /// closing itself.
+    pub fn take_closing(&mut self) -> Option<ConnId> {
+        let id = self.closing.pop()?;
+        self.queues[id.index()].deaf = false;
+        Some(id)
+    }
+
+    /// Whether the hub wants the server to stop; said once.
+    pub fn take_stopping(&mut self) -> bool {
+        std::mem::take(&mut self.stopping)
     }
 
     /// An empty queue for a new connection.
@@ -138,6 +189,12 @@ impl SendQueues {
         } else if let Some(backlog) = queue.backlog.take() {
             self.backlogs.give_back(backlog);
         }
+    }
+
+    /// Whether nothing more is put into this queue: its connection is about to be closed.
+    #[must_use]
+    pub fn is_deaf(&self, id: ConnId) -> bool {
+        self.queues[id.index()].deaf
     }
 
     /// Bytes that the kernel refused and has not taken since.
@@ -258,6 +315,8 @@ impl SendQueues {
             return;
         }
         queue.pending += end - start;
+        self.counters.lines_out += 1;
+        self.counters.bytes_out += u64::from(end - start);
         self.brimming |= queue.pending as usize > self.half;
         let place = self.spans.len() as u32;
         match self.spans.get_mut(queue.last as usize) {
@@ -323,6 +382,7 @@ impl Outbox for SendQueues {
     fn has_room(&self, to: ConnId) -> bool {
         let queue = &self.queues[to.index()];
         match &queue.backlog {
+            _ if queue.deaf => false,
             None => true,
             // What stands behind a backlog in this turn will be refused too.
             Some(_) => self.unsent(to) + queue.pending as usize <= self.half,
@@ -331,6 +391,9 @@ impl Outbox for SendQueues {
 
     fn send(&mut self, to: ConnId, event: Event<'_>) {
         let (start, end) = self.encode(self.queues[to.index()].dialect, event);
+        if let Event::Refused(refusal) = event {
+            self.counters.count_refusal(refusal.code());
+        }
         self.push(to, start, end);
     }
 
@@ -351,5 +414,35 @@ impl Outbox for SendQueues {
 
     fn wants_flush(&self) -> bool {
         self.brimming
+    }
+
+    fn close(&mut self, id: ConnId) {
+        if self.deafen(id) {
+            self.closing.push(id);
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    fn figures(&self, tell: &mut dyn FnMut(&str, u64)) {
+        let counters = &self.counters;
+        let queued: usize = self.backlogs.bytes_lent();
+        let figures = [
+            ("connections", counters.connections),
+            ("uptime-seconds", counters.uptime_seconds),
+            ("turns", counters.turns),
+            ("lines-in", counters.lines_in),
+            ("lines-out", counters.lines_out),
+            ("bytes-in", counters.bytes_in),
+            ("bytes-out", counters.bytes_out),
+            ("queued-bytes", queued as u64),
+            ("datagrams-dropped", counters.datagrams_dropped),
+        ];
+        figures.into_iter().for_each(|(key, value)| tell(key, value));
+        for (code, count) in &counters.refusals {
+            tell(&format!("refused-{code}"), *count);
+        }
     }
 }

@@ -12,6 +12,8 @@ use crate::text::is_plain;
 pub struct Fed {
     /// Bytes to drop from the front of the input.
     pub consumed: usize,
+    /// Messages that these were, those too long among them.
+    pub messages: u64,
     /// Why it went no further.
     pub stop: Stop,
 }
@@ -37,7 +39,7 @@ pub fn feed(
     max_line: usize,
     out: &mut impl Outbox,
 ) -> Fed {
-    let mut consumed = 0;
+    let (mut consumed, mut messages) = (0, 0);
     let stop = loop {
         if out.wants_flush() || !out.has_room(from) {
             break Stop::Full;
@@ -47,17 +49,19 @@ pub fn feed(
             Step::Skip(bytes) => consumed += bytes,
             Step::TooLong(bytes) => {
                 consumed += bytes;
+                messages += 1;
                 out.send(from, Event::Refused(Refusal::LineTooLong(max_line)));
             }
             Step::Message(bytes, message) => {
                 consumed += bytes;
+                messages += 1;
                 if understand(hub, from, dialect, message, out) == Next::Close {
                     break Stop::Close;
                 }
             }
         }
     };
-    Fed { consumed, stop }
+    Fed { consumed, messages, stop }
 }
 
 /// Hands over what is left in `input` when the stream has ended, after [`feed`] has said [`Stop::Dry`].
@@ -72,6 +76,22 @@ pub fn finish(
     match frame.finish(input) {
         Step::Message(_, message) => understand(hub, from, dialect, message, out),
         Step::More | Step::Skip(_) | Step::TooLong(_) => Next::Stay,
+    }
+}
+
+/// Hands over what is left in `input` when nothing has come for a while, after [`feed`] has said [`Stop::Dry`]; `None`
+/// where that is no message, or not yet.
+pub fn pause(
+    hub: &mut Hub,
+    from: ConnId,
+    frame: &mut Frame,
+    dialect: Dialect,
+    input: &[u8],
+    out: &mut impl Outbox,
+) -> Option<Next> {
+    match frame.pause(input) {
+        Step::Message(_, message) => Some(understand(hub, from, dialect, message, out)),
+        Step::More | Step::Skip(_) | Step::TooLong(_) => None,
     }
 }
 

@@ -42,9 +42,13 @@ pub enum Deadline {
     Drain,
     /// The peer was to end its stream by then.
     Discard,
+    /// If nothing has come until then, what has come is a message.
+    Pause,
+    /// A datagram was to come by then.
+    Silence,
 }
 
-const KINDS: usize = 4;
+const KINDS: usize = 6;
 
 /// A deadline that is armed. Whoever holds it takes it back or is told when it is due, never both.
 #[derive(Debug, PartialEq, Eq)]

@@ -33,7 +33,7 @@ const EDGES: [&str; 5] = ["engine", "client", "bench", "cli", "main"];
 
 /// Which modules each may name: arrows point down only. `sim` is a world, and so stands above the reactor; the edges
 /// may name any.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("lib", &[]),
     ("limits", &[]),
     ("text", &[]),
@@ -41,16 +41,35 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("message", &["limits", "name"]),
     ("pool", &["limits"]),
     ("timers", &["message"]),
-    ("frame", &[]),
+    ("frame", &["limits"]),
     ("dialect", &["limits", "message", "name", "text"]),
-    ("hub", &["limits", "message", "name", "text"]),
+    ("door", &["dialect", "frame"]),
+    ("datagrams", &["limits", "message"]),
+    ("hub", &["limits", "message", "name", "text", "timers"]),
     ("session", &["dialect", "frame", "hub", "message", "text"]),
     ("send_queue", &["dialect", "limits", "message", "pool"]),
-    ("reactor", &["dialect", "frame", "hub", "limits", "message", "pool", "send_queue", "session", "timers"]),
+    (
+        "reactor",
+        &[
+            "datagrams",
+            "dialect",
+            "door",
+            "frame",
+            "hub",
+            "limits",
+            "message",
+            "pool",
+            "send_queue",
+            "session",
+            "text",
+            "timers",
+        ],
+    ),
     (
         "sim",
         &[
             "dialect",
+            "door",
             "frame",
             "hub",
             "limits",

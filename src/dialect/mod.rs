@@ -4,11 +4,16 @@
 //!
 //! A new dialect is one file here, one variant of [`Dialect`], and the match arms that the compiler then demands.
 
+mod classic;
+mod lcq;
 mod native;
+mod nickname;
+mod relay;
 
-use crate::limits::MAX_TARGETS;
+use crate::limits::{MAX_SHORT, MAX_TARGETS};
 use crate::message::{Event, Meaning, Rank, Refusal};
-use crate::text::push_safe;
+use crate::text::{push_safe, trim_blanks};
+use bstr::{BStr, ByteSlice};
 use std::io::Write;
 
 /// The dialects. The discriminant is the index of a dialect's arena.
@@ -17,11 +22,20 @@ use std::io::Write;
 pub enum Dialect {
     /// The line protocol of protocol.md.
     Native,
+    /// Names by `#`, messages to one by `@`: the client of a tutorial on select().
+    Classic,
+    /// Asked for its nickname, which it then writes in front of each line: that of a tutorial on threads.
+    Nickname,
+    /// The same without being asked.
+    Relay,
+    /// Datagrams that begin with `L`, `C` or `Q`: that of a tutorial on UDP.
+    Lcq,
 }
 
 impl Dialect {
     /// All of them, in the order of their indices.
-    pub const ALL: [Dialect; 1] = [Dialect::Native];
+    pub const ALL: [Dialect; 5] =
+        [Dialect::Native, Dialect::Classic, Dialect::Nickname, Dialect::Relay, Dialect::Lcq];
 
     /// The position in [`Dialect::ALL`].
     #[must_use]
@@ -34,6 +48,10 @@ impl Dialect {
     pub fn parse(self, message: &[u8], rank: Rank) -> Meaning<'_> {
         match self {
             Dialect::Native => native::parse(message, rank),
+            Dialect::Classic => classic::parse(message, rank),
+            Dialect::Nickname => nickname::parse(message, rank),
+            Dialect::Relay => relay::parse(message),
+            Dialect::Lcq => lcq::parse(message),
         }
     }
 
@@ -41,8 +59,46 @@ impl Dialect {
     pub fn encode(self, event: Event<'_>, out: &mut Vec<u8>) {
         match self {
             Dialect::Native => native::encode(event, out),
+            Dialect::Classic => short(event, out, classic::encode),
+            Dialect::Nickname => short(event, out, nickname::encode),
+            Dialect::Relay => short(event, out, relay::encode),
+            Dialect::Lcq => short(event, out, lcq::encode),
         }
     }
+}
+
+/// Appends an event for a client that receives so many bytes at once and takes them for one message: longer ones are cut
+/// at a character, and keep their LF.
+fn short(event: Event<'_>, out: &mut Vec<u8>, encode: fn(Event<'_>, &mut Vec<u8>)) {
+    let start = out.len();
+    encode(event, out);
+    if out.len() - start > MAX_SHORT {
+        let mut end = start + MAX_SHORT - 1;
+        // In UTF-8 a byte that continues a character is 10xxxxxx (RFC 3629 section 3).
+        while out[end] & 0xC0 == 0x80 {
+            end -= 1;
+        }
+        out.truncate(end);
+        out.push(b'\n');
+    }
+}
+
+/// One line: what the server says itself, then what somebody else wrote, made safe.
+fn line(out: &mut Vec<u8>, head: &[&str], text: &[u8]) {
+    head.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+    push_safe(text, out);
+    out.push(b'\n');
+}
+
+/// What stands before and behind the first `separator`: a name is before it, so it is near, and a plain loop is at it
+/// before a wide search has begun.
+fn split(bytes: &BStr, separator: u8) -> Option<(&BStr, &BStr)> {
+    let at = bytes.iter().position(|byte| *byte == separator)?;
+    Some((bytes[..at].as_bstr(), bytes[at + 1..].as_bstr()))
+}
+
+fn trim(bytes: &BStr) -> &BStr {
+    trim_blanks(bytes).as_bstr()
 }
 
 /// `!code details`, which is the same in every dialect.
@@ -73,6 +129,7 @@ fn encode_refusal(refusal: Refusal<'_>, out: &mut Vec<u8>) {
         Refusal::TooManyRooms => (b"", "leave one first"),
         Refusal::NoSuchUser(nick) | Refusal::RecipientFull(nick) => (nick, ""),
         Refusal::NoAccounts => (b"", "names have no passwords here, say #name alone"),
+        Refusal::Kicked(reason) => (reason, ""),
         Refusal::ServerFull => (b"", "try again later"),
         Refusal::RegisterTimeout => (b"", "no name was given in time"),
         Refusal::TooSlow => (b"", "what was sent to you was not read"),

@@ -1,9 +1,9 @@
 //! The line protocol of protocol.md: what can be typed into `nc`. One table says which commands there are, who may
 //! call them, how they go and what `/help` says of them.
 
-use super::{encode_refusal, push_fmt};
+use super::{encode_refusal, line, push_fmt, split, trim};
 use crate::message::{Event, Meaning, Rank, Refusal, Request, Scope};
-use crate::text::{self, push_safe};
+use crate::text::trim_blanks_before;
 use bstr::{BStr, ByteSlice};
 
 /// Who may give a command.
@@ -11,7 +11,20 @@ use bstr::{BStr, ByteSlice};
 enum May {
     Anyone,
     Members,
+    /// Members, and operators without a name.
+    MembersAndOperators,
     Operators,
+}
+
+impl May {
+    fn includes(self, rank: Rank) -> bool {
+        match self {
+            May::Anyone => true,
+            May::Members => rank.is_registered(),
+            May::MembersAndOperators => rank.is_registered() || rank.is_operator(),
+            May::Operators => rank.is_operator(),
+        }
+    }
 }
 
 /// How a command's arguments become a request; `None` where the form is incomplete. `None` as argument: nothing, not
@@ -32,16 +45,15 @@ const COMMANDS: [Command; 14] = [
     Command { word: "msg", may: May::Members, form: "/msg nick text", build: msg },
     Command { word: "join", may: May::Members, form: "/join room", build: join },
     Command { word: "leave", may: May::Members, form: "/leave [room]", build: leave },
-    Command { word: "who", may: May::Members, form: "/who [room]", build: who },
-    Command { word: "rooms", may: May::Members, form: "/rooms", build: |_| Some(Request::Rooms) },
+    Command { word: "who", may: May::MembersAndOperators, form: "/who [room]", build: who },
+    Command { word: "rooms", may: May::MembersAndOperators, form: "/rooms", build: |_| Some(Request::Rooms) },
     Command { word: "ping", may: May::Anyone, form: "/ping [token]", build: ping },
     Command { word: "help", may: May::Anyone, form: "/help", build: |_| Some(Request::Help) },
     Command { word: "quit", may: May::Anyone, form: "/quit [message]", build: quit },
-    // Until operators exist, nobody may: `build` is never reached.
-    Command { word: "announce", may: May::Operators, form: "/announce text", build: |_| None },
-    Command { word: "kick", may: May::Operators, form: "/kick nick [reason]", build: |_| None },
-    Command { word: "stats", may: May::Operators, form: "/stats", build: |_| None },
-    Command { word: "shutdown", may: May::Operators, form: "/shutdown", build: |_| None },
+    Command { word: "announce", may: May::Operators, form: "/announce text", build: announce },
+    Command { word: "kick", may: May::Operators, form: "/kick nick [reason]", build: kick },
+    Command { word: "stats", may: May::Operators, form: "/stats", build: |_| Some(Request::Stats) },
+    Command { word: "shutdown", may: May::Operators, form: "/shutdown", build: |_| Some(Request::Shutdown) },
 ];
 
 /// What `/help` answers, one `+help` line each.
@@ -63,9 +75,17 @@ const HELP: [&str; 15] = [
     "/quit [message]  leave the server",
 ];
 
+/// What it answers operators besides.
+const OPERATORS_HELP: [&str; 4] = [
+    "/announce text  tell everyone on the server",
+    "/kick name [reason]  end somebody's connection; the name is refused for a minute",
+    "/stats  what the server counts",
+    "/shutdown  stop the server",
+];
+
 /// See [`Dialect::parse`](super::Dialect::parse).
 pub(super) fn parse(line: &[u8], rank: Rank) -> Meaning<'_> {
-    let stranger = rank == Rank::Stranger;
+    let stranger = !rank.is_registered();
     let Some((&sigil, rest)) = line.split_first() else { return Meaning::Nothing };
     match sigil {
         b'#' if stranger => register(rest.as_bstr()),
@@ -114,11 +134,12 @@ fn command(rest: &BStr, rank: Rank) -> Meaning<'_> {
         None => (rest, None),
     };
     let command = COMMANDS.iter().find(|command| word.eq_ignore_ascii_case(command.word.as_bytes()));
-    let open = command.is_some_and(|command| command.may == May::Anyone);
+    let may = command.is_some_and(|command| command.may.includes(rank));
     match command {
-        _ if rank == Rank::Stranger && !open => Meaning::Refused(Refusal::RegisterFirst),
+        None if rank.is_operator() => Meaning::Refused(Refusal::UnknownCommand(word.as_bstr())),
+        _ if !rank.is_registered() && !may => Meaning::Refused(Refusal::RegisterFirst),
         None => Meaning::Refused(Refusal::UnknownCommand(word.as_bstr())),
-        Some(command) if command.may == May::Operators => Meaning::Refused(Refusal::Denied),
+        Some(_) if !may => Meaning::Refused(Refusal::Denied),
         Some(command) => match (command.build)(arguments) {
             Some(request) => Meaning::Request(request),
             None => Meaning::Refused(Refusal::Usage(command.form)),
@@ -135,7 +156,7 @@ fn say(arguments: Option<&BStr>) -> Option<Request<'_>> {
 }
 
 fn msg(arguments: Option<&BStr>) -> Option<Request<'_>> {
-    let arguments = text::trim_blanks_before(arguments?).as_bstr();
+    let arguments = trim_blanks_before(arguments?).as_bstr();
     let end = arguments.find_byteset(b" \t")?;
     Some(Request::Direct { to: arguments[..end].as_bstr(), text: arguments[end + 1..].as_bstr() })
 }
@@ -164,20 +185,19 @@ fn quit(arguments: Option<&BStr>) -> Option<Request<'_>> {
     Some(Request::Quit { message: trim(arguments.unwrap_or_default()) })
 }
 
+fn announce(arguments: Option<&BStr>) -> Option<Request<'_>> {
+    Some(Request::Announce { text: arguments? })
+}
+
+fn kick(arguments: Option<&BStr>) -> Option<Request<'_>> {
+    let arguments = name(arguments)?;
+    let end = arguments.find_byteset(b" \t").unwrap_or(arguments.len());
+    Some(Request::Kick { nick: arguments[..end].as_bstr(), reason: trim(arguments[end..].as_bstr()) })
+}
+
 /// The arguments as one name; `None` where there is none.
 fn name(arguments: Option<&BStr>) -> Option<&BStr> {
     arguments.map(trim).filter(|name| !name.is_empty())
-}
-
-/// What stands before and behind the first `separator`: a name is before it, so it is near, and a plain loop is at it
-/// before a wide search has begun.
-fn split(bytes: &BStr, separator: u8) -> Option<(&BStr, &BStr)> {
-    let at = bytes.iter().position(|byte| *byte == separator)?;
-    Some((bytes[..at].as_bstr(), bytes[at + 1..].as_bstr()))
-}
-
-fn trim(bytes: &BStr) -> &BStr {
-    text::trim_blanks(bytes).as_bstr()
 }
 
 /// See [`Dialect::encode`](super::Dialect::encode).
@@ -208,11 +228,18 @@ pub(super) fn encode(event: Event<'_>, out: &mut Vec<u8>) {
         Event::EndRooms { count } => push_fmt(out, format_args!("+end rooms {count}\n")),
         Event::Pong { token } if token.is_empty() => line(out, &["+pong"], b""),
         Event::Pong { token } => line(out, &["+pong "], token),
-        Event::Help => {
-            HELP.iter().for_each(|help| line(out, &["+help ", help], b""));
+        Event::Help { operator } => {
+            let more: &[&str] = if operator { &OPERATORS_HELP } else { &[] };
+            HELP.iter().chain(more).for_each(|help| line(out, &["+help ", help], b""));
             line(out, &["+end help"], b"");
         }
         Event::Bye => line(out, &["+bye"], b""),
+        Event::Announced { count } => push_fmt(out, format_args!("+announced {count}\n")),
+        Event::Kicked { who } => line(out, &["+kicked ", who.shown()], b""),
+        Event::Stat { key, value } => push_fmt(out, format_args!("+stats {key} {value}\n")),
+        Event::EndStats { count } => push_fmt(out, format_args!("+end stats {count}\n")),
+        Event::Shutdown => line(out, &["+shutdown"], b""),
+        Event::Announcement { text } => line(out, &["* administrator: "], text),
         Event::Arrived { who } => line(out, &["* ", who.shown(), " joined"], b""),
         Event::Gone { who, reason } if reason.is_empty() => line(out, &["* ", who.shown(), " left"], b""),
         Event::Gone { who, reason } => {
@@ -225,13 +252,6 @@ pub(super) fn encode(event: Event<'_>, out: &mut Vec<u8>) {
         Event::Renamed { from, to } => line(out, &["* ", from.shown(), " is now ", to.shown()], b""),
         Event::Refused(refusal) => encode_refusal(refusal, out),
     }
-}
-
-/// One line: what the server says itself, then what somebody else wrote, made safe.
-fn line(out: &mut Vec<u8>, head: &[&str], text: &[u8]) {
-    head.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
-    push_safe(text, out);
-    out.push(b'\n');
 }
 
 #[cfg(test)]

@@ -2,70 +2,183 @@
 //! several system calls for each; elsewhere they are set again on each.
 
 use super::context;
-use crate::cli::ListenUrl;
+use crate::cli::{ListenUrl, Place};
+use crate::door::Door;
 use crate::limits::{BACKLOG, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, Limits, USER_TIMEOUT};
 use crate::message::Origin;
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use rustix::fs::Mode;
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 
 /// Whether an accepted connection has its listener's options already.
 const INHERITED: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-/// A bound socket that listens.
+/// A bound socket that listens, or takes datagrams.
 #[derive(Debug)]
 pub(super) struct Listener {
-    socket: TcpListener,
+    door: Door,
+    socket: Bound,
     send_buffer: Option<usize>,
+    /// A socket file of our own, removed with the listener.
+    file: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+enum Bound {
+    Stream(Socket),
+    Datagram(UdpSocket),
 }
 
 impl Listener {
     /// Binds all of them, or none: every address that a name stands for.
-    pub fn open_all(urls: &[ListenUrl], limits: &Limits) -> io::Result<Vec<Listener>> {
+    pub fn open_all(urls: &[ListenUrl], limits: &Limits, udp_public: bool) -> io::Result<Vec<Listener>> {
         let mut listeners = Vec::new();
         for url in urls {
-            let addresses = (url.host.as_str(), url.port).to_socket_addrs();
-            let addresses = addresses.map_err(|error| context(&format!("can't listen on {url}"), &error))?;
-            for address in addresses {
-                listeners
-                    .push(Listener::open(address, limits).map_err(|error| explain(url, address, &error))?);
+            match &url.place {
+                Place::File(path) => {
+                    let file = open_file(path);
+                    listeners.push(file.map_err(|error| context(&format!("can't listen on {url}"), &error))?);
+                }
+                Place::Port { host, port } => {
+                    let addresses = (host.as_str(), *port).to_socket_addrs();
+                    let addresses =
+                        addresses.map_err(|error| context(&format!("can't listen on {url}"), &error))?;
+                    for address in addresses {
+                        let listener = open_port(url.door, address, limits, udp_public);
+                        listeners.push(listener.map_err(|error| explain(url, address, &error))?);
+                    }
+                }
             }
         }
         Ok(listeners)
     }
 
-    fn open(address: SocketAddr, limits: &Limits) -> io::Result<Listener> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        if address.is_ipv6() {
-            // `[::]` takes IPv4 too, whatever the system's default.
-            socket.set_only_v6(false)?;
-        }
-        tune(&socket, limits.send_buffer)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        Ok(Listener { socket: socket.into(), send_buffer: limits.send_buffer })
+    /// What it is for.
+    pub fn door(&self) -> Door {
+        self.door
     }
 
     /// How to reach it, with the real port where 0 was asked for.
     pub fn url(&self) -> io::Result<String> {
-        Ok(format!("line://{}", self.socket.local_addr()?))
+        let scheme = self.door.scheme();
+        let address = match (&self.file, &self.socket) {
+            (Some(path), _) => return Ok(format!("{scheme}://{}", path.display())),
+            (None, Bound::Stream(socket)) => socket.local_addr()?.as_socket(),
+            (None, Bound::Datagram(socket)) => Some(socket.local_addr()?),
+        };
+        Ok(format!("{scheme}://{}", address.ok_or(ErrorKind::AddrNotAvailable)?))
     }
 
-    /// The socket, for the poller.
-    pub fn socket(&self) -> &TcpListener {
-        &self.socket
+    /// The descriptor, for the poller.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Bound::Stream(socket) => socket.as_fd(),
+            Bound::Datagram(socket) => socket.as_fd(),
+        }
     }
 
     /// One connection, that doesn't block.
-    pub fn accept(&self) -> io::Result<(TcpStream, Origin)> {
-        let (stream, address) = self.socket.accept()?;
+    pub fn accept(&self) -> io::Result<(Socket, Origin)> {
+        let Bound::Stream(socket) = &self.socket else { return Err(ErrorKind::Unsupported.into()) };
+        let (stream, address) = socket.accept()?;
         stream.set_nonblocking(true)?;
+        let Some(address) = address.as_socket() else { return Ok((stream, Origin::Unix)) };
         if !INHERITED {
-            tune(&SockRef::from(&stream), self.send_buffer)?;
+            tune(&stream, self.send_buffer)?;
         }
-        Ok((stream, Origin::Inet(SocketAddr::new(address.ip().to_canonical(), address.port()))))
+        Ok((stream, Origin::Inet(canonical(address))))
+    }
+
+    /// One datagram, cut to the buffer: how many bytes, and where from.
+    pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let Bound::Datagram(socket) = &self.socket else { return Err(ErrorKind::WouldBlock.into()) };
+        socket.recv_from(buffer)
+    }
+
+    /// Sends one datagram.
+    pub fn send_to(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        let Bound::Datagram(socket) = &self.socket else { return Err(ErrorKind::Unsupported.into()) };
+        socket.send_to(bytes, to).map(drop)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(path) = &self.file {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn open_port(door: Door, address: SocketAddr, limits: &Limits, udp_public: bool) -> io::Result<Listener> {
+    let datagrams = door == Door::Udp;
+    if datagrams && !udp_public && !is_near(address.ip()) {
+        let why =
+            "it is neither loopback nor private, and datagrams have forged addresses: --udp-public allows it";
+        return Err(io::Error::new(ErrorKind::InvalidInput, why));
+    }
+    let (kind, protocol) =
+        if datagrams { (Type::DGRAM, Protocol::UDP) } else { (Type::STREAM, Protocol::TCP) };
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        // `[::]` takes IPv4 too, whatever the system's default.
+        socket.set_only_v6(false)?;
+    }
+    if !datagrams {
+        socket.set_reuse_address(true)?;
+        tune(&socket, limits.send_buffer)?;
+    }
+    socket.bind(&address.into())?;
+    if !datagrams {
+        socket.listen(BACKLOG)?;
+    }
+    socket.set_nonblocking(true)?;
+    let socket = if datagrams { Bound::Datagram(socket.into()) } else { Bound::Stream(socket) };
+    Ok(Listener { door, socket, send_buffer: limits.send_buffer, file: None })
+}
+
+/// A socket file that its owner alone may use. One that is left of a dead server is replaced; a live one never.
+fn open_file(path: &Path) -> io::Result<Listener> {
+    let address = SockAddr::unix(path)?;
+    if fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket()) {
+        match Socket::new(Domain::UNIX, Type::STREAM, None)?.connect(&address) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+            Ok(()) => {
+                return Err(io::Error::new(
+                    ErrorKind::AddrInUse,
+                    "another server listens there; stop it first",
+                ));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Narrowed before the file exists, so that there is no moment in which others could connect.
+    let before = rustix::process::umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
+    let bound = socket.bind(&address);
+    rustix::process::umask(before);
+    bound?;
+    let file = Some(path.to_owned());
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(Listener { door: Door::Unix, socket: Bound::Stream(socket), send_buffer: None, file })
+}
+
+/// An IPv4 address that came in by an IPv6 listener is held as what it is.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Whether whoever can reach it is on this machine or a network of one's own.
+fn is_near(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }
 
@@ -89,14 +202,30 @@ fn tune(socket: &Socket, send_buffer: Option<usize>) -> io::Result<()> {
 /// Says which address, why, and what to do about it.
 fn explain(url: &ListenUrl, address: SocketAddr, error: &io::Error) -> io::Error {
     let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => {
+        ErrorKind::AddrInUse => {
             "; another server is there: stop it, or give another port with --listen HOST:PORT"
         }
-        io::ErrorKind::PermissionDenied => {
+        ErrorKind::PermissionDenied => {
             "; ports below 1024 need privileges: give another with --listen HOST:PORT"
         }
-        io::ErrorKind::AddrNotAvailable => "; this machine doesn't have that address",
+        ErrorKind::AddrNotAvailable => "; this machine doesn't have that address",
         _ => "",
     };
     io::Error::new(error.kind(), format!("can't listen on {url} ({address}): {error}{advice}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datagrams_are_taken_from_near_by_unless_asked_otherwise() {
+        let near = |address: &str| is_near(address.parse().unwrap());
+        for address in ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.1", "172.16.0.9", "fe80::1", "fd00::1"] {
+            assert!(near(address), "{address}");
+        }
+        for address in ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"] {
+            assert!(!near(address), "{address}");
+        }
+    }
 }

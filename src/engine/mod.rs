@@ -31,16 +31,17 @@ pub fn serve(options: &ServeOptions) -> ExitCode {
 
 fn run(options: &ServeOptions) -> io::Result<()> {
     let mut limits = options.limits();
-    let listeners = Listener::open_all(&options.listen, &limits)?;
+    let listeners = Listener::open_all(&options.listen, &limits, options.udp_public)?;
     limits.max_connections = connections(options.max_connections, listeners.len());
     if !name::EVERY_SCRIPT {
         log(format_args!("this build takes ASCII names only: it lacks the feature `unicode`"));
     }
     let signals = signals::watch().map_err(|error| context("can't watch for signals", &error))?;
-    let count = listeners.len();
+    let doors = listeners.iter().map(Listener::door).collect();
     announce(&listeners).map_err(|error| context("can't say where it listens", &error))?;
-    let sockets = PolledSockets::new(listeners, signals).map_err(|error| context("can't poll", &error))?;
-    let mut reactor = Reactor::new(sockets, count, limits);
+    let sockets = PolledSockets::new(listeners, signals, options.console);
+    let sockets = sockets.map_err(|error| context("can't poll", &error))?;
+    let mut reactor = Reactor::new(sockets, doors, limits);
     #[cfg(target_os = "linux")]
     pages::forget_start();
     while reactor.turn().map_err(|error| context("the poller failed", &error))? == Running::On {}

@@ -9,14 +9,17 @@ use crate::message::{ConnId, Origin};
 use crate::reactor::{Interest, Ready, Sockets};
 use crate::timers::Time;
 use polling::{AsRawSource, Event, PollMode, Poller};
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use socket2::Socket;
+use std::io::{self, ErrorKind, Read, Stdin, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 /// The key of the socket that signals arrive in. Connections have their ids as keys, which are 32 bits; listeners count
 /// down from below this one, which is below the key that the poller keeps for itself.
 const SIGNALS: usize = usize::MAX - 1;
+/// That of standard input, below it.
+const CONSOLE: usize = SIGNALS - 1;
 
 /// The poller and all that it watches.
 pub(super) struct PolledSockets {
@@ -27,6 +30,8 @@ pub(super) struct PolledSockets {
     mode: PollMode,
     listeners: Vec<Listener>,
     signals: UnixStream,
+    /// Standard input, while it is watched.
+    console: Option<Stdin>,
     /// By id. Each is in the poller, and leaves it before it leaves here.
     streams: Vec<Option<Stream>>,
     started: Instant,
@@ -34,27 +39,38 @@ pub(super) struct PolledSockets {
 
 #[derive(Debug)]
 struct Stream {
-    socket: TcpStream,
+    socket: Socket,
     interest: Interest,
 }
 
 impl PolledSockets {
-    /// Watches listeners, and signals.
-    pub fn new(listeners: Vec<Listener>, signals: UnixStream) -> io::Result<PolledSockets> {
+    /// Watches listeners, signals, and standard input where that is asked for.
+    pub fn new(listeners: Vec<Listener>, signals: UnixStream, console: bool) -> io::Result<PolledSockets> {
         let poller = Poller::new()?;
         let mode = if poller.supports_level() { PollMode::Level } else { PollMode::Oneshot };
-        let sockets = PolledSockets {
+        let mut sockets = PolledSockets {
             poller,
             reports: Reports::new(),
             mode,
             listeners,
             signals,
+            console: None,
             streams: Vec::new(),
             started: Instant::now(),
         };
         sockets.add(&sockets.signals, Event::readable(SIGNALS))?;
         for (place, listener) in sockets.listeners.iter().enumerate() {
-            sockets.add(listener.socket(), Event::readable(listener_key(place)))?;
+            sockets.add(&listener.descriptor(), Event::readable(listener_key(place)))?;
+        }
+        if console {
+            match sockets.add(&io::stdin(), Event::readable(CONSOLE)) {
+                Ok(()) => sockets.console = Some(io::stdin()),
+                // A file is always ready, and so can't be waited for (epoll_ctl(2), EPERM). What it holds was written
+                // before anybody came, whom it could be told.
+                Err(error) => {
+                    log(format_args!("standard input can't be watched, so --console hears nothing: {error}"))
+                }
+            }
         }
         Ok(sockets)
     }
@@ -78,7 +94,13 @@ impl PolledSockets {
                 (SIGNALS, _) => {
                     self.poller.modify_with_mode(&self.signals, Event::readable(SIGNALS), self.mode)
                 }
-                (key, Some(at)) => self.poller.modify_with_mode(at.socket(), Event::readable(key), self.mode),
+                (CONSOLE, _) => match &self.console {
+                    Some(at) => self.poller.modify_with_mode(at, Event::readable(CONSOLE), self.mode),
+                    None => Ok(()),
+                },
+                (key, Some(at)) => {
+                    self.poller.modify_with_mode(at.descriptor(), Event::readable(key), self.mode)
+                }
                 (key, None) => match self.streams.get(key).and_then(Option::as_ref) {
                     Some(at) => {
                         self.poller.modify_with_mode(&at.socket, interest(key, at.interest), self.mode)
@@ -103,6 +125,7 @@ impl Sockets for PolledSockets {
                     let _ = self.signals.read(&mut [0; 16]);
                     Ready::Stop
                 }
+                CONSOLE => Ready::Console,
                 key if listener_place(key) < self.listeners.len() => Ready::Listener(listener_place(key)),
                 key => Ready::Connection { id: ConnId(key as u32), read, write, hangup },
             });
@@ -143,6 +166,26 @@ impl Sockets for PolledSockets {
         uninterrupted(|| socket.write(bytes))
     }
 
+    fn recv_from(&mut self, listener: usize, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.listeners[listener].recv_from(buffer)
+    }
+
+    fn send_to(&mut self, listener: usize, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        self.listeners[listener].send_to(to, bytes)
+    }
+
+    fn read_console(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(console) = &mut self.console else { return Ok(0) };
+        // Past the buffer of the standard library, which would hide from the poller what it holds.
+        let bytes = rustix::io::read(&*console, buffer);
+        if matches!(bytes, Ok(0)) {
+            // The end of it changes nothing, but it would be reported again and again.
+            let _ = self.poller.delete(&*console);
+            self.console = None;
+        }
+        Ok(bytes?)
+    }
+
     fn watch(&mut self, id: ConnId, wanted: Interest) -> io::Result<()> {
         self.stream(id)?.interest = wanted;
         match self.streams.get(id.index()).and_then(Option::as_ref) {
@@ -154,7 +197,7 @@ impl Sockets for PolledSockets {
     fn listen(&mut self, listener: usize, on: bool) -> io::Result<()> {
         let key = listener_key(listener);
         let event = if on { Event::readable(key) } else { Event::none(key) };
-        self.poller.modify_with_mode(self.listeners[listener].socket(), event, self.mode)
+        self.poller.modify_with_mode(self.listeners[listener].descriptor(), event, self.mode)
     }
 
     fn shut(&mut self, id: ConnId) {
@@ -182,19 +225,22 @@ impl Drop for PolledSockets {
             let _ = self.poller.delete(&stream.socket);
         }
         for listener in &self.listeners {
-            let _ = self.poller.delete(listener.socket());
+            let _ = self.poller.delete(listener.descriptor());
         }
         let _ = self.poller.delete(&self.signals);
+        if let Some(console) = &self.console {
+            let _ = self.poller.delete(console);
+        }
     }
 }
 
 fn listener_key(place: usize) -> usize {
-    SIGNALS - 1 - place
+    CONSOLE - 1 - place
 }
 
 /// The inverse of [`listener_key`]; for other keys a place that no listener has.
 fn listener_place(key: usize) -> usize {
-    (SIGNALS - 1).wrapping_sub(key)
+    (CONSOLE - 1).wrapping_sub(key)
 }
 
 fn interest(key: usize, interest: Interest) -> Event {

@@ -2,6 +2,7 @@
 //! changes the result: every decision here depends on the bytes and their positions alone.
 
 use super::Step;
+use crate::limits::MAX_PAUSES;
 use bstr::ByteSlice;
 
 /// The state of a stream of lines.
@@ -11,6 +12,8 @@ pub struct LineFrame {
     searched: u32,
     /// True while the rest of a line that was too long passes by; then `searched` is 0.
     discarding: bool,
+    /// Pauses in a row that came within a character.
+    pauses: u8,
 }
 
 impl LineFrame {
@@ -20,6 +23,7 @@ impl LineFrame {
         if self.discarding {
             return self.discard(input);
         }
+        self.pauses = 0;
         let searched = self.searched as usize;
         match input[searched..].find_byte(b'\n') {
             Some(at) => {
@@ -47,6 +51,24 @@ impl LineFrame {
     pub fn finish<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         *self = LineFrame::default();
         if input.is_empty() { Step::More } else { Step::Message(input.len(), without_cr(input)) }
+    }
+
+    /// See [`Frame::pause`](super::Frame::pause): what has come is a message, as if LF had ended it, and ends the
+    /// discarding of one. A client sends whole characters, so a pause within one is the network's: the rest of it is
+    /// waited for, but not for ever.
+    pub fn pause<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+        let cut = std::str::from_utf8(input).is_err_and(|error| error.error_len().is_none());
+        if cut && self.pauses < MAX_PAUSES {
+            self.pauses += 1;
+            return Step::More;
+        }
+        self.finish(input)
+    }
+
+    /// Whether the rest of a line that was too long passes by.
+    #[must_use]
+    pub fn is_discarding(&self) -> bool {
+        self.discarding
     }
 
     fn discard<'a>(&mut self, input: &'a [u8]) -> Step<'a> {

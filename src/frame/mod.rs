@@ -24,6 +24,10 @@ pub enum Step<'a> {
 pub enum Frame {
     /// Lines that end with LF.
     Line(LineFrame),
+    /// The same, and what is left when nothing has come for a while is a message too.
+    Pause(LineFrame),
+    /// All that came at once is one message, but for one LF at its end.
+    Datagram,
 }
 
 impl Frame {
@@ -31,14 +35,36 @@ impl Frame {
     /// bytes belong to one message, what ends it included.
     pub fn next<'a>(&mut self, input: &'a [u8], max: usize) -> Step<'a> {
         match self {
-            Frame::Line(line) => line.next(input, max),
+            Frame::Line(line) | Frame::Pause(line) => line.next(input, max),
+            Frame::Datagram if input.is_empty() => Step::More,
+            Frame::Datagram if input.len() > max => Step::TooLong(input.len()),
+            Frame::Datagram => Step::Message(input.len(), input.strip_suffix(b"\n").unwrap_or(input)),
         }
     }
 
     /// Looks at what is left in `input` when the stream has ended and [`Frame::next`] has said [`Step::More`].
     pub fn finish<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         match self {
-            Frame::Line(line) => line.finish(input),
+            Frame::Line(line) | Frame::Pause(line) => line.finish(input),
+            Frame::Datagram => Step::More,
+        }
+    }
+
+    /// Looks at what is left in `input` when nothing has come for a while, after [`Frame::next`] has said
+    /// [`Step::More`]. Says [`Step::More`] where that doesn't end a message, or not yet.
+    pub fn pause<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+        match self {
+            Frame::Line(_) | Frame::Datagram => Step::More,
+            Frame::Pause(line) => line.pause(input),
+        }
+    }
+
+    /// Whether a pause would mean anything, when so many bytes are left.
+    #[must_use]
+    pub fn awaits_pause(&self, left: usize) -> bool {
+        match self {
+            Frame::Line(_) | Frame::Datagram => false,
+            Frame::Pause(line) => left > 0 || line.is_discarding(),
         }
     }
 }

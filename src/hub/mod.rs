@@ -4,12 +4,14 @@
 mod index;
 mod roster;
 
-use crate::limits::{Limits, MAX_TARGETS, MAX_WHO};
-use crate::message::{Audience, ConnId, Event, Outbox, Rank, Refusal, Request, Scope};
+use crate::limits::{KICKED_FOR, Limits, MAX_KICKED, MAX_TARGETS, MAX_WHO};
+use crate::message::{Audience, ConnId, Event, Manners, Outbox, Rank, Refusal, Request, Scope};
 use crate::name::{self, Name};
 use crate::text::trim_blanks;
+use crate::timers::Time;
 use bstr::{BStr, ByteSlice};
-use roster::{LOBBY, RoomId, Roster};
+use roster::{LOBBY, RoomId, Roster, User};
+use std::collections::VecDeque;
 
 /// The users and rooms of a server.
 #[derive(Debug)]
@@ -22,6 +24,15 @@ pub struct Hub {
     max_list: usize,
     /// Where such a line is put together.
     list: String,
+    /// Connections whose rank is that of an operator: a few.
+    operators: Vec<ConnId>,
+    /// Connections without a name that hear what is said in the lobby.
+    listeners: Vec<ConnId>,
+    /// No guest has a number below this one.
+    next_guest: u32,
+    /// Names, folded, that are refused until then; in the order of these times.
+    kicked: VecDeque<(Time, Box<str>)>,
+    now: Time,
 }
 
 /// What becomes of a connection after its request.
@@ -46,13 +57,38 @@ impl Hub {
             // A line within the limit of those that a client may send holds the word, a room's name and these.
             max_list: limits.max_line.saturating_sub("+who ".len() + 4 * name::MAX_CHARS + " \n".len()),
             list: String::new(),
+            operators: Vec::new(),
+            listeners: Vec::new(),
+            next_guest: 1,
+            kicked: VecDeque::new(),
+            now: Time::default(),
         }
     }
 
-    /// Whether a connection is registered.
+    /// What time it is from now on.
+    pub fn set_now(&mut self, now: Time) {
+        self.now = now;
+    }
+
+    /// Makes a new connection an operator's.
+    pub fn make_operator(&mut self, id: ConnId) {
+        self.operators.push(id);
+    }
+
+    /// Has a new connection hear what is said in the lobby, until it enters it.
+    pub fn make_listener(&mut self, id: ConnId) {
+        self.listeners.push(id);
+    }
+
+    /// What a connection may do.
     #[must_use]
     pub fn rank(&self, id: ConnId) -> Rank {
-        if self.roster.user(id).is_some() { Rank::Member } else { Rank::Stranger }
+        let registered = self.roster.user(id).is_some();
+        match registered {
+            _ if self.operators.contains(&id) => Rank::Operator { registered },
+            true => Rank::Member,
+            false => Rank::Stranger,
+        }
     }
 
     /// How many are registered.
@@ -73,15 +109,29 @@ impl Hub {
             Ok(next) => next,
             Err(refusal) => {
                 out.send(from, Event::Refused(refusal));
-                Next::Stay
+                match request {
+                    Request::Enter { manners: Manners { one_try: true, .. }, .. } => Next::Close,
+                    _ => Next::Stay,
+                }
             }
         }
     }
 
+    /// Tells everyone who is registered; how many they are.
+    pub fn announce(&mut self, text: &[u8], out: &mut impl Outbox) -> usize {
+        let everyone: Vec<ConnId> = self.roster.everyone().collect();
+        let audience = Audience { members: &everyone, except: None };
+        out.send_all(audience, Event::Announcement { text: text.as_bstr() });
+        everyone.len()
+    }
+
     /// Takes a connection out, registered or not, and tells those who shared a room with it.
     pub fn leave(&mut self, id: ConnId, reason: &[u8], out: &mut impl Outbox) {
+        self.operators.retain(|operator| *operator != id);
+        self.listeners.retain(|listener| *listener != id);
         let company = self.roster.company(id, self.quiet_above).to_vec();
         if let Some(user) = self.roster.remove_user(id) {
+            self.next_guest = self.next_guest.min(user.guest_number().unwrap_or(u32::MAX));
             let gone = Event::Gone { who: &user.name, reason: reason.as_bstr() };
             out.send_all(Audience { members: &company, except: None }, gone);
         }
@@ -106,16 +156,45 @@ impl Hub {
         request: Request<'a>,
         out: &mut impl Outbox,
     ) -> Result<Next, Refusal<'a>> {
+        let rank = self.rank(from);
         match request {
             Request::Ping { token } => out.send(from, Event::Pong { token }),
-            Request::Help => out.send(from, Event::Help),
+            Request::Help => out.send(from, Event::Help { operator: rank.is_operator() }),
             Request::Quit { message } => {
                 self.leave(from, message, out);
                 out.send(from, Event::Bye);
                 return Ok(Next::Close);
             }
             Request::Register { nick, password } => self.register(from, nick, password, out)?,
-            _ if self.rank(from) == Rank::Stranger => return Err(Refusal::RegisterFirst),
+            Request::Enter { nick, .. } if rank.is_registered() => self.rename(from, nick, out)?,
+            Request::Enter { nick, manners } => self.admit(from, self.free_nick(from, nick)?, manners, out),
+            Request::SayAs { nick, text, whole, enter } => {
+                self.say_as(from, nick, text, whole, enter, out)?
+            }
+            Request::QuitAs { nick } => {
+                if self.is_own(from, nick) {
+                    return self.obey(from, Request::Quit { message: BStr::new("") }, out);
+                }
+            }
+            Request::Announce { .. } | Request::Kick { .. } | Request::Stats | Request::Shutdown
+                if !rank.is_operator() =>
+            {
+                return Err(if rank.is_registered() { Refusal::Denied } else { Refusal::RegisterFirst });
+            }
+            Request::Announce { text } if text.is_empty() => return Err(Refusal::EmptyText),
+            Request::Announce { text } => {
+                let count = self.announce(text, out);
+                out.send(from, Event::Announced { count });
+            }
+            Request::Kick { nick, reason } => self.kick(from, nick, reason, out)?,
+            Request::Stats => self.stats(from, out),
+            Request::Shutdown => {
+                out.send(from, Event::Shutdown);
+                out.stop();
+            }
+            Request::Who(scope) if rank.is_operator() => self.who(from, scope, out)?,
+            Request::Rooms if rank.is_operator() => self.rooms(from, out),
+            _ if !rank.is_registered() => return Err(Refusal::RegisterFirst),
             Request::Direct { to, text } => self.direct(from, to, text, out)?,
             Request::Say { room, text } => self.say(from, room, text, out)?,
             Request::Rename { nick } => self.rename(from, nick, out)?,
@@ -134,24 +213,82 @@ impl Hub {
         password: Option<&'a BStr>,
         out: &mut impl Outbox,
     ) -> Result<(), Refusal<'a>> {
-        if self.rank(from) == Rank::Member {
+        if self.rank(from).is_registered() {
             return Err(Refusal::Usage("you have a name; /nick name takes another"));
         }
         let name = self.free_nick(from, nick)?;
         if password.is_some() {
             return Err(Refusal::NoAccounts);
         }
-        self.roster.add_user(from, name);
+        self.admit(from, name, Manners::default(), out);
+        Ok(())
+    }
+
+    /// Registers a connection under a name that it may have.
+    fn admit(&mut self, from: ConnId, name: Name, manners: Manners, out: &mut impl Outbox) {
+        self.listeners.retain(|listener| *listener != from);
+        self.roster.add_user(from, name, manners);
         if let Some(user) = self.roster.user(from) {
             out.send(from, Event::Named { nick: &user.name });
         }
-        self.enter(from, LOBBY, |who, _| Event::Arrived { who }, out);
-        Ok(())
+        if manners.lobby {
+            self.enter(from, LOBBY, |who, _| Event::Arrived { who }, out);
+        }
+        self.check();
+    }
+
+    /// A line that came with a name in front: see [`Request::SayAs`].
+    fn say_as<'a>(
+        &mut self,
+        from: ConnId,
+        nick: &'a BStr,
+        text: &'a BStr,
+        whole: Option<&'a BStr>,
+        enter: Option<Manners>,
+        out: &mut impl Outbox,
+    ) -> Result<(), Refusal<'a>> {
+        let nameless = self.roster.user(from).is_none_or(|user| user.guest);
+        if let Some(manners) = enter
+            && nameless
+        {
+            match (self.free_nick(from, nick), self.rank(from).is_registered()) {
+                (Ok(name), false) => self.admit(from, name, manners, out),
+                (Ok(_), true) => self.rename(from, nick, out)?,
+                (Err(_), false) => self.admit_guest(from, manners, out),
+                (Err(_), true) => {}
+            }
+        }
+        match whole {
+            _ if self.is_own(from, nick) => self.say(from, None, text, out),
+            Some(whole) => self.say(from, None, whole, out),
+            None => Ok(()),
+        }
+    }
+
+    fn admit_guest(&mut self, from: ConnId, manners: Manners, out: &mut impl Outbox) {
+        let guest = (self.next_guest..).find_map(|number| {
+            let name = Name::new(format!("guest-{number}").as_bytes()).ok()?;
+            self.roster.holder(&name).is_none().then_some((number, name))
+        });
+        if let Some((number, name)) = guest {
+            self.next_guest = number + 1;
+            self.admit(from, name, manners, out);
+            self.roster.set_guest(from, true);
+        }
+    }
+
+    /// Whether this, as typed, is the name of `from`.
+    fn is_own(&self, from: ConnId, nick: &[u8]) -> bool {
+        self.roster.find_user(nick) == Ok(Some(from))
     }
 
     fn rename<'a>(&mut self, from: ConnId, nick: &'a BStr, out: &mut impl Outbox) -> Result<(), Refusal<'a>> {
         let name = self.free_nick(from, nick)?;
+        if let Some(number) = self.roster.user(from).and_then(User::guest_number) {
+            self.next_guest = self.next_guest.min(number);
+        }
         let Some(former) = self.roster.rename(from, name.clone()) else { return Err(Refusal::RegisterFirst) };
+        self.roster.set_guest(from, false);
         out.send(from, Event::Named { nick: &name });
         if former.shown() != name.shown() {
             let members = self.roster.company(from, self.quiet_above);
@@ -166,6 +303,9 @@ impl Hub {
         let name = Name::new(nick).map_err(|_| Refusal::NickInvalid(nick))?;
         if name::is_reserved(&name) {
             return Err(Refusal::NickReserved(nick));
+        }
+        if self.kicked.iter().any(|(until, folded)| *until > self.now && **folded == *name.folded()) {
+            return Err(Refusal::Kicked(nick));
         }
         match self.roster.holder(&name) {
             Some(holder) if holder != from => Err(Refusal::NickTaken(nick)),
@@ -246,7 +386,11 @@ impl Hub {
         let sender = self.roster.user(from).ok_or(Refusal::RegisterFirst)?;
         let room = self.roster.room(id);
         let said = Event::Said { room: (id != LOBBY).then_some(&room.name), from: &sender.name, text };
-        out.send_all(Audience { members: &room.members, except: Some(from) }, said);
+        let except = (!sender.own).then_some(from);
+        out.send_all(Audience { members: &room.members, except }, said);
+        if id == LOBBY && !self.listeners.is_empty() {
+            out.send_all(Audience { members: &self.listeners, except: None }, said);
+        }
         Ok(())
     }
 
@@ -282,8 +426,8 @@ impl Hub {
     ) {
         self.roster.join(from, id);
         self.roster.set_current(from, Some(id));
-        self.tell_entered(from, id, out);
         self.tell_room(from, id, notice, out);
+        self.tell_entered(from, id, out);
         self.check();
     }
 
@@ -302,10 +446,47 @@ impl Hub {
         out: &mut impl Outbox,
     ) {
         let (room, Some(user)) = (self.roster.room(id), self.roster.user(from)) else { return };
+        let notice = notice(&user.name, &room.name);
+        let except = (!user.own).then_some(from);
         if self.quiet_above.is_none_or(|most| room.members.len() <= most) {
-            let audience = Audience { members: &room.members, except: Some(from) };
-            out.send_all(audience, notice(&user.name, &room.name));
+            out.send_all(Audience { members: &room.members, except }, notice);
+        } else if user.heralded {
+            // Its kind hears of its kind, whatever the size of the room.
+            let is_heralded = |id: &&ConnId| self.roster.user(**id).is_some_and(|user| user.heralded);
+            let members: Vec<ConnId> = room.members.iter().filter(is_heralded).copied().collect();
+            out.send_all(Audience { members: &members, except }, notice);
         }
+    }
+
+    fn kick<'a>(
+        &mut self,
+        from: ConnId,
+        nick: &'a BStr,
+        reason: &'a BStr,
+        out: &mut impl Outbox,
+    ) -> Result<(), Refusal<'a>> {
+        let id = self.user_named(nick)?;
+        let Some(name) = self.nick(id).cloned() else { return Err(Refusal::NoSuchUser(nick)) };
+        if self.kicked.len() >= MAX_KICKED {
+            self.kicked.pop_front();
+        }
+        self.kicked.retain(|(until, _)| *until > self.now);
+        self.kicked.push_back((self.now + KICKED_FOR, name.folded().into()));
+        out.send(from, Event::Kicked { who: &name });
+        out.send(id, Event::Refused(Refusal::Kicked(reason)));
+        self.leave(id, if reason.is_empty() { b"kicked" } else { reason }, out);
+        out.close(id);
+        Ok(())
+    }
+
+    fn stats(&mut self, from: ConnId, out: &mut impl Outbox) {
+        let mut figures: Vec<(String, u64)> = vec![
+            ("users".into(), self.roster.registered() as u64),
+            ("rooms".into(), self.roster.rooms().len() as u64),
+        ];
+        out.figures(&mut |key, value| figures.push((key.to_owned(), value)));
+        figures.iter().for_each(|(key, value)| out.send(from, Event::Stat { key, value: *value }));
+        out.send(from, Event::EndStats { count: figures.len() });
     }
 
     fn part<'a>(

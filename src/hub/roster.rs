@@ -2,7 +2,7 @@
 //! told of it is decided in `hub/mod.rs`; nothing here speaks.
 
 use super::index::NameIndex;
-use crate::message::ConnId;
+use crate::message::{ConnId, Manners};
 use crate::name::{Invalid, Name};
 use slab::Slab;
 
@@ -28,9 +28,23 @@ pub(super) struct User {
     pub name: Name,
     /// Always one of the seats' rooms, or none.
     pub current: Option<RoomSlot>,
+    /// See [`Manners::own`].
+    pub own: bool,
+    /// See [`Manners::heralded`].
+    pub heralded: bool,
+    /// It has a name that it didn't choose.
+    pub guest: bool,
     /// The last [`Roster::company`] that counted this user.
     counted: u32,
     seats: Seats,
+}
+
+impl User {
+    /// The number of a guest: it is free again once the guest is gone or has chosen a name.
+    pub fn guest_number(&self) -> Option<u32> {
+        let number = self.name.shown().strip_prefix("guest-").filter(|_| self.guest)?;
+        number.parse().ok()
+    }
 }
 
 /// A room's slot plus one, so that `Option` costs nothing.
@@ -144,6 +158,11 @@ impl Roster {
         self.users.iter().flatten()
     }
 
+    /// Everyone who is registered.
+    pub fn everyone(&self) -> impl Iterator<Item = ConnId> {
+        (0..).zip(&self.users).filter(|(_, user)| user.is_some()).map(|(id, _)| ConnId(id))
+    }
+
     pub fn registered(&self) -> usize {
         self.registered
     }
@@ -164,13 +183,20 @@ impl Roster {
     }
 
     /// Enters a user under a nick that nobody has.
-    pub fn add_user(&mut self, id: ConnId, name: Name) {
+    pub fn add_user(&mut self, id: ConnId, name: Name, manners: Manners) {
         if self.users.len() <= id.index() {
             self.users.resize_with(id.index() + 1, || None);
         }
         debug_assert!(self.users[id.index()].is_none());
-        self.users[id.index()] =
-            Some(User { name: name.clone(), current: None, counted: self.count, seats: Seats::default() });
+        self.users[id.index()] = Some(User {
+            name: name.clone(),
+            current: None,
+            own: manners.own,
+            heralded: manners.heralded,
+            guest: false,
+            counted: self.count,
+            seats: Seats::default(),
+        });
         self.nicks.insert(id.0, &name, |id| name_of(&self.users, id));
         self.registered += 1;
     }
@@ -221,6 +247,13 @@ impl Roster {
     /// In how many rooms a user is.
     pub fn seats(&self, id: ConnId) -> usize {
         self.user(id).map_or(0, |user| user.seats.iter().count())
+    }
+
+    /// Whether the user has a name that it didn't choose.
+    pub fn set_guest(&mut self, id: ConnId, guest: bool) {
+        if let Some(user) = self.users.get_mut(id.index()).and_then(Option::as_mut) {
+            user.guest = guest;
+        }
     }
 
     /// Makes `room` the user's current one; `None` for none.
@@ -335,7 +368,8 @@ mod tests {
         let mut roster = Roster::new(Name::new(b"lobby").unwrap());
         let dev = roster.make_room(Name::new(b"dev").unwrap());
         for id in 0..5 {
-            roster.add_user(ConnId(id), Name::new(format!("u{id}").as_bytes()).unwrap());
+            let name = Name::new(format!("u{id}").as_bytes()).unwrap();
+            roster.add_user(ConnId(id), name, Manners::default());
             roster.join(ConnId(id), LOBBY);
             roster.join(ConnId(id), dev);
         }

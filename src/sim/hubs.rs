@@ -191,6 +191,12 @@ impl Outbox for Recorder {
     fn wants_flush(&self) -> bool {
         false
     }
+
+    fn close(&mut self, _id: ConnId) {}
+
+    fn stop(&mut self) {}
+
+    fn figures(&self, _tell: &mut dyn FnMut(&str, u64)) {}
 }
 
 /// What somebody is to hear next.
@@ -332,6 +338,13 @@ impl Model {
             Request::Join { room } => self.join(from, room)?,
             Request::Leave { room } => self.part(from, room)?,
             Request::Who(scope) => self.who(from, scope)?,
+            Request::Enter { .. }
+            | Request::SayAs { .. }
+            | Request::QuitAs { .. }
+            | Request::Announce { .. }
+            | Request::Kick { .. }
+            | Request::Stats
+            | Request::Shutdown => unreachable!("no operation asks for it"),
             Request::Rooms => {
                 let count = |room: &Room| format!("{}:{}", room.shown, room.members.len());
                 let rooms = self.rooms.iter().map(count).collect();

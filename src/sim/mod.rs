@@ -12,10 +12,12 @@ mod sockets;
 
 pub use sockets::{Faults, PeerNo, SimSockets};
 
+use crate::door::Door;
 use crate::limits::Limits;
 use crate::reactor::{Reactor, Ready, Running};
 use crate::timers::Time;
 use bstr::ByteSlice;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A simulated server and its peers.
@@ -30,7 +32,14 @@ impl Sim {
     /// A server within these limits, without faults.
     #[must_use]
     pub fn new(limits: Limits) -> Sim {
-        Sim { reactor: Reactor::new(SimSockets::default(), 1, limits), running: Running::On, turns: 0 }
+        Sim::with_doors(limits, &[Door::Line])
+    }
+
+    /// A server that listens at these doors, without faults.
+    #[must_use]
+    pub fn with_doors(limits: Limits, doors: &[Door]) -> Sim {
+        let sockets = SimSockets::new(doors.len());
+        Sim { reactor: Reactor::new(sockets, doors.to_vec(), limits), running: Running::On, turns: 0 }
     }
 
     /// A server whose sockets cut, delay and break as `faults` say.
@@ -41,9 +50,29 @@ impl Sim {
         sim
     }
 
-    /// A new peer knocks.
+    /// A new peer knocks at the first door.
     pub fn connect(&mut self) -> PeerNo {
-        self.sockets().connect()
+        self.connect_at(0)
+    }
+
+    /// A new peer knocks at that door.
+    pub fn connect_at(&mut self, door: usize) -> PeerNo {
+        self.sockets().connect(door)
+    }
+
+    /// A datagram comes to that door from that address.
+    pub fn send_datagram(&mut self, door: usize, from: SocketAddr, bytes: impl AsRef<[u8]>) {
+        self.sockets().push_datagram(door, from, bytes.as_ref());
+    }
+
+    /// The datagrams that were sent to that address since the last time.
+    pub fn datagrams(&mut self, to: SocketAddr) -> Vec<Vec<u8>> {
+        self.sockets().take_datagrams(to)
+    }
+
+    /// Somebody types at the server's own terminal.
+    pub fn type_at_console(&mut self, bytes: impl AsRef<[u8]>) {
+        self.sockets().push_console(bytes.as_ref());
     }
 
     /// The peer sends bytes; the server sees them when it [runs](Sim::run).
@@ -195,5 +224,62 @@ mod tests {
         );
         assert_eq!(sim.lines(bob)[2..], ["+nick Bob", "+room lobby 2", "@alice:hi"]);
         assert!(sim.is_closed(bob));
+    }
+
+    /// Bytes as text, pieces that came between two looks joined.
+    fn heard(sim: &mut Sim, peer: PeerNo) -> String {
+        String::from_utf8(sim.take(peer)).unwrap()
+    }
+
+    #[test]
+    fn everyone_meets_everyone() {
+        let doors = [Door::Line, Door::Classic, Door::Nickname, Door::Relay, Door::Udp, Door::Unix];
+        let mut sim = Sim::with_doors(Limits::default(), &doors);
+        let pause = Duration::from_millis(60);
+        let udp = SocketAddr::from(([127, 0, 0, 1], 9));
+        let [line, classic, nickname, relay] = [0, 1, 2, 3].map(|door| sim.connect_at(door));
+        let operator = sim.connect_at(5);
+        sim.run();
+        assert!(heard(&mut sim, classic).starts_with("You are connected from:('127.0.0.1', 5000"));
+        assert_eq!(heard(&mut sim, nickname), "NICKNAME");
+        assert_eq!(heard(&mut sim, relay), "");
+        sim.send(line, "#line\n");
+        sim.send(classic, "#Classy");
+        sim.send(nickname, "nick");
+        sim.pass(pause);
+        sim.lines(line);
+        assert_eq!(heard(&mut sim, classic), "Your user detail saved as : Classy\n");
+        assert_eq!(heard(&mut sim, nickname), "nick joined!\nConnected to server!\n");
+        sim.send(nickname, "nick: hello");
+        sim.pass(pause);
+        assert_eq!(heard(&mut sim, nickname), "nick: hello\n");
+        assert_eq!(heard(&mut sim, relay), "nick: hello\n");
+        sim.send(relay, "tom  :   good morning");
+        sim.pass(pause);
+        assert_eq!(heard(&mut sim, relay), "tom: good morning\n");
+        sim.send_datagram(4, udp, "L ming");
+        sim.run();
+        sim.send_datagram(4, udp, "C ming hello all\n");
+        sim.run();
+        assert_eq!(sim.datagrams(udp), [b"OK"]);
+        assert_eq!(
+            sim.lines(line),
+            ["nick: hello", "* tom joined", "tom: good morning", "* ming joined", "ming: hello all"]
+        );
+        sim.send(line, "@classy,nick,tom,ming:psst\nall\n");
+        sim.run();
+        assert_eq!(heard(&mut sim, classic), "psst\n");
+        assert_eq!(heard(&mut sim, relay), "ming: hello all\n@line: psst\nline: all\n");
+        assert_eq!(sim.datagrams(udp), [&b"@line: psst"[..], b"line : all"]);
+        sim.send(operator, "/announce hear\n/kick tom\n/stats\n");
+        sim.run();
+        assert!(heard(&mut sim, relay).ends_with("administrator: hear\n!kicked\n"));
+        assert!(heard(&mut sim, classic).ends_with("administrator: hear\n"));
+        assert!(heard(&mut sim, nickname).ends_with("Administrator message: hear\ntom left!\n"));
+        let said = heard(&mut sim, operator);
+        assert!(said.contains("+announced 5\n+kicked tom\n+stats users 4\n"), "{said}");
+        sim.send_datagram(4, udp, "Q ming");
+        sim.run();
+        assert_eq!(sim.datagrams(udp), [&b"administrator : hear"[..], b"tom exited the chat room", b"EXIT"]);
     }
 }

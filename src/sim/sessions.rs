@@ -528,6 +528,13 @@ impl Person {
             Request::Ping { token } if token.is_empty() => self.owe("+pong".to_owned()),
             Request::Ping { token } => self.owe(format!("+pong {}", safe(token))),
             Request::Leave { .. } | Request::Who(_) | Request::Rooms | Request::Help => {}
+            Request::Enter { .. }
+            | Request::SayAs { .. }
+            | Request::QuitAs { .. }
+            | Request::Announce { .. }
+            | Request::Kick { .. }
+            | Request::Stats
+            | Request::Shutdown => unreachable!("lines can't mean it to those who aren't operators"),
         }
     }
 

@@ -5,6 +5,7 @@ use super::rng::Rng;
 use crate::message::{ConnId, Origin};
 use crate::reactor::{Interest, Ready, Sockets};
 use crate::timers::Time;
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -66,6 +67,8 @@ pub struct SimPeer {
     room: usize,
     ended: bool,
     broken: bool,
+    /// Where it knocked.
+    door: usize,
     /// The server's side: which connection it is, and how far it got.
     id: Option<ConnId>,
     interest: Interest,
@@ -133,7 +136,14 @@ pub struct SimSockets {
     accepted: usize,
     /// Peers before this one are closed, every one of them.
     closed_before: usize,
-    deaf: bool,
+    /// By door: the server doesn't look for newcomers there.
+    deaf: Vec<bool>,
+    /// Datagrams on their way to the server: the door, where from, what.
+    datagrams_in: VecDeque<(usize, SocketAddr, Vec<u8>)>,
+    /// Datagrams that the server has sent.
+    datagrams_out: Vec<(SocketAddr, Vec<u8>)>,
+    /// What was typed at the server's terminal and not yet read.
+    console: Vec<u8>,
     /// What is reported next besides.
     extra: Vec<Ready>,
     clock: Time,
@@ -146,8 +156,29 @@ pub struct SimSockets {
 }
 
 impl SimSockets {
-    pub(super) fn connect(&mut self) -> PeerNo {
+    pub(super) fn new(doors: usize) -> SimSockets {
+        SimSockets { deaf: vec![false; doors], ..SimSockets::default() }
+    }
+
+    pub(super) fn push_datagram(&mut self, door: usize, from: SocketAddr, bytes: &[u8]) {
+        self.datagrams_in.push_back((door, from, bytes.to_vec()));
+    }
+
+    pub(super) fn take_datagrams(&mut self, to: SocketAddr) -> Vec<Vec<u8>> {
+        let (theirs, others) =
+            std::mem::take(&mut self.datagrams_out).into_iter().partition(|(at, _)| *at == to);
+        self.datagrams_out = others;
+        let theirs: Vec<(SocketAddr, Vec<u8>)> = theirs;
+        theirs.into_iter().map(|(_, bytes)| bytes).collect()
+    }
+
+    pub(super) fn push_console(&mut self, bytes: &[u8]) {
+        self.console.extend_from_slice(bytes);
+    }
+
+    pub(super) fn connect(&mut self, door: usize) -> PeerNo {
         self.peers.push(SimPeer {
+            door,
             input: Vec::new(),
             read: 0,
             output: Vec::new(),
@@ -220,8 +251,17 @@ impl SimSockets {
 impl Sockets for SimSockets {
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.append(&mut self.extra);
-        if self.accepted < self.peers.len() && !self.deaf {
-            ready.push(Ready::Listener(0));
+        // Peers are accepted in the order in which they knocked, wherever that was.
+        if let Some(next) = self.peers.get(self.accepted)
+            && !self.deaf[next.door]
+        {
+            ready.push(Ready::Listener(next.door));
+        }
+        if let Some((door, ..)) = self.datagrams_in.front() {
+            ready.push(Ready::Listener(*door));
+        }
+        if !self.console.is_empty() {
+            ready.push(Ready::Console);
         }
         while self.peers.get(self.closed_before).is_some_and(|peer| peer.closed) {
             self.closed_before += 1;
@@ -245,8 +285,8 @@ impl Sockets for SimSockets {
         Ok(())
     }
 
-    fn accept(&mut self, _listener: usize, id: ConnId) -> io::Result<Origin> {
-        if self.accepted == self.peers.len() {
+    fn accept(&mut self, listener: usize, id: ConnId) -> io::Result<Origin> {
+        if self.peers.get(self.accepted).is_none_or(|next| next.door != listener) {
             return Err(ErrorKind::WouldBlock.into());
         }
         if self.chance(|faults| faults.accepts) {
@@ -313,8 +353,33 @@ impl Sockets for SimSockets {
         Ok(())
     }
 
-    fn listen(&mut self, _listener: usize, on: bool) -> io::Result<()> {
-        self.deaf = !on;
+    fn recv_from(&mut self, listener: usize, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        if self.datagrams_in.front().is_none_or(|(door, ..)| *door != listener) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let (_, from, bytes) = self.datagrams_in.remove(0).expect("there is a first");
+        let len = bytes.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&bytes[..len]);
+        Ok((len, from))
+    }
+
+    fn send_to(&mut self, _listener: usize, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        if self.chance(|faults| faults.blocked_sends) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.datagrams_out.push((to, bytes.to_vec()));
+        Ok(())
+    }
+
+    fn read_console(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.console.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&self.console[..len]);
+        self.console.drain(..len);
+        Ok(len)
+    }
+
+    fn listen(&mut self, listener: usize, on: bool) -> io::Result<()> {
+        self.deaf[listener] = !on;
         Ok(())
     }
 

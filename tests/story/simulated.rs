@@ -19,7 +19,11 @@ impl Simulated {
     /// A server with the flags of a story.
     pub fn new(story: &Story) -> Simulated {
         let serve = ["redpoll", "serve"].into_iter().chain(story.flags.iter().map(String::as_str));
-        let Command::Serve(options) = Cli::parse_from(serve).command else { panic!("the command is serve") };
+        let options = match Cli::parse_from(serve).command {
+            Command::Serve(options) => options,
+            #[cfg(feature = "chat")]
+            Command::Chat(_) => panic!("the command is serve"),
+        };
         let mut limits = options.limits();
         if limits.max_connections == 0 {
             limits.max_connections = Limits::default().max_connections;

@@ -1,0 +1,97 @@
+//! Peers that are known by the source address of their datagrams, and what each may be sent. An address proves little:
+//! it may be forged, so whoever is only an address is answered less than it sent, and who has a name gets so much after
+//! each of its datagrams and no more.
+
+use crate::limits::{MAX_ANSWER_TO_STRANGERS, MAX_UNASKED};
+use crate::message::ConnId;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+/// Where datagrams come from and go to: a listener, and an address.
+pub type Source = (usize, SocketAddr);
+
+/// The peers of all datagram listeners.
+#[derive(Debug, Default)]
+pub struct Datagrams {
+    ids: HashMap<Source, ConnId>,
+    peers: HashMap<ConnId, DatagramPeer>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub struct DatagramPeer {
+    /// Its address.
+    pub source: Source,
+    /// Bytes that it may still be sent before it must speak again.
+    allowance: usize,
+}
+
+impl DatagramPeer {
+    /// Takes a datagram of so many bytes off what the peer may be sent; false if that is too much.
+    pub fn may_get(&mut self, bytes: usize) -> bool {
+        match self.allowance.checked_sub(bytes) {
+            Some(left) => {
+                self.allowance = left;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl Datagrams {
+    /// Who has a name and speaks from there.
+    #[must_use]
+    pub fn find(&self, source: Source) -> Option<ConnId> {
+        self.ids.get(&source).copied()
+    }
+
+    /// A source that has sent so many bytes, and may be sent some in turn before it has a name.
+    pub fn add(&mut self, id: ConnId, source: Source, sent: usize) {
+        let allowance = sent.saturating_mul(MAX_ANSWER_TO_STRANGERS);
+        self.peers.insert(id, DatagramPeer { source, allowance });
+    }
+
+    /// A peer that has a name has spoken.
+    pub fn spoke(&mut self, id: ConnId) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.allowance = MAX_UNASKED;
+            self.ids.insert(peer.source, id);
+        }
+    }
+
+    /// A peer.
+    pub fn peer(&mut self, id: ConnId) -> Option<&mut DatagramPeer> {
+        self.peers.get_mut(&id)
+    }
+
+    /// Forgets a peer.
+    pub fn remove(&mut self, id: ConnId) {
+        if let Some(peer) = self.peers.remove(&id)
+            && self.find(peer.source) == Some(id)
+        {
+            self.ids.remove(&peer.source);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_is_sent_no_more_than_three_times_what_it_sent() {
+        let mut datagrams = Datagrams::default();
+        let source = (0, SocketAddr::from(([127, 0, 0, 1], 99)));
+        datagrams.add(ConnId(1), source, 4);
+        assert_eq!(datagrams.find(source), None, "it has no name");
+        let peer = datagrams.peer(ConnId(1)).unwrap();
+        assert!(peer.may_get(12) && !peer.may_get(1));
+        datagrams.spoke(ConnId(1));
+        assert_eq!(datagrams.find(source), Some(ConnId(1)));
+        let peer = datagrams.peer(ConnId(1)).unwrap();
+        assert!(peer.may_get(MAX_UNASKED) && !peer.may_get(1));
+        datagrams.remove(ConnId(1));
+        assert_eq!(datagrams.find(source), None);
+    }
+}

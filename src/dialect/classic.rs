@@ -1,0 +1,44 @@
+//! The client of a tutorial on select(): `#name` registers, `@name:text` reaches one person. It reads once per message
+//! that it sends, so it is in no room: chatter would put it behind.
+
+use super::{encode_refusal, line, push_fmt, split, trim};
+use crate::message::{Event, Manners, Meaning, Origin, Rank, Refusal, Request};
+use bstr::ByteSlice;
+
+/// In no room, ever.
+const MANNERS: Manners = Manners { lobby: false, own: false, heralded: false, one_try: false };
+
+/// See [`Dialect::parse`](super::Dialect::parse).
+pub(super) fn parse(message: &[u8], rank: Rank) -> Meaning<'_> {
+    let usage = Meaning::Refused(Refusal::Usage("@nick:text"));
+    match message.split_first() {
+        None => Meaning::Nothing,
+        Some((b'#', nick)) if rank.is_registered() => {
+            Meaning::Request(Request::Rename { nick: trim(nick.as_bstr()) })
+        }
+        Some((b'#', nick)) => {
+            Meaning::Request(Request::Enter { nick: trim(nick.as_bstr()), manners: MANNERS })
+        }
+        Some((b'@', rest)) => match split(rest.as_bstr(), b':') {
+            Some((to, text)) => Meaning::Request(Request::Direct { to: trim(to), text }),
+            None => usage,
+        },
+        Some(_) => usage,
+    }
+}
+
+/// See [`Dialect::encode`](super::Dialect::encode).
+pub(super) fn encode(event: Event<'_>, out: &mut Vec<u8>) {
+    match event {
+        // As Python writes the tuple of an address and a port.
+        Event::Connected { from: Origin::Inet(from) } => {
+            let (ip, port) = (from.ip(), from.port());
+            push_fmt(out, format_args!("You are connected from:('{ip}', {port})\n"));
+        }
+        Event::Named { nick } => line(out, &["Your user detail saved as : ", nick.shown()], b""),
+        Event::Direct { text, .. } => line(out, &[], text),
+        Event::Announcement { text } => line(out, &["administrator: "], text),
+        Event::Refused(refusal) => encode_refusal(refusal, out),
+        _ => {}
+    }
+}

@@ -1,0 +1,39 @@
+//! The client of a tutorial on UDP: `L name` enters, `C name text` speaks, `Q name` leaves, a datagram each. What is
+//! written here ends with LF as everywhere, which no text can hold; the datagrams are cut there, and leave without it.
+
+use super::{encode_refusal, line, split, trim};
+use crate::message::{Event, Manners, Meaning, Refusal, Request};
+use bstr::{BStr, ByteSlice};
+
+/// See [`Dialect::parse`](super::Dialect::parse). What is none of the three is nothing: an answer to it could be sent to
+/// whoever's address was forged.
+pub(super) fn parse(datagram: &[u8]) -> Meaning<'_> {
+    let Some((letter, rest)) = split(datagram.as_bstr(), b' ') else { return Meaning::Nothing };
+    let rest = trim(rest);
+    match letter.as_bytes() {
+        b"L" => Meaning::Request(Request::Enter { nick: rest, manners: Manners::default() }),
+        b"C" => {
+            let (nick, text) = split(rest, b' ').unwrap_or((rest, BStr::new("")));
+            Meaning::Request(Request::SayAs { nick, text: trim(text), whole: None, enter: None })
+        }
+        b"Q" => Meaning::Request(Request::QuitAs { nick: rest }),
+        _ => Meaning::Nothing,
+    }
+}
+
+/// See [`Dialect::encode`](super::Dialect::encode).
+pub(super) fn encode(event: Event<'_>, out: &mut Vec<u8>) {
+    match event {
+        Event::Named { .. } => line(out, &["OK"], b""),
+        Event::Refused(Refusal::NickTaken(_)) => line(out, &["occupied"], b""),
+        Event::Bye => line(out, &["EXIT"], b""),
+        Event::Arrived { who } => line(out, &["Welcome ", who.shown(), " to the chat room"], b""),
+        Event::Gone { who, .. } => line(out, &[who.shown(), " exited the chat room"], b""),
+        Event::Renamed { from, to } => line(out, &[from.shown(), " is now ", to.shown()], b""),
+        Event::Said { from, text, .. } => line(out, &[from.shown(), " : "], text),
+        Event::Direct { from, text } => line(out, &["@", from.shown(), ": "], text),
+        Event::Announcement { text } => line(out, &["administrator : "], text),
+        Event::Refused(refusal) => encode_refusal(refusal, out),
+        _ => {}
+    }
+}

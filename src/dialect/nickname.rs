@@ -1,0 +1,42 @@
+//! The client of a tutorial on threads: asked `NICKNAME`, it answers its name by itself, and then writes that name in
+//! front of each line that its user types.
+
+use super::{encode_refusal, line, split, trim};
+use crate::message::{Event, Manners, Meaning, Rank, Request};
+use bstr::{BStr, ByteSlice};
+
+/// It compares what it is asked with its whole receive, and answers once.
+const MANNERS: Manners = Manners { lobby: true, own: true, heralded: true, one_try: true };
+
+/// See [`Dialect::parse`](super::Dialect::parse).
+pub(super) fn parse(message: &[u8], rank: Rank) -> Meaning<'_> {
+    let message = message.as_bstr();
+    match trim(message) {
+        blank if blank.is_empty() => Meaning::Nothing,
+        nick if !rank.is_registered() => Meaning::Request(Request::Enter { nick, manners: MANNERS }),
+        _ => Meaning::Request(said(message, None)),
+    }
+}
+
+/// `name: text`, blanks around the `:` not counted, or text without a name.
+pub(super) fn said(message: &BStr, enter: Option<Manners>) -> Request<'_> {
+    let (nick, text) =
+        split(message, b':').map_or((BStr::new(""), message), |(nick, text)| (trim(nick), trim(text)));
+    Request::SayAs { nick, text, whole: Some(message), enter }
+}
+
+/// See [`Dialect::encode`](super::Dialect::encode).
+pub(super) fn encode(event: Event<'_>, out: &mut Vec<u8>) {
+    match event {
+        Event::Connected { .. } => out.extend_from_slice(b"NICKNAME"),
+        Event::Arrived { who } => line(out, &[who.shown(), " joined!"], b""),
+        Event::Entered { .. } => line(out, &["Connected to server!"], b""),
+        Event::Gone { who, .. } => line(out, &[who.shown(), " left!"], b""),
+        Event::Renamed { from, to } => line(out, &[from.shown(), " is now ", to.shown()], b""),
+        Event::Said { from, text, .. } => line(out, &[from.shown(), ": "], text),
+        Event::Direct { from, text } => line(out, &["@", from.shown(), ": "], text),
+        Event::Announcement { text } => line(out, &["Administrator message: "], text),
+        Event::Refused(refusal) => encode_refusal(refusal, out),
+        _ => {}
+    }
+}

@@ -1,0 +1,27 @@
+//! The client of a tutorial on threads without a handshake: it writes a name in front of each line, and hears the lobby
+//! from the start.
+
+use super::nickname::said;
+use super::{encode_refusal, line, trim};
+use crate::message::{Event, Manners, Meaning};
+use bstr::ByteSlice;
+
+/// It shows what it is sent, its own lines among it.
+const MANNERS: Manners = Manners { lobby: true, own: true, heralded: false, one_try: false };
+
+/// See [`Dialect::parse`](super::Dialect::parse).
+pub(super) fn parse(message: &[u8]) -> Meaning<'_> {
+    let message = message.as_bstr();
+    if trim(message).is_empty() { Meaning::Nothing } else { Meaning::Request(said(message, Some(MANNERS))) }
+}
+
+/// See [`Dialect::encode`](super::Dialect::encode).
+pub(super) fn encode(event: Event<'_>, out: &mut Vec<u8>) {
+    match event {
+        Event::Said { from, text, .. } => line(out, &[from.shown(), ": "], text),
+        Event::Direct { from, text } => line(out, &["@", from.shown(), ": "], text),
+        Event::Announcement { text } => line(out, &["administrator: "], text),
+        Event::Refused(refusal) => encode_refusal(refusal, out),
+        _ => {}
+    }
+}
