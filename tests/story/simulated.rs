@@ -2,11 +2,18 @@
 
 use super::{Stage, Story};
 use clap::Parser;
-use redpoll::cli::{Cli, Command};
+use redpoll::cli::ServeOptions;
 use redpoll::limits::Limits;
 use redpoll::reactor::Running;
 use redpoll::sim::{PeerNo, Sim};
 use std::time::Duration;
+
+/// The flags of `redpoll serve` alone, as every build has them.
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    options: ServeOptions,
+}
 
 /// The simulated server, and what each peer got and has not told yet.
 pub struct Simulated {
@@ -18,12 +25,8 @@ pub struct Simulated {
 impl Simulated {
     /// A server with the flags of a story.
     pub fn new(story: &Story) -> Simulated {
-        let serve = ["redpoll", "serve"].into_iter().chain(story.flags.iter().map(String::as_str));
-        let options = match Cli::parse_from(serve).command {
-            Command::Serve(options) => options,
-            #[cfg(feature = "chat")]
-            Command::Chat(_) => panic!("the command is serve"),
-        };
+        let flags = ["serve"].into_iter().chain(story.flags.iter().map(String::as_str));
+        let Flags { options } = Flags::parse_from(flags);
         let mut limits = options.limits();
         if limits.max_connections == 0 {
             limits.max_connections = Limits::default().max_connections;
