@@ -11,6 +11,7 @@ use crate::reactor::Running;
 use crate::text::{is_safe, push_safe};
 use bstr::ByteSlice;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Duration;
 
 /// Voices that a script can speak with; each is one connection at a time.
@@ -61,8 +62,9 @@ mod deed {
 /// - no line is forged or invented: a message or notice in somebody's name stems from a connection that claimed that
 ///   name, and sent these words to this listener or a room that it entered, and not before what was already heard of
 ///   it, and is heard at most once;
-/// - no request is lost: pings, lines too long and lines with NUL are each answered once, in order, all of them
-///   where the connection was left in peace;
+/// - no request is lost: pings, calls for help, lines too long and lines with NUL are each answered once, in order, all
+///   of them where the connection was left in peace;
+/// - no direct message is queued behind more than half of a queue;
 /// - what the server says last is the last thing that is heard;
 /// - in the end, when all read and end their streams, all are closed and the server holds nothing.
 ///
@@ -133,9 +135,12 @@ struct Person {
     /// What it must be answered, whatever the others do, in order, and how much of that it was.
     due: Vec<String>,
     answered: usize,
-    /// What it has heard of a line that isn't whole.
+    /// What it has heard of a line that isn't whole, and how many lines and bytes of lines before.
     hearing: Vec<u8>,
     lines: usize,
+    bytes: usize,
+    /// Which bytes of all that it hears were in the server's hands when it last began to read again.
+    backlog: Range<usize>,
     /// The closing line that it heard.
     farewell: Option<String>,
     /// Of each person, by their place, how much of what they said has passed by.
@@ -259,7 +264,13 @@ impl Story {
 
     fn read(&mut self) {
         let Some(at) = self.speaker() else { return };
-        self.people[at].stalled = false;
+        self.listen(at);
+        let id = self.sim.sockets().id(PeerNo(at));
+        let unsent = id.map_or(0, |id| self.sim.reactor.unsent(id));
+        let person = &mut self.people[at];
+        let heard = person.bytes + person.hearing.len();
+        person.backlog = heard..heard + unsent;
+        person.stalled = false;
         self.sim.stall(PeerNo(at), usize::MAX);
     }
 
@@ -320,6 +331,7 @@ impl Story {
             let heard = grammar::heard(line);
             assert!(heard.is_some(), "the protocol knows no {line:?}");
             heard.into_iter().for_each(|heard| self.judge(listener, line, heard));
+            self.people[listener].bytes += end + 1;
             rest = &rest[end + 1..];
         }
         assert!(rest.len() < 3 * MIN_MAX_LINE + 300, "too long for a line");
@@ -333,9 +345,8 @@ impl Story {
         person.lines += 1;
         match heard {
             Heard::Answer { word: "pong", .. }
-            | Heard::Refused { code: "line-too-long" | "bad-byte", .. } => {
-                person.answer(listener, line);
-            }
+            | Heard::Answer { word: "end", details: "help" }
+            | Heard::Refused { code: "line-too-long" | "bad-byte", .. } => person.answer(listener, line),
             Heard::Answer { word: "bye", .. } => {
                 assert!(person.quit, "{listener} never asked to go");
                 person.farewell = Some(line.to_owned());
@@ -354,6 +365,7 @@ impl Story {
             Heard::Notice(notice) => self.judge_notice(listener, notice),
             Heard::Direct { from, text } => {
                 let person = &self.people[listener];
+                person.assert_room_for_direct(listener, line);
                 let to_me = |to: &To| matches!(to, To::People(keys) if keys.iter().any(|key| person.keys.contains(key)));
                 let (by, passed) = self.source(listener, from, text, to_me);
                 self.people[listener].pass(by, passed);
@@ -527,7 +539,8 @@ impl Person {
             }
             Request::Ping { token } if token.is_empty() => self.owe("+pong".to_owned()),
             Request::Ping { token } => self.owe(format!("+pong {}", safe(token))),
-            Request::Leave { .. } | Request::Who(_) | Request::Rooms | Request::Help => {}
+            Request::Help => self.owe("+end help".to_owned()),
+            Request::Leave { .. } | Request::Who(_) | Request::Rooms => {}
         }
     }
 
@@ -542,6 +555,15 @@ impl Person {
         let holds = rest.is_some_and(|rest| rest.is_empty() || due == "!bad-byte");
         assert!(holds, "{at} is answered {line:?} where {due:?} is due");
         self.answered += 1;
+    }
+
+    /// Asserts that the direct message that is heard now was not queued behind half of a queue, give or take the one
+    /// line that passes it.
+    fn assert_room_for_direct(&self, at: usize, line: &str) {
+        let place = self.bytes.saturating_sub(self.backlog.start);
+        let most = MIN_QUEUE / 2 + 3 * MIN_MAX_LINE + 300;
+        let holds = !self.backlog.contains(&self.bytes) || place <= most;
+        assert!(holds, "{line:?} stood behind {place} bytes that {at} hadn't read");
     }
 
     /// Notes how much of what somebody said has passed by.
