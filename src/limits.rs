@@ -103,6 +103,9 @@ pub const SPARE_DESCRIPTORS: usize = 32;
 /// How long a closing connection's input is thrown away after everything was flushed, waiting for its end of stream:
 /// closing a socket with unread input makes the kernel reset it, which destroys the last lines (RFC 2525 section 2.17).
 pub const DISCARD: Duration = Duration::from_secs(1);
+/// The least time to flush a closing connection, whatever `--drain` says: one step of the clock, so that it isn't over
+/// within the turn in which it began, before the kernel was given what it takes at once.
+pub const MIN_DRAIN: Duration = Duration::from_millis(1);
 /// How long the server stays without an event before it gives buffers and arenas back.
 pub const REST_AFTER: Duration = Duration::from_secs(1);
 /// The first pause of a listener whose `accept` failed for want of descriptors or memory; it doubles up to
@@ -124,9 +127,11 @@ pub const BACKLOG: i32 = 1024;
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 /// Time between such questions (TCP_KEEPINTVL).
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// Unanswered questions that end the connection (TCP_KEEPCNT).
+/// Unanswered questions that end the connection (TCP_KEEPCNT). On Linux [`USER_TIMEOUT`] is sooner where it is set: an
+/// idle dead peer goes with the first question unanswered, after 75 s.
 pub const KEEPALIVE_RETRIES: u32 = 4;
-/// How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT).
+/// How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT). A peer that is alive but reads nothing for so long
+/// is ended by it too, once its receive buffer is full.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

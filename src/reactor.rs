@@ -5,8 +5,8 @@ use crate::dialect::Dialect;
 use crate::frame::{Frame, LineFrame};
 use crate::hub::{Hub, Next};
 use crate::limits::{
-    ACCEPTS_A_TURN, DISCARD, FAREWELLS, Limits, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE, READ, REST_AFTER,
-    TOO_SLOW_AFTER,
+    ACCEPTS_A_TURN, DISCARD, FAREWELLS, Limits, MAX_LISTENER_PAUSE, MIN_DRAIN, MIN_LISTENER_PAUSE, READ,
+    REST_AFTER, TOO_SLOW_AFTER,
 };
 use crate::message::{ConnId, Event, Origin, Outbox, Rank, Refusal};
 use crate::pool::{BufferId, Pool};
@@ -325,8 +325,11 @@ impl<S: Sockets> Reactor<S> {
                 Stop::Dry => break,
                 Stop::Close => return self.close(id, false),
                 Stop::Full => {
+                    // Looked at even where nothing new is to be sent: its queue decides whether it waits.
+                    self.queues.mark_dirty(id);
                     self.flush();
-                    if self.peers[id.index()].phase != Phase::Open {
+                    // Who is doomed stays open until it is reaped.
+                    if self.peers[id.index()].phase != Phase::Open || !self.queues.has_room(id) {
                         break;
                     }
                 }
@@ -527,7 +530,8 @@ impl<S: Sockets> Reactor<S> {
             self.held.give_back(held);
         }
         peer.phase = Phase::Flushing { ended };
-        peer.deadline = Some(self.timers.arm(self.now + self.limits.drain, Deadline::Drain, id));
+        let drain = self.limits.drain.max(MIN_DRAIN);
+        peer.deadline = Some(self.timers.arm(self.now + drain, Deadline::Drain, id));
         self.queues.mark_dirty(id);
     }
 

@@ -21,7 +21,7 @@ pub struct Fed {
 pub enum Stop {
     /// What is left is no whole message.
     Dry,
-    /// The outbox wants to be flushed first; there may be more messages.
+    /// The outbox wants to be flushed first, or half of the sender's own queue is in use; there may be more messages.
     Full,
     /// The connection has left the hub and is to be closed; the rest of its input doesn't count.
     Close,
@@ -39,7 +39,7 @@ pub fn feed(
 ) -> Fed {
     let mut consumed = 0;
     let stop = loop {
-        if out.wants_flush() {
+        if out.wants_flush() || !out.has_room(from) {
             break Stop::Full;
         }
         match frame.next(&input[consumed..], max_line) {

@@ -25,13 +25,14 @@ use std::time::Duration;
 pub struct Sim {
     reactor: Reactor<SimSockets>,
     running: Running,
+    turns: usize,
 }
 
 impl Sim {
     /// A server within these limits, without faults.
     #[must_use]
     pub fn new(limits: Limits) -> Sim {
-        Sim { reactor: Reactor::new(SimSockets::default(), 1, limits), running: Running::On }
+        Sim { reactor: Reactor::new(SimSockets::default(), 1, limits), running: Running::On, turns: 0 }
     }
 
     /// A server whose sockets cut, delay and break as `faults` say.
@@ -125,10 +126,17 @@ impl Sim {
     /// # Panics
     /// Where it breaks an invariant, in debug builds.
     pub fn turn(&mut self) {
+        self.turns += 1;
         self.running = self.reactor.turn().expect("the simulated poller never fails");
         if cfg!(debug_assertions) {
             self.reactor.invariants();
         }
+    }
+
+    /// How many turns there were: one for each time that the server woke up.
+    #[must_use]
+    pub fn turns(&self) -> usize {
+        self.turns
     }
 
     /// The time.

@@ -20,6 +20,8 @@ pub struct Faults {
     pub rng: Rng,
     /// A read gives only some of what is there.
     pub cut_reads: usize,
+    /// A read gives nothing though something is there.
+    pub empty_reads: usize,
     /// A send takes only some of what it is given.
     pub short_sends: usize,
     /// A send takes nothing though there is room.
@@ -31,12 +33,20 @@ pub struct Faults {
 }
 
 impl Faults {
+    /// Nothing goes wrong, but for what is set besides.
+    #[must_use]
+    pub fn none() -> Faults {
+        let rng = Rng::new(0);
+        Faults { rng, cut_reads: 0, empty_reads: 0, short_sends: 0, blocked_sends: 0, late: 0, accepts: 0 }
+    }
+
     /// All kinds, often enough to meet each other.
     #[must_use]
     pub fn plenty(seed: u64) -> Faults {
         Faults {
             rng: Rng::new(seed),
             cut_reads: 50,
+            empty_reads: 10,
             short_sends: 30,
             blocked_sends: 10,
             late: 20,
@@ -263,6 +273,7 @@ impl Sockets for SimSockets {
             _ if peer.broken => Err(ErrorKind::ConnectionReset.into()),
             0 if peer.ended => Ok(0),
             0 => Err(ErrorKind::WouldBlock.into()),
+            _ if self.chance(|faults| faults.empty_reads) => Err(ErrorKind::WouldBlock.into()),
             most => {
                 let len = self.some_of(most, |faults| faults.cut_reads);
                 let peer = &mut self.peers[owner];

@@ -1,0 +1,144 @@
+//! No allocation per message in steady state: a counting allocator under the whole server, in the simulator, whose own
+//! buffers grow no more either once it is warm. And what a burst needed is given back when it is over.
+
+use redpoll::limits::{ARENA, Limits, READ};
+use redpoll::sim::{PeerNo, Sim};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::Duration;
+
+/// The system's allocator, and what each thread has asked of it.
+struct Counting;
+
+thread_local! {
+    /// How often this thread was given memory. Its own thread's, since the harness allocates on another meanwhile.
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    /// Bytes that it was given and has not given back.
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+}
+
+/// Notes so many bytes more or fewer. What a thread does as it ends is not counted.
+fn note(allocations: usize, bytes: isize) {
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + allocations));
+    let _ = LIVE.try_with(|live| live.set(live.get() + bytes));
+}
+
+#[allow(unsafe_code, reason = "an allocator can't be replaced otherwise")]
+// SAFETY: every call is handed on to the system's allocator as it came; counting touches no memory that is allocated.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note(1, layout.size().cast_signed());
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        note(1, size.cast_signed() - layout.size().cast_signed());
+        // SAFETY: as above.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        note(0, -layout.size().cast_signed());
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Messages of each kind that are counted.
+const MESSAGES: usize = 10_000;
+
+/// A server with so many members, of whom nobody has anything unread.
+fn crowd(members: usize) -> (Sim, Vec<PeerNo>) {
+    let mut sim = Sim::new(Limits::default());
+    let peers: Vec<PeerNo> = (0..members).map(|_| sim.connect()).collect();
+    sim.run();
+    for (i, peer) in peers.iter().enumerate() {
+        sim.send(*peer, format!("#member{i}\n"));
+    }
+    sim.run();
+    hear(&mut sim, &peers);
+    (sim, peers)
+}
+
+/// How many bytes they have heard.
+fn hear(sim: &mut Sim, peers: &[PeerNo]) -> usize {
+    peers.iter().map(|peer| sim.sockets().peer(*peer).forget_output()).sum()
+}
+
+/// Allocations while the first peer's `bytes`, cut into pieces, arrive `times` times and everybody hears them; the same
+/// was done before to warm up. Each time all together must hear `heard` bytes.
+fn allocations(members: usize, pieces: &[&[u8]], times: usize, heard: usize) -> usize {
+    let (mut sim, peers) = crowd(members);
+    let round = |sim: &mut Sim| {
+        for piece in pieces {
+            sim.send(peers[0], piece);
+            sim.run();
+        }
+        assert_eq!(hear(sim, &peers), heard);
+    };
+    for _ in 0..10 {
+        round(&mut sim);
+    }
+    let before = ALLOCATIONS.get();
+    for _ in 0..times {
+        round(&mut sim);
+    }
+    ALLOCATIONS.get() - before
+}
+
+#[test]
+fn messages_cost_no_allocation() {
+    let direct = b"@member1:hello there\n";
+    let told = b"@member0:hello there\n".len();
+    let capitals = b"@MEMBER1:hello there\n";
+    assert_eq!(
+        allocations(2, &[capitals], 7, told),
+        7,
+        "they are counted: folding a name in capitals takes one"
+    );
+
+    assert_eq!(allocations(2, &[direct], MESSAGES, told), 0, "direct messages, one a turn");
+
+    let pipelined = direct.repeat(1000);
+    assert_eq!(allocations(2, &[&pipelined], MESSAGES / 1000, 1000 * told), 0, "pipelined ones");
+    let pieces: [&[u8]; 3] = [b"@mem", b"ber1:hello", b" there\n"];
+    assert_eq!(allocations(2, &pieces, MESSAGES, told), 0, "in pieces");
+
+    let (line, heard) = (b"hello all\n", 99 * b"member0: hello all\n".len());
+    assert_eq!(allocations(100, &[line], MESSAGES, heard), 0, "lines to a room of 100");
+    assert_eq!(
+        allocations(100, &[&line.repeat(100)], MESSAGES / 100, 100 * heard),
+        0,
+        "pipelined ones to a room"
+    );
+
+    let several = b"@member1, member2,member3:hi\n";
+    assert_eq!(allocations(4, &[several], MESSAGES, 3 * b"@member0:hi\n".len()), 0, "to several at once");
+
+    let ping = b"/ping 1\n";
+    assert_eq!(allocations(1, &[ping], MESSAGES, b"+pong 1\n".len()), 0, "answers");
+}
+
+#[test]
+fn what_a_burst_needed_is_given_back_every_time() {
+    let (mut sim, peers) = crowd(10);
+    let burst = b"hello all\n".repeat(6000);
+    // Warm: the simulator's own buffers stay as large as they were once.
+    let mut after = Vec::new();
+    for _ in 0..3 {
+        sim.send(peers[0], &burst);
+        sim.run();
+        hear(&mut sim, &peers);
+        let busy = LIVE.get();
+        sim.pass(Duration::from_secs(1));
+        let idle = LIVE.get();
+        let buffers = (READ + ARENA).cast_signed();
+        assert!(busy - idle > buffers, "only {} bytes are given back", busy - idle);
+        after.push(idle);
+    }
+    assert_eq!(after[1], after[2], "and nothing more is kept each time");
+}

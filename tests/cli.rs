@@ -1,0 +1,192 @@
+//! The command line as a person or a supervisor meets it: help, wrong flags, where it listens, exit codes.
+
+mod server;
+
+use rustix::process::Signal;
+use server::{Server, redpoll};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Output;
+
+/// The flags of `serve` that there are.
+const FLAGS: [&str; 10] = [
+    "--listen",
+    "--max-line",
+    "--queue",
+    "--send-buffer",
+    "--max-connections",
+    "--register-timeout",
+    "--max-rooms",
+    "--max-rooms-per-connection",
+    "--quiet-above",
+    "--drain",
+];
+
+/// Runs the program to its end.
+fn output(arguments: &[&str]) -> Output {
+    redpoll().args(arguments).output().expect("the program can be started")
+}
+
+/// What it says on standard output, where it ends well.
+fn said(arguments: &[&str]) -> String {
+    let output = output(arguments);
+    assert!(output.status.success(), "{arguments:?} ends with {}", output.status);
+    String::from_utf8(output.stdout).expect("help is UTF-8")
+}
+
+/// What it says on standard error, where it ends with that exit code.
+fn complaint(code: i32, output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert!(output.stdout.is_empty(), "complaints go to standard error");
+    text
+}
+
+/// A line of the peer's.
+fn line(peer: &mut BufReader<TcpStream>) -> String {
+    let mut line = String::new();
+    peer.read_line(&mut line).expect("the server says something");
+    line
+}
+
+#[test]
+fn help_names_the_commands_and_every_flag() {
+    let help = said(&["--help"]);
+    assert!(help.contains("serve") && help.contains("Usage: redpoll"), "{help}");
+    let help = said(&["serve", "--help"]);
+    for flag in FLAGS {
+        assert!(help.contains(&format!("{flag} ")), "{flag} is missing from:\n{help}");
+        let variable = format!("REDPOLL_{}", flag[2..].to_uppercase().replace('-', "_"));
+        assert!(help.contains(&variable), "{variable} is missing from:\n{help}");
+    }
+    assert!(help.contains("Examples:") && help.contains("Exit codes: 0"), "{help}");
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    let version = format!("redpoll {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(said(&["--version"]), version);
+    assert!(said(&["serve", "--version"]).ends_with(&format!("{}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn flags_that_there_are_not_are_refused() {
+    for wrong in [
+        &["serve", "--no-such-flag"][..],
+        &["no-such-command"],
+        &["serve", "stray"],
+        &["serve", "--max-line"],
+    ] {
+        let complaint = complaint(2, &output(wrong));
+        assert!(complaint.contains("--help"), "{complaint}");
+    }
+    assert_eq!(output(&[]).status.code(), Some(2));
+}
+
+#[test]
+fn a_wrong_value_is_refused_by_flag_value_and_bound() {
+    let table = [
+        ("--max-line", "127", "128"),
+        ("--max-line", "1MiB", "65536"),
+        ("--max-line", "0", "128"),
+        ("--max-line", "4 pounds", "KiB"),
+        ("--queue", "8191", "8192"),
+        ("--queue", "0", "8192"),
+        ("--queue", "1GiB", "268435456"),
+        ("--send-buffer", "1", "4096"),
+        ("--register-timeout", "999ms", "1s"),
+        ("--register-timeout", "soon", "ms, s, m, h, d"),
+        ("--rate", "5", "only 0"),
+        ("--max-rooms", "many", "invalid digit"),
+        ("--max-connections", "all", "invalid digit"),
+        ("--quiet-above", "x", "invalid digit"),
+        ("--drain", "", "whole number"),
+        ("--listen", "localhost", "port is missing"),
+        ("--listen", "smtp://localhost:25", "no scheme `smtp`"),
+        ("--listen", "::1:5", "brackets"),
+    ];
+    for (flag, value, why) in table {
+        let complaint = complaint(2, &output(&["serve", flag, value]));
+        for part in [flag, value, why] {
+            assert!(complaint.contains(part), "{flag} {value} doesn't say {part:?}: {complaint}");
+        }
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named_and_what_to_do_about_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let complaint = complaint(1, &output(&["serve", "--listen", &address]));
+    assert!(complaint.contains(&address) && complaint.contains("--listen"), "{complaint}");
+    assert_eq!(complaint.lines().count(), 1, "{complaint}");
+}
+
+#[test]
+fn where_it_listens_is_said_with_the_real_port_once_for_each() {
+    let mut command = redpoll();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--listen", "line://127.0.0.1:0"]);
+    let mut child = command.spawn().expect("the program can be started");
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let addresses: Vec<String> = (0..2)
+        .map(|_| lines.next().expect("a line for each").expect("it is UTF-8"))
+        .map(|line| line.strip_prefix("listening line://").expect(&line).to_owned())
+        .collect();
+    for address in &addresses {
+        let mut peer = BufReader::new(TcpStream::connect(address).expect("it listens by then"));
+        assert!(line(&mut peer).starts_with("* You are connected from 127.0.0.1:"));
+    }
+    assert_ne!(addresses[0], addresses[1]);
+    child.kill().expect("it is ours");
+    child.wait().expect("it is ours");
+    assert!(lines.next().is_none(), "and nothing else is said there");
+}
+
+#[test]
+fn flags_are_read_from_the_environment_and_those_given_win() {
+    let settings =
+        [("REDPOLL_LISTEN", "127.0.0.1:0"), ("REDPOLL_MAX_LINE", "256"), ("REDPOLL_DRAIN", "nonsense")];
+    let server = Server::run(redpoll().envs(settings).args(["serve", "--drain", "1s"]));
+    let mut peer = BufReader::new(server.connect());
+    peer.get_mut().write_all(&[b'x'; 300]).expect("it is connected");
+    let told: Vec<String> = (0..3).map(|_| line(&mut peer)).collect();
+    assert_eq!(told[2], "!line-too-long 256\n");
+
+    let wrong =
+        redpoll().env("REDPOLL_QUEUE", "1").arg("serve").output().expect("the program can be started");
+    assert!(complaint(2, &wrong).contains("--queue"));
+}
+
+#[test]
+fn sigterm_and_sigint_stop_it_well() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut server = Server::start([""; 0]);
+        let mut peer = BufReader::new(server.connect());
+        assert!(line(&mut peer).starts_with("* "));
+        server.signal(signal);
+        let mut rest = String::new();
+        peer.read_to_string(&mut rest).expect("the stream ends well");
+        assert!(rest.ends_with("!shutting-down the server stops\n"), "{rest:?}");
+        drop(peer);
+        assert_eq!(server.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_second_sigint_stops_it_at_once() {
+    // More time than anybody would wait for, and a peer that never reads what is far more than kernels hold.
+    let mut server = Server::start(["--drain", "1h", "--send-buffer", "4KiB"]);
+    let mut stalled = server.connect();
+    stalled.write_all(&b"/help\n".repeat(20_000)).expect("so much is taken");
+    let mut other = BufReader::new(server.connect());
+    (0..2).for_each(|_| drop(line(&mut other)));
+    // In the second turn at the latest the server has found that the stalled one doesn't read.
+    for _ in 0..2 {
+        other.get_mut().write_all(b"/ping\n").expect("the other is served");
+        assert_eq!(line(&mut other), "+pong\n");
+    }
+    server.signal(Signal::INT);
+    assert!(line(&mut other).starts_with("!shutting-down"));
+    server.signal(Signal::INT);
+    assert_eq!(server.wait().code(), Some(1));
+}

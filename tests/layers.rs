@@ -1,0 +1,216 @@
+//! The map of `src/lib.rs` holds: the files that decide are free of system calls, threads and clocks, and name only
+//! modules below them. Both are read off the source, as text without comments and tests.
+#![allow(clippy::panic, reason = "a test says by it what is wrong")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// What stands for the world outside. `std::net::SocketAddr` and `std::io::Error` are values and may pass.
+const OUTSIDE: [&str; 19] = [
+    "std::net::Tcp",
+    "std::net::Udp",
+    "std::os",
+    "std::thread",
+    "std::fs",
+    "std::env",
+    "std::process",
+    "std::io::stdin",
+    "std::io::stdout",
+    "std::io::stderr",
+    "polling",
+    "socket2",
+    "rustix",
+    "signal_hook",
+    "Instant",
+    "SystemTime",
+    "println!",
+    "eprintln!",
+    "unsafe",
+];
+
+/// Modules that may name the world outside, because they are it.
+const EDGES: [&str; 5] = ["engine", "client", "bench", "cli", "main"];
+
+/// Which modules each may name: arrows point down only. `sim` is a world, and so stands above the reactor; the edges
+/// may name any.
+const ARROWS: [(&str, &[&str]); 14] = [
+    ("lib", &[]),
+    ("limits", &[]),
+    ("text", &[]),
+    ("name", &[]),
+    ("message", &["limits", "name"]),
+    ("pool", &["limits"]),
+    ("timers", &["message"]),
+    ("frame", &[]),
+    ("dialect", &["limits", "message", "name", "text"]),
+    ("hub", &["limits", "message", "name", "text"]),
+    ("session", &["dialect", "frame", "hub", "message", "text"]),
+    ("send_queue", &["dialect", "limits", "message", "pool"]),
+    ("reactor", &["dialect", "frame", "hub", "limits", "message", "pool", "send_queue", "session", "timers"]),
+    (
+        "sim",
+        &[
+            "dialect",
+            "frame",
+            "hub",
+            "limits",
+            "message",
+            "name",
+            "pool",
+            "reactor",
+            "send_queue",
+            "session",
+            "text",
+            "timers",
+        ],
+    ),
+];
+
+/// A source file: the module at the top of the tree that it belongs to, and what it says.
+struct Source {
+    module: String,
+    text: String,
+}
+
+impl Source {
+    fn new(module: &str, text: &str) -> Source {
+        // Tests stand last in a file, and may name what they like.
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let code: Vec<&str> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+        Source { module: module.into(), text: code.join("\n") }
+    }
+
+    /// What of the world outside it names, in a `use` with braces too.
+    fn outside(&self) -> Vec<&'static str> {
+        if EDGES.contains(&self.module.as_str()) {
+            return Vec::new();
+        }
+        let paths = self.paths();
+        let names = |what: &&str| {
+            self.words().any(|word| word == what.trim_end_matches('!')) && !what.contains("::")
+                || paths.iter().any(|path| path.starts_with(what))
+        };
+        OUTSIDE.into_iter().filter(names).collect()
+    }
+
+    /// Modules above it, or beside it, that it names.
+    fn upward(&self) -> BTreeSet<String> {
+        if EDGES.contains(&self.module.as_str()) {
+            return BTreeSet::new();
+        }
+        let allowed = ARROWS.iter().find(|(module, _)| *module == self.module).map(|(_, allowed)| *allowed);
+        let allowed = allowed.unwrap_or_else(|| panic!("`{}` is not in the table of arrows", self.module));
+        let named = self.paths().into_iter().filter_map(|path| {
+            let inner = path.strip_prefix("crate::").or_else(|| path.strip_prefix("redpoll::"))?;
+            inner.split("::").next().map(str::to_owned)
+        });
+        named.filter(|name| *name != self.module && !allowed.contains(&name.as_str())).collect()
+    }
+
+    fn words(&self) -> impl Iterator<Item = &str> {
+        self.text.split(|c: char| !c.is_alphanumeric() && c != '_')
+    }
+
+    /// Every path that it writes, those within the braces of a `use` spelled out.
+    fn paths(&self) -> Vec<String> {
+        let code: String = self.text.chars().filter(|c| !c.is_whitespace() || *c == ' ').collect();
+        let mut paths = Vec::new();
+        for (at, _) in code.match_indices("std::").chain(code.match_indices("crate::")) {
+            spell_out(&code[at..], "", &mut paths);
+        }
+        paths
+    }
+}
+
+/// Reads one path, or a tree of them, at the front of `code`; what is left behind it.
+fn spell_out<'a>(code: &'a str, before: &str, paths: &mut Vec<String>) -> &'a str {
+    let end = code.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').unwrap_or(code.len());
+    let path = format!("{before}{}", &code[..end]);
+    let mut rest = &code[end..];
+    if !path.ends_with("::") || !rest.starts_with('{') {
+        paths.push(path);
+        return rest;
+    }
+    while let Some(inner) = rest.strip_prefix(['{', ',']) {
+        rest = spell_out(inner.trim_start(), &path, paths).trim_start();
+    }
+    rest.strip_prefix('}').unwrap_or(rest)
+}
+
+/// Every file under `src/`.
+fn sources() -> Vec<(PathBuf, Source)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![root.clone()];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder of the source can be read") {
+            let path = entry.expect("an entry can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ext| ext == "rs") {
+                let text = std::fs::read_to_string(&path).expect("source is UTF-8");
+                let inner = path.strip_prefix(&root).expect("it is within").with_extension("");
+                let module = inner.components().next().expect("it has a name").as_os_str().to_string_lossy();
+                found.push((path.clone(), Source::new(&module, &text)));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn what_decides_touches_nothing_outside() {
+    for (path, source) in sources() {
+        assert!(source.outside().is_empty(), "{} names {:?}", path.display(), source.outside());
+    }
+}
+
+#[test]
+fn arrows_point_down_only() {
+    for (path, source) in sources() {
+        assert!(source.upward().is_empty(), "{} names {:?}", path.display(), source.upward());
+    }
+}
+
+#[test]
+fn the_table_of_arrows_has_no_circle() {
+    for (place, (module, below)) in ARROWS.iter().enumerate() {
+        for name in *below {
+            let under = ARROWS[..place].iter().any(|(module, _)| module == name);
+            assert!(under, "{module} names {name}, which stands no lower in the table");
+        }
+    }
+}
+
+#[test]
+fn every_module_is_in_the_table_or_an_edge() {
+    let there: BTreeSet<String> = sources().into_iter().map(|(_, source)| source.module).collect();
+    assert!(ARROWS.iter().all(|(module, _)| there.contains(*module)), "of a table of {there:?}");
+    let known =
+        |name: &String| EDGES.contains(&name.as_str()) || ARROWS.iter().any(|(module, _)| module == name);
+    assert!(there.iter().all(known), "{there:?}");
+}
+
+#[test]
+fn what_offends_is_found_however_it_is_written() {
+    let outside = |text: &str| Source::new("hub", text).outside();
+    assert_eq!(outside("use std::net::TcpStream;"), ["std::net::Tcp"]);
+    assert_eq!(outside("use std::net::{SocketAddr,\n    UdpSocket};"), ["std::net::Udp"]);
+    assert_eq!(outside("use std::{fmt, thread::{self, JoinHandle}, fs};"), ["std::thread", "std::fs"]);
+    assert_eq!(outside("let start = std::time::Instant::now();"), ["Instant"]);
+    assert_eq!(outside("use std::time::{Duration, SystemTime};"), ["SystemTime"]);
+    assert_eq!(outside("fn f() { unsafe { g() } }"), ["unsafe"]);
+    assert_eq!(outside("let home = std::env::var(\"HOME\");"), ["std::env"]);
+    assert_eq!(outside("polling::Poller::new()?; socket2::Socket::new()"), ["polling", "socket2"]);
+    assert_eq!(outside("println!(\"hi\")"), ["println!"]);
+    assert!(outside("// std::thread, in words\nuse std::net::SocketAddr; // Instant").is_empty());
+    assert!(outside("fn f() {}\n#[cfg(test)]\nmod tests {\n    use std::fs;\n}").is_empty());
+    assert!(Source::new("engine", "use std::net::TcpStream;").outside().is_empty());
+
+    let upward =
+        |module: &str, text: &str| Source::new(module, text).upward().into_iter().collect::<Vec<_>>();
+    assert_eq!(upward("hub", "use crate::{frame::Step, name::Name,\n reactor};"), ["frame", "reactor"]);
+    assert_eq!(upward("frame", "fn f(x: crate::hub::Hub) {}"), ["hub"]);
+    assert_eq!(upward("reactor", "use crate::sim::Sim;"), ["sim"]);
+    assert!(upward("session", "use crate::hub::{Hub, Next};\nuse crate::session::Fed;").is_empty());
+}

@@ -1,0 +1,555 @@
+//! What the turn of the event loop promises, each shown in the simulator: who is read and sent to how often, what a peer
+//! that doesn't read costs, and how connections and the server end.
+
+use redpoll::limits::{FAREWELLS, KIB, Limits, MAX_LISTENER_PAUSE, READ};
+use redpoll::reactor::Running;
+use redpoll::sim::{Faults, PeerNo, Sim};
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A server with small queues: 8 KiB each, so that half is 4 KiB and eight times is 64 KiB.
+fn small_queues() -> Sim {
+    Sim::new(Limits { queue: 8 * KIB, ..Limits::default() })
+}
+
+/// Peers that have registered under these names, in this order, and have nothing unread.
+fn arrive<const N: usize>(sim: &mut Sim, names: [&str; N]) -> [PeerNo; N] {
+    let peers = names.map(|name| {
+        let peer = sim.connect();
+        sim.send(peer, format!("#{name}\n"));
+        sim.run();
+        peer
+    });
+    peers.iter().for_each(|peer| forget(sim, *peer));
+    peers
+}
+
+fn forget(sim: &mut Sim, peer: PeerNo) {
+    sim.sockets().peer(peer).forget_output();
+}
+
+fn unsent(sim: &mut Sim, peer: PeerNo) -> usize {
+    let id = sim.sockets().id(peer).expect("it is connected");
+    sim.reactor().unsent(id)
+}
+
+/// What `act` takes: reads, sends and turns.
+fn cost(sim: &mut Sim, act: impl FnOnce(&mut Sim)) -> (usize, usize, usize) {
+    let (before, turns) = (sim.sockets().calls, sim.turns());
+    act(sim);
+    let after = sim.sockets().calls;
+    (after.0 - before.0, after.1 - before.1, sim.turns() - turns)
+}
+
+/// `count` lines of 100 bytes that begin with `head`, each with its number.
+fn lines_of_100(head: &str, count: usize) -> String {
+    (0..count).map(|i| format!("{:x<99}\n", format!("{head}{i:05}"))).collect()
+}
+
+mod reading_and_sending {
+    use super::*;
+
+    #[test]
+    fn one_read_for_each_that_is_ready_and_one_send_for_each_that_hears() {
+        let mut sim = Sim::new(Limits::default());
+        let peers = arrive(&mut sim, ["alice", "bob", "carol", "dave"]);
+        for peer in &peers[..3] {
+            sim.send(*peer, "one\ntwo\n@dave:three\n/ping 4\n");
+        }
+        assert_eq!(cost(&mut sim, Sim::turn), (3, 4, 1));
+        assert_eq!(sim.lines(peers[3]).len(), 9, "all of it is in that one send");
+        sim.run();
+        assert_eq!(sim.lines(peers[0]).len(), 5);
+    }
+
+    #[test]
+    fn a_fast_peer_is_read_once_a_turn_and_starves_nobody() {
+        let mut sim = Sim::new(Limits::default());
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let much = lines_of_100("@alice:", 10_000);
+        sim.send(alice, &much);
+        sim.send(bob, "/ping soon\n");
+        let first = cost(&mut sim, Sim::turn);
+        assert_eq!(sim.lines(bob), ["+pong soon"]);
+        assert_eq!((first.0, first.2), (2, 1), "both were read once");
+        let (reads, _, turns) = cost(&mut sim, |sim| {
+            sim.run();
+        });
+        assert_eq!(reads, (much.len() - READ).div_ceil(READ));
+        assert_eq!(turns, reads + 1, "and one in which there is nothing to do");
+        assert_eq!(sim.lines(alice).len(), 10_000);
+    }
+
+    #[test]
+    fn who_is_behind_is_not_sent_to_until_there_is_room() {
+        let mut sim = Sim::new(Limits::default());
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        sim.stall(bob, 7);
+        sim.send(alice, "hello\n");
+        assert_eq!(cost(&mut sim, Sim::turn).1, 1, "it is tried once");
+        sim.send(alice, "more\n");
+        sim.run();
+        sim.send(alice, "and more\n");
+        assert_eq!(cost(&mut sim, Sim::turn).1, 0, "while bytes remain, only their turn helps");
+        sim.stall(bob, 10);
+        assert_eq!(cost(&mut sim, Sim::turn).1, 1);
+        assert_eq!(sim.take(bob), b"alice: hello\nalic");
+        sim.stall(bob, usize::MAX);
+        assert_eq!(cost(&mut sim, Sim::turn).1, 1);
+        assert_eq!(sim.lines(bob), ["e: more", "alice: and more"]);
+        assert_eq!(cost(&mut sim, Sim::turn), (0, 0, 1), "write interest ends with the bytes");
+    }
+
+    #[test]
+    fn more_than_an_arena_in_one_turn_flows_in_order() {
+        let mut sim = Sim::new(Limits::default());
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        for i in 0..100 {
+            arrive(&mut sim, [&format!("{i:a>32}")]);
+        }
+        [alice, bob].iter().for_each(|peer| forget(&mut sim, *peer));
+        let asked: String = (0..200).map(|i| format!("/who *\n/ping {i}\nline {i}\n")).collect();
+        assert!(asked.len() < READ, "one read");
+        sim.send(alice, asked);
+        sim.turn();
+        let answers = sim.lines(alice);
+        let bytes: usize = answers.iter().map(String::len).sum();
+        assert!(bytes > 4 * 128 * KIB, "{bytes} bytes are several arenas");
+        let pongs: Vec<_> = answers.iter().filter(|line| line.starts_with("+pong")).collect();
+        assert!(pongs.iter().enumerate().all(|(i, line)| **line == format!("+pong {i}")));
+        assert_eq!((pongs.len(), answers.len()), (200, 3 * 200));
+        let heard = sim.lines(bob);
+        assert!(heard.iter().enumerate().all(|(i, line)| *line == format!("alice: line {i}")));
+        assert_eq!(heard.len(), 200);
+    }
+
+    #[test]
+    fn an_idle_server_sets_no_timer() {
+        let mut sim = Sim::new(Limits::default());
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        sim.send(alice, "hi\nan unfinished li");
+        sim.run();
+        let (reads, sends, turns) = cost(&mut sim, |sim| {
+            sim.pass(DAY);
+        });
+        assert_eq!((reads, sends), (0, 0));
+        assert!(turns <= 2, "one to give memory back, one that lasts a day, not {turns}");
+        sim.send(alice, "ne\n");
+        sim.run();
+        assert_eq!(sim.lines(bob), ["alice: hi", "alice: an unfinished line"]);
+    }
+
+    #[test]
+    fn only_an_unfinished_line_holds_a_buffer() {
+        let mut sim = Sim::new(Limits::default());
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        assert_eq!(sim.reactor().held_buffers(), 0);
+        sim.send(alice, "hi\nunfinished");
+        sim.send(bob, "x".repeat(5000));
+        sim.run();
+        assert_eq!(sim.reactor().held_buffers(), 1, "what is thrown away is not kept");
+        sim.reset(alice);
+        sim.run();
+        assert_eq!(sim.reactor().held_buffers(), 0);
+    }
+}
+
+mod who_does_not_read {
+    use super::*;
+
+    #[test]
+    fn is_not_read_while_its_own_answers_wait_and_then_all_are_answered() {
+        let mut sim = small_queues();
+        let [alice] = arrive(&mut sim, ["alice"]);
+        sim.stall(alice, 0);
+        sim.send(alice, "/who *\n".repeat(10_000));
+        let (reads, sends, _) = cost(&mut sim, |sim| {
+            sim.pass(DAY);
+        });
+        assert_eq!((reads, sends), (1, 1));
+        assert!(unsent(&mut sim, alice) <= 8 * KIB, "{} bytes", unsent(&mut sim, alice));
+        // It reads on, a little at a time.
+        for _ in 0..1000 {
+            sim.stall(alice, 100);
+            sim.run();
+            assert!(unsent(&mut sim, alice) <= 8 * KIB);
+        }
+        sim.stall(alice, usize::MAX);
+        sim.run();
+        let answers = sim.lines(alice);
+        assert_eq!(answers.len(), 20_000);
+        assert!(answers.chunks(2).all(|pair| pair == ["+who * alice", "+end who * 1"]));
+        assert_eq!(sim.reactor().held_buffers(), 0);
+    }
+
+    #[test]
+    fn waits_on_where_others_fill_its_queue_again_before_it_is_read() {
+        let mut sim = small_queues();
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        sim.stall(alice, 0);
+        sim.send(alice, "/ping x\n".repeat(2_000));
+        sim.run();
+        // In one turn: alice's queue falls below half when bob's lines are flushed on the way, and passes it again.
+        sim.stall(alice, 6_000);
+        sim.send(bob, lines_of_100("", 85));
+        sim.run();
+        assert!(unsent(&mut sim, alice) > 4 * KIB);
+        sim.stall(alice, usize::MAX);
+        sim.run();
+        assert_eq!(sim.lines(alice).len(), 2_000 + 85);
+    }
+
+    #[test]
+    fn and_shuts_its_sending_side_is_answered_all_the_same() {
+        let mut sim = small_queues();
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        sim.stall(bob, 0);
+        sim.send(bob, "/ping x\n".repeat(5_000) + "@alice:last");
+        sim.end(bob);
+        sim.pass(DAY);
+        assert!(sim.lines(alice).is_empty(), "it is not read, so its end isn't either");
+        sim.stall(bob, usize::MAX);
+        sim.run();
+        assert_eq!(sim.lines(bob).len(), 5_000);
+        assert_eq!(sim.lines(alice), ["@bob:last", "* bob left"]);
+        assert!(sim.is_closed(bob));
+    }
+
+    #[test]
+    fn and_is_reset_is_gone_at_once() {
+        let mut sim = small_queues();
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        sim.stall(bob, 0);
+        sim.send(bob, "/ping x\n".repeat(5_000));
+        sim.run();
+        sim.reset(bob);
+        let (_, _, turns) = cost(&mut sim, |sim| {
+            sim.run();
+        });
+        assert!(turns <= 2, "the hang-up is acted on, not told again and again: {turns} turns");
+        assert_eq!(sim.lines(alice), ["* bob left (connection lost)"]);
+    }
+
+    #[test]
+    fn is_refused_direct_messages_once_half_of_its_queue_is_used() {
+        let mut sim = small_queues();
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        sim.stall(bob, 0);
+        sim.run();
+        // One at a time: what stands in a turn's arena is not refused by the kernel yet.
+        let mut taken = 0;
+        while sim.lines(alice).is_empty() {
+            taken += 1;
+            assert!(taken < 100, "half is 4 KiB");
+            sim.send(alice, lines_of_100("@bob:", 1));
+            sim.run();
+        }
+        // `@alice:` is two bytes longer than `@bob:`.
+        assert_eq!(taken - 1, 4 * KIB / 102 + 1, "taken until more than half is used");
+        let queued = unsent(&mut sim, bob);
+        sim.send(alice, "@BOB:x\n@nobody,bob,alice:x\n@alice,bob:twice\n@bob,bob,bob:x\n");
+        sim.run();
+        let told = [
+            "!recipient-full BOB",
+            "!no-such-user nobody",
+            "!recipient-full bob",
+            "@alice:x",
+            "@alice:twice",
+            "!recipient-full bob",
+            "!recipient-full bob",
+        ];
+        assert_eq!(sim.lines(alice), told, "each by name, whoever is named twice is refused once");
+        assert_eq!(unsent(&mut sim, bob), queued);
+        // The rest is for rooms.
+        sim.send(alice, "a room's line\n");
+        sim.run();
+        assert!(unsent(&mut sim, bob) > queued);
+        sim.stall(bob, usize::MAX);
+        sim.run();
+        sim.send(alice, "@bob:again\n");
+        sim.run();
+        assert_eq!(sim.lines(bob)[taken - 1..], ["alice: a room's line", "@alice:again"]);
+    }
+
+    #[test]
+    fn is_dropped_after_two_seconds_above_the_limit_but_for_the_line_that_is_partly_sent() {
+        let mut sim = small_queues();
+        let [alice, bob, carol] = arrive(&mut sim, ["alice", "bob", "carol"]);
+        sim.stall(bob, 150);
+        // 106 bytes each as bob hears them: 150 of them taken, the second line half sent.
+        sim.send(alice, lines_of_100("", 77));
+        sim.pass(DAY);
+        assert!(unsent(&mut sim, bob) <= 8 * KIB, "within the limit it may stay for ever");
+        forget(&mut sim, carol);
+        sim.send(alice, lines_of_100("", 3));
+        sim.pass(Duration::from_millis(1999));
+        assert!(unsent(&mut sim, bob) > 8 * KIB);
+        assert_eq!(sim.lines(carol).len(), 3, "nobody else is slowed");
+        sim.pass(Duration::from_millis(1));
+        assert_eq!(sim.lines(alice), ["* bob left (too slow)"]);
+        assert_eq!(sim.lines(carol), ["* bob left (too slow)"]);
+        assert!(unsent(&mut sim, bob) < 300, "the rest of a line and a refusal");
+        sim.send(alice, "not for bob\n");
+        sim.stall(bob, usize::MAX);
+        sim.run();
+        let heard = sim.lines(bob);
+        assert_eq!(
+            heard[..2],
+            lines_of_100("alice: ", 2).lines().map(|l| format!("{l}xxxxxxx")).collect::<Vec<_>>()
+        );
+        assert_eq!(heard[2..], ["!too-slow what was sent to you was not read"]);
+        assert!(sim.is_ended(bob));
+    }
+
+    #[test]
+    fn is_dropped_at_once_at_eight_times_the_limit() {
+        let mut sim = small_queues();
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        sim.stall(bob, 0);
+        // 106 bytes each as bob hears them: 64 KiB are 618 and a part.
+        sim.send(alice, lines_of_100("", 600));
+        sim.run();
+        assert!(sim.lines(alice).is_empty());
+        sim.send(alice, lines_of_100("", 20));
+        sim.run();
+        assert_eq!(sim.lines(alice), ["* bob left (too slow)"]);
+        sim.stall(bob, usize::MAX);
+        sim.run();
+        assert_eq!(sim.lines(bob), ["!too-slow what was sent to you was not read"]);
+    }
+
+    #[test]
+    fn is_spared_when_it_is_back_within_the_limit_in_time() {
+        let mut sim = small_queues();
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        sim.stall(bob, 0);
+        sim.send(alice, lines_of_100("", 100));
+        sim.pass(Duration::from_millis(1999));
+        // Back to the limit is enough; then it has two seconds anew.
+        let surplus = unsent(&mut sim, bob) - 8 * KIB;
+        sim.stall(bob, surplus);
+        sim.pass(DAY);
+        sim.send(alice, lines_of_100("", 1));
+        sim.pass(Duration::from_millis(1999));
+        assert!(sim.lines(alice).is_empty());
+        sim.stall(bob, usize::MAX);
+        sim.pass(DAY);
+        assert!(sim.lines(alice).is_empty());
+        assert_eq!(sim.lines(bob).len(), 101, "and nothing is lost");
+    }
+
+    #[test]
+    fn and_quits_is_flushed_for_as_long_as_a_drain_may_take() {
+        let mut sim = small_queues();
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        sim.stall(bob, 0);
+        sim.send(bob, "/quit\n");
+        sim.pass(Duration::from_millis(4999));
+        assert_eq!(sim.lines(alice), ["* bob left"]);
+        assert!(!sim.is_closed(bob));
+        sim.pass(Duration::from_millis(1));
+        assert!(sim.is_closed(bob));
+    }
+}
+
+mod connections {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_used_again_only_after_all_events_for_its_former_owner() {
+        let mut sim = Sim::new(Limits::default());
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let slot = sim.sockets().id(bob);
+        // In one batch: alice says so much that it is flushed on the way, which finds bob broken; bob's own event, for
+        // a connection that is doomed by then; and a newcomer.
+        sim.send(alice, "/who *\n".repeat(9_000));
+        sim.send(bob, "hi\n@alice:x\n");
+        sim.send(alice, "x\n");
+        sim.reset(bob);
+        let carol = sim.connect();
+        sim.turn();
+        assert_eq!(sim.sockets().id(carol), slot, "the slot is taken in the same turn");
+        sim.send(carol, "/ping mine\n");
+        sim.run();
+        let told = sim.lines(carol);
+        assert_eq!((told.len(), told[2].as_str()), (3, "+pong mine"), "nothing of bob's");
+        let notices: Vec<_> = sim.lines(alice).into_iter().filter(|line| line.starts_with('*')).collect();
+        assert_eq!(notices, ["* bob left (connection lost)"], "told once");
+        // Nor do bob's deadlines meet her: she has the whole time to register.
+        sim.pass(Duration::from_secs(59));
+        assert!(!sim.is_ended(carol));
+    }
+
+    #[test]
+    fn a_reset_in_the_middle_of_a_fan_out_is_told_to_those_who_are_left() {
+        let mut sim = Sim::new(Limits::default());
+        let [alice, bob, carol, dave] = arrive(&mut sim, ["alice", "bob", "carol", "dave"]);
+        // They are broken, but only sending to them shows it: alice's line is obeyed first in the batch.
+        sim.send(alice, "hello\n");
+        sim.reset(bob);
+        sim.reset(carol);
+        sim.run();
+        let heard = sim.lines(dave);
+        assert_eq!(heard, ["alice: hello", "* bob left (connection lost)", "* carol left (connection lost)"]);
+        assert_eq!(sim.lines(alice), heard[1..]);
+        assert_eq!((sim.reactor().connections(), sim.reactor().hub().registered()), (2, 2));
+    }
+
+    #[test]
+    fn a_listener_that_fails_rests_longer_and_longer_and_is_back() {
+        let mut sim = Sim::new(Limits::default());
+        let [alice] = arrive(&mut sim, ["alice"]);
+        let no_descriptors = Faults { accepts: 100, ..Faults::none() };
+        sim.sockets().set_faults(Some(no_descriptors));
+        let bob = sim.connect();
+        let (_, _, turns) = cost(&mut sim, |sim| {
+            sim.pass(Duration::from_secs(60));
+        });
+        // 10, 20, 40 … 640 ms, then a second each; and one to give memory back.
+        assert!((60..=70).contains(&turns), "{turns} turns");
+        sim.send(alice, "/ping 1\n");
+        sim.run();
+        assert_eq!(sim.lines(alice), ["+pong 1"], "those who are in don't notice");
+        sim.sockets().set_faults(None);
+        sim.pass(MAX_LISTENER_PAUSE);
+        sim.send(bob, "#bob\n");
+        sim.run();
+        assert_eq!(sim.lines(alice), ["* bob joined"]);
+        // Nothing is left of its pauses.
+        let carol = sim.connect();
+        sim.run();
+        assert_eq!(sim.lines(carol).len(), 2);
+    }
+
+    #[test]
+    fn a_full_server_says_so_to_some_and_nothing_to_the_rest_and_harms_nobody() {
+        let mut sim = Sim::new(Limits { max_connections: 2, ..Limits::default() });
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let more: Vec<_> = (0..FAREWELLS + 3).map(|_| sim.connect()).collect();
+        sim.run();
+        for (i, peer) in more.iter().enumerate() {
+            let told = sim.lines(*peer);
+            assert_eq!(told.len(), usize::from(i < FAREWELLS), "{told:?}");
+            assert!(told.iter().all(|line| line.starts_with("!server-full")), "{told:?}");
+            assert!(sim.is_ended(*peer));
+        }
+        assert_eq!(sim.reactor().connections(), 2 + FAREWELLS, "until they close, or a second has passed");
+        sim.send(alice, "/ping 1\n@bob:hi\n");
+        sim.pass(Duration::from_secs(1));
+        assert_eq!((sim.lines(alice).len(), sim.lines(bob)), (1, vec!["@alice:hi".to_owned()]));
+        assert_eq!(sim.reactor().connections(), 2);
+        sim.end(bob);
+        sim.run();
+        forget(&mut sim, alice);
+        arrive(&mut sim, ["carol"]);
+        assert_eq!(sim.lines(alice), ["* carol joined"]);
+    }
+
+    #[test]
+    fn a_closing_connection_waits_a_second_for_the_peers_end_and_throws_away_what_comes() {
+        let mut sim = Sim::new(Limits::default());
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        sim.send(alice, "/quit\n@bob:too late\n");
+        sim.run();
+        assert_eq!(sim.lines(alice), ["+bye"]);
+        assert!(sim.is_ended(alice) && !sim.is_closed(alice));
+        for _ in 0..9 {
+            sim.pass(Duration::from_millis(111));
+            sim.send(alice, lines_of_100("@bob:", 1000));
+            sim.run();
+            assert!(!sim.is_closed(alice));
+        }
+        sim.pass(Duration::from_millis(1));
+        assert!(sim.is_closed(alice));
+        assert_eq!(sim.lines(bob), ["* alice left"]);
+    }
+
+    #[test]
+    fn a_closing_connection_is_closed_as_soon_as_the_peer_ends_too() {
+        let mut sim = Sim::new(Limits::default());
+        let [alice] = arrive(&mut sim, ["alice"]);
+        sim.send(alice, "/quit\n");
+        sim.run();
+        assert!(!sim.is_closed(alice));
+        sim.end(alice);
+        sim.run();
+        assert!(sim.is_closed(alice));
+        assert_eq!(sim.reactor().connections(), 0);
+    }
+}
+
+mod stopping {
+    use super::*;
+
+    #[test]
+    fn everybody_is_told_and_nobody_hears_of_leavings() {
+        let mut sim = Sim::new(Limits::default());
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let stranger = sim.connect();
+        sim.run();
+        forget(&mut sim, stranger);
+        sim.stop();
+        assert_eq!(sim.run(), Running::On, "they have not ended yet");
+        for peer in [alice, bob, stranger] {
+            assert_eq!(sim.lines(peer), ["!shutting-down the server stops"]);
+            assert!(sim.is_ended(peer));
+            sim.end(peer);
+        }
+        assert_eq!(sim.run(), Running::Done);
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_holds_it_up_for_the_drain_and_no_longer() {
+        let mut sim = Sim::new(Limits::default());
+        let [_alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        sim.stall(bob, 0);
+        sim.stop();
+        assert_eq!(sim.pass(Duration::from_millis(4999)), Running::On);
+        assert_eq!(sim.reactor().connections(), 1, "alice had a second to end");
+        assert_eq!(sim.pass(Duration::from_millis(1)), Running::Done);
+    }
+
+    #[test]
+    fn who_vanishes_meanwhile_is_not_told_of_either() {
+        let mut sim = Sim::new(Limits::default());
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        [alice, bob].iter().for_each(|peer| sim.stall(*peer, 0));
+        sim.stop();
+        sim.run();
+        sim.reset(bob);
+        sim.run();
+        sim.stall(alice, usize::MAX);
+        sim.run();
+        assert_eq!(sim.lines(alice), ["!shutting-down the server stops"]);
+    }
+
+    #[test]
+    fn nobody_is_accepted_any_more_and_asking_twice_changes_nothing() {
+        let mut sim = Sim::new(Limits::default());
+        let [alice] = arrive(&mut sim, ["alice"]);
+        sim.stop();
+        let late = sim.connect();
+        sim.run();
+        sim.stop();
+        sim.run();
+        assert_eq!(sim.lines(alice).len(), 1);
+        assert!(sim.lines(late).is_empty());
+        assert_eq!(sim.pass(Duration::from_secs(1)), Running::Done);
+    }
+
+    #[test]
+    fn what_was_queued_before_is_sent_first() {
+        let mut sim = Sim::new(Limits::default());
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        sim.stall(bob, 10);
+        sim.send(alice, lines_of_100("", 50));
+        sim.run();
+        sim.stop();
+        sim.pass(Duration::from_secs(4));
+        sim.stall(bob, usize::MAX);
+        sim.run();
+        let heard = sim.lines(bob);
+        assert_eq!((heard.len(), heard[50].as_str()), (51, "!shutting-down the server stops"));
+    }
+}

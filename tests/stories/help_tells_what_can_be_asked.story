@@ -1,0 +1,7 @@
+alice arrives
+alice > /help
+alice <* +help\s
+alice < +end help
+alice > /help me
+alice <* +help\s
+alice < +end help

@@ -1,0 +1,389 @@
+//! Stories: who says what, who hears what, told once to the simulator and once to the program over real sockets. The
+//! parser and the teller are here; where a story is told is a [`Stage`]. Kept with the tests, not in `src/sim/`, since
+//! one of the stages needs the built program and the library needs none of this.
+//!
+//! A story is a file of lines. Blank ones and those that begin with `//` say nothing. First may come:
+//!
+//! ```text
+//! with --max-line 128 --queue 8KiB     flags of `redpoll serve`
+//! needs unicode                        left out where the build takes ASCII names only
+//! ```
+//!
+//! Then one step a line, in which NAMES is one peer or several with `, ` between:
+//!
+//! ```text
+//! NAMES connects         a connection, and the two lines that greet it
+//! NAMES knocks           a connection, and nothing is known of what it hears
+//! NAMES arrives          connects, says `#NAME`, hears `+nick NAME` and how many are in the lobby
+//! NAMES > text           sends the text and LF
+//! NAMES >> text          sends the text alone
+//! NAMES < text           the next line that each gets is exactly this; where it ends with `…`, begins like this
+//! NAMES <* text          the next lines, one or more, all begin like this; another line follows
+//! NAMES ends             shuts its sending side
+//! NAMES vanishes         resets the connection
+//! NAMES closed           the next that each gets is the end of the stream
+//! time passes 60s        told in the simulator only
+//! server stops           as by SIGTERM; the program's exit code must be 0
+//! ```
+//!
+//! In a text `\n`, `\r`, `\t`, `\s` (a space), `\\`, `\xFF` and `\u{202E}` are what they are elsewhere, and `\{120*x}` is
+//! 120 times `x`. At the end nobody whose stream is open may have anything unread: each says `/ping the-end`, and what
+//! it gets next must be the answer.
+
+pub mod simulated;
+pub mod sockets;
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// Where a story is told. Peers are known by their number: the first that connects is 0.
+pub trait Stage {
+    /// One more peer connects.
+    fn connect(&mut self);
+    /// A peer sends bytes; the server has obeyed all that are whole lines before anyone else acts.
+    fn send(&mut self, peer: usize, bytes: &[u8]);
+    /// The next line that a peer gets, `None` at the end of the stream.
+    ///
+    /// # Errors
+    /// What else there is, or that there is nothing.
+    fn hear(&mut self, peer: usize) -> Result<Option<String>, String>;
+    /// A peer shuts its sending side.
+    fn end(&mut self, peer: usize);
+    /// A peer resets its connection.
+    fn vanish(&mut self, peer: usize);
+    /// Time passes.
+    fn pass(&mut self, time: Duration);
+    /// The server is asked to stop.
+    fn stop(&mut self);
+    /// The story is told. Where the server was asked to stop, it must have done so well.
+    ///
+    /// # Errors
+    /// What is wrong.
+    fn finish(self) -> Result<(), String>;
+}
+
+/// A story.
+#[derive(Debug)]
+pub struct Story {
+    /// Its file's name without the extension.
+    pub name: String,
+    /// For `redpoll serve`.
+    pub flags: Vec<String>,
+    /// Told only where names of every script are taken.
+    pub needs_unicode: bool,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug)]
+struct Step {
+    /// In the file, from 1.
+    line: usize,
+    peers: Vec<String>,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Connects,
+    Knocks,
+    Arrives,
+    Sends(Vec<u8>),
+    Hears(String),
+    HearsMany(String),
+    Ends,
+    Vanishes,
+    Closed,
+    Passes(Duration),
+    Stops,
+}
+
+impl Story {
+    /// All stories there are, in the order of their names.
+    pub fn all() -> Vec<Story> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories");
+        let entries = std::fs::read_dir(&folder).expect("the folder of stories is there");
+        let mut paths: Vec<_> = entries.map(|entry| entry.expect("its entries can be read").path()).collect();
+        paths.sort();
+        let tell = |path: &Path| {
+            let name = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
+            let text = std::fs::read_to_string(path).expect("a story is UTF-8");
+            Story::parse(&name, &text).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+        };
+        paths
+            .iter()
+            .filter(|path| path.extension().is_some_and(|ext| ext == "story"))
+            .map(|p| tell(p))
+            .collect()
+    }
+
+    /// The story that a text tells.
+    ///
+    /// # Errors
+    /// Which line is none of a story, and why.
+    pub fn parse(name: &str, text: &str) -> Result<Story, String> {
+        let mut story = Story { name: name.into(), flags: vec![], needs_unicode: false, steps: vec![] };
+        for (line, words) in (1..).zip(text.lines()) {
+            let at = |why: String| format!("line {line}: {why}");
+            match words {
+                "" => {}
+                _ if words.starts_with("//") => {}
+                "needs unicode" if story.steps.is_empty() => story.needs_unicode = true,
+                _ => match words.strip_prefix("with ") {
+                    Some(flags) if story.steps.is_empty() => {
+                        story.flags.extend(flags.split_whitespace().map(str::to_owned))
+                    }
+                    _ => story.steps.push(step(line, words).map_err(at)?),
+                },
+            }
+        }
+        if story.steps.is_empty() { Err("it tells nothing".into()) } else { Ok(story) }
+    }
+
+    /// True where only the simulator can tell it.
+    pub fn needs_a_clock(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.what, What::Passes(_)))
+    }
+
+    /// Tells the story on a stage.
+    ///
+    /// # Errors
+    /// File, line and peer, what was expected and what came.
+    pub fn tell(&self, stage: impl Stage) -> Result<(), String> {
+        let mut teller = Teller { stage, peers: HashMap::new() };
+        for step in &self.steps {
+            let at = |peer: &str, why: String| {
+                format!("tests/stories/{}.story:{}: {peer}{why}", self.name, step.line)
+            };
+            match step.what {
+                What::Passes(time) => teller.stage.pass(time),
+                What::Stops => teller.stage.stop(),
+                _ => {
+                    for peer in &step.peers {
+                        teller.act(peer, &step.what).map_err(|why| at(peer, format!(" {why}")))?;
+                    }
+                }
+            }
+        }
+        teller.end().map_err(|why| format!("tests/stories/{}.story: at the end {why}", self.name))
+    }
+}
+
+/// A story on a stage, half told.
+struct Teller<S> {
+    stage: S,
+    peers: HashMap<String, Peer>,
+}
+
+struct Peer {
+    number: usize,
+    /// It can still send, and is to be asked at the end whether it has anything unread.
+    open: bool,
+    /// A line that it has got, and that no step has dealt with.
+    next: Option<String>,
+}
+
+impl<S: Stage> Teller<S> {
+    fn act(&mut self, name: &str, what: &What) -> Result<(), String> {
+        if matches!(what, What::Connects | What::Knocks | What::Arrives) {
+            let number = self.peers.len();
+            self.stage.connect();
+            if self.peers.insert(name.into(), Peer { number, open: true, next: None }).is_some() {
+                return Err("is there already; give the second connection another name".into());
+            }
+        }
+        let peer = self.peers.get_mut(name).ok_or("has not connected")?;
+        let number = peer.number;
+        match what {
+            What::Knocks => {}
+            What::Connects => self.greeting(name)?,
+            What::Arrives => {
+                self.greeting(name)?;
+                self.stage.send(number, format!("#{name}\n").as_bytes());
+                self.expect(name, &format!("+nick {name}"))?;
+                self.expect(name, "+room lobby …")?;
+            }
+            What::Sends(bytes) => self.stage.send(number, bytes),
+            What::Hears(expected) => self.expect(name, expected)?,
+            What::HearsMany(start) => {
+                let start = format!("{start}…");
+                self.expect(name, &start)?;
+                while self.expect(name, &start).is_ok() {}
+            }
+            What::Ends => {
+                peer.open = false;
+                self.stage.end(number);
+            }
+            What::Vanishes => {
+                peer.open = false;
+                self.stage.vanish(number);
+            }
+            What::Closed => {
+                peer.open = false;
+                if let Some(line) = self.hear(name)? {
+                    return Err(format!("should see the end of the stream, but gets {line:?}"));
+                }
+            }
+            What::Passes(_) | What::Stops => {}
+        }
+        Ok(())
+    }
+
+    fn greeting(&mut self, name: &str) -> Result<(), String> {
+        self.expect(name, "* You are connected from 127.0.0.1:…")?;
+        self.expect(name, "* Say #name …")
+    }
+
+    /// The next line of a peer is this, or is left for the next step.
+    fn expect(&mut self, name: &str, expected: &str) -> Result<(), String> {
+        let got = self.hear(name).map_err(|why| format!("should hear {expected:?}, but {why}"))?;
+        let fits = got.as_deref().is_some_and(|got| match expected.strip_suffix('…') {
+            Some(start) => got.starts_with(start),
+            None => got == expected,
+        });
+        match got {
+            _ if fits => Ok(()),
+            Some(got) => {
+                let why = format!("should hear {expected:?}, but gets {got:?}");
+                self.peers.get_mut(name).expect("it has connected").next = Some(got);
+                Err(why)
+            }
+            None => Err(format!("should hear {expected:?}, but sees the end of the stream")),
+        }
+    }
+
+    fn hear(&mut self, name: &str) -> Result<Option<String>, String> {
+        let peer = self.peers.get_mut(name).ok_or("has not connected")?;
+        match peer.next.take() {
+            Some(line) => Ok(Some(line)),
+            None => self.stage.hear(peer.number),
+        }
+    }
+
+    fn end(mut self) -> Result<(), String> {
+        let mut names: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.open).collect();
+        names.sort_by_key(|(_, peer)| peer.number);
+        let open: Vec<_> = names.into_iter().map(|(name, peer)| (name.clone(), peer.number)).collect();
+        for (name, peer) in open {
+            self.stage.send(peer, b"/ping the-end\n");
+            self.expect(&name, "+pong the-end").map_err(|why| format!("{name} {why}"))?;
+        }
+        self.stage.finish()
+    }
+}
+
+fn step(line: usize, words: &str) -> Result<Step, String> {
+    let whole = |peers: Vec<String>, what| Ok(Step { line, peers, what });
+    if words == "server stops" {
+        return whole(vec![], What::Stops);
+    }
+    if let Some(time) = words.strip_prefix("time passes ") {
+        return whole(vec![], What::Passes(time_of(time)?));
+    }
+    let mut peers = Vec::new();
+    let mut rest = words;
+    loop {
+        let (name, behind) = rest.split_once(' ').ok_or("what does it do?")?;
+        rest = behind;
+        match name.strip_suffix(',') {
+            Some(name) => peers.push(name.to_owned()),
+            None => {
+                peers.push(name.to_owned());
+                break;
+            }
+        }
+    }
+    let (verb, text) = match rest.split_once(' ') {
+        Some((verb, text)) => (verb, Some(text)),
+        None => (rest, None),
+    };
+    let what = match (verb, text) {
+        ("connects", None) => What::Connects,
+        ("knocks", None) => What::Knocks,
+        ("arrives", None) => What::Arrives,
+        ("ends", None) => What::Ends,
+        ("vanishes", None) => What::Vanishes,
+        ("closed", None) => What::Closed,
+        (">", text) => What::Sends([&unescape(text.unwrap_or(""))?[..], b"\n"].concat()),
+        (">>", Some(text)) => What::Sends(unescape(text)?),
+        ("<", Some(text)) => What::Hears(heard(text)?),
+        ("<*", Some(text)) => What::HearsMany(heard(text)?),
+        _ => return Err(format!("there is no step {rest:?}")),
+    };
+    whole(peers, what)
+}
+
+fn heard(text: &str) -> Result<String, String> {
+    String::from_utf8(unescape(text)?).map_err(|_| "the server sends UTF-8 only".into())
+}
+
+fn time_of(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let number = number.parse().map_err(|_| format!("{text:?} is no time"))?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        _ => Err(format!("{text:?} is no time: 10ms, 60s")),
+    }
+}
+
+fn unescape(text: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some((plain, escape)) = rest.split_once('\\') {
+        bytes.extend_from_slice(plain.as_bytes());
+        let wrong = || format!("there is no escape \\{escape}");
+        let kind = escape.chars().next().ok_or_else(wrong)?;
+        let behind = &escape[kind.len_utf8()..];
+        let braced =
+            |from: &'_ str| from.split_once('}').map(|(a, b)| (a.to_owned(), b.len())).ok_or_else(wrong);
+        let mut used = kind.len_utf8();
+        match kind {
+            'n' => bytes.push(b'\n'),
+            'r' => bytes.push(b'\r'),
+            't' => bytes.push(b'\t'),
+            's' => bytes.push(b' '),
+            '\\' => bytes.push(b'\\'),
+            'x' => {
+                let code = behind.get(..2).ok_or_else(wrong)?;
+                bytes.push(u8::from_str_radix(code, 16).map_err(|_| wrong())?);
+                used += 2;
+            }
+            'u' => {
+                let (code, left) = braced(behind.strip_prefix('{').ok_or_else(wrong)?)?;
+                let code = u32::from_str_radix(&code, 16).ok().and_then(char::from_u32).ok_or_else(wrong)?;
+                bytes.extend_from_slice(code.encode_utf8(&mut [0; 4]).as_bytes());
+                used = escape.len() - left;
+            }
+            '{' => {
+                let (times, left) = braced(behind)?;
+                let (times, what) = times.split_once('*').ok_or_else(wrong)?;
+                let times = times.parse().map_err(|_| wrong())?;
+                bytes.extend_from_slice(what.repeat(times).as_bytes());
+                used = escape.len() - left;
+            }
+            _ => return Err(wrong()),
+        }
+        rest = &escape[used..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    Ok(bytes)
+}
+
+/// Tells every story that `may` be told, each on a stage of its own.
+///
+/// # Panics
+/// Where one isn't as the server has it; says all of them.
+pub fn tell_all<S: Stage>(may: impl Fn(&Story) -> bool, stage: impl Fn(&Story) -> S) {
+    let mut wrong = String::new();
+    let mut told = 0;
+    for story in Story::all().iter().filter(|story| may(story)) {
+        told += 1;
+        if let Err(why) = story.tell(stage(story)) {
+            let _ = write!(wrong, "\n{why}");
+        }
+    }
+    assert!(told > 0, "there are stories");
+    assert!(wrong.is_empty(), "of {told} stories:{wrong}");
+}
