@@ -1,6 +1,8 @@
 //! The only code that touches sockets, threads and the clock. `redpoll serve` begins and ends here.
 
 mod listener;
+#[cfg(target_os = "linux")]
+mod pages;
 mod signals;
 mod sockets;
 mod wait;
@@ -39,6 +41,8 @@ fn run(options: &ServeOptions) -> io::Result<()> {
     announce(&listeners).map_err(|error| context("can't say where it listens", &error))?;
     let sockets = PolledSockets::new(listeners, signals).map_err(|error| context("can't poll", &error))?;
     let mut reactor = Reactor::new(sockets, count, limits);
+    #[cfg(target_os = "linux")]
+    pages::forget_start();
     while reactor.turn().map_err(|error| context("the poller failed", &error))? == Running::On {}
     Ok(())
 }

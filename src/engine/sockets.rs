@@ -1,5 +1,5 @@
-//! [`Sockets`] over `polling`: the only `unsafe` of the program. This type owns every descriptor that the poller knows,
-//! so that it alone can promise to take each out of the poller before it is closed.
+//! [`Sockets`] over `polling`. This type owns every descriptor that the poller knows, so that it alone can promise to
+//! take each out of the poller before it is closed: `polling` asks for that promise by being `unsafe` to add to.
 #![allow(unsafe_code)]
 
 use super::listener::Listener;
