@@ -4,6 +4,7 @@
 
 use crate::message::{Meaning, Rank, Refusal, Request, Scope};
 use crate::name::Name;
+use crate::text::push_safe;
 use bstr::{BStr, ByteSlice};
 
 /// A line from the server.
@@ -204,6 +205,18 @@ fn commanded(line: &[u8], stranger: bool) -> Meaning<'_> {
     request.map_or(USAGE, Meaning::Request)
 }
 
+/// The names in a list of recipients.
+pub(super) fn targets(list: &BStr) -> impl Iterator<Item = &BStr> {
+    list.split(|byte| *byte == b',').map(blankless)
+}
+
+/// A text as others hear it.
+pub(super) fn safe(text: &[u8]) -> String {
+    let mut safe = Vec::new();
+    push_safe(text, &mut safe);
+    String::from_utf8(safe).expect("what is safe is UTF-8")
+}
+
 /// What stands before and behind the first of these bytes.
 fn cut<'a>(line: &'a [u8], at: &[u8]) -> (&'a BStr, Option<&'a BStr>) {
     match line.iter().position(|byte| at.contains(byte)) {
@@ -212,7 +225,8 @@ fn cut<'a>(line: &'a [u8], at: &[u8]) -> (&'a BStr, Option<&'a BStr>) {
     }
 }
 
-fn blankless(mut name: &[u8]) -> &BStr {
+/// Without the blanks around it.
+pub(super) fn blankless(mut name: &[u8]) -> &BStr {
     while let [first, rest @ ..] = name
         && is_blank(*first)
     {

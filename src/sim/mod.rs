@@ -4,7 +4,9 @@
 mod grammar;
 pub mod hubs;
 pub mod lines;
+mod model;
 pub mod names;
+mod person;
 pub mod rng;
 mod script;
 pub mod sessions;

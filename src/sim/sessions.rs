@@ -2,15 +2,14 @@
 //! break, time that passes; every line that any of them hears is held against what all of them sent.
 
 use super::grammar::{self, CLOSING, Heard, Notice};
+use super::person::{Person, To};
 use super::script::Script;
 use super::{Faults, PeerNo, Sim};
 use crate::limits::{KIB, Limits, MIN_MAX_LINE, MIN_QUEUE};
-use crate::message::{Meaning, Rank, Request};
 use crate::name;
 use crate::reactor::Running;
-use crate::text::{is_safe, push_safe};
+use crate::text::is_safe;
 use bstr::ByteSlice;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Voices that a script can speak with; each is one connection at a time.
@@ -20,7 +19,7 @@ const VOICES: usize = 6;
 const MAX_PEOPLE: usize = 12;
 
 /// What all may send together in one story, a line counted as some bytes more: enough to fill the queue of one who
-/// doesn't read eight times over, and still some thousand stories a second.
+/// doesn't read eight times over, and no more, so that stories are quickly told.
 const MAX_SENT: usize = 32 * KIB;
 
 /// What a line counts besides its bytes.
@@ -61,8 +60,9 @@ mod deed {
 /// - no line is forged or invented: a message or notice in somebody's name stems from a connection that claimed that
 ///   name, and sent these words to this listener or a room that it entered, and not before what was already heard of
 ///   it, and is heard at most once;
-/// - no request is lost: pings, lines too long and lines with NUL are each answered once, in order, all of them
-///   where the connection was left in peace;
+/// - no request is lost: pings, calls for help, lines too long and lines with NUL are each answered once, in order, all
+///   of them where the connection was left in peace;
+/// - no direct message is queued behind more than half of a queue;
 /// - what the server says last is the last thing that is heard;
 /// - in the end, when all read and end their streams, all are closed and the server holds nothing.
 ///
@@ -106,55 +106,6 @@ struct Story {
     budget: usize,
     stopped: bool,
     faulty: bool,
-}
-
-/// A connection, as its peer knows it.
-#[derive(Default)]
-struct Person {
-    /// What it has sent since the last LF; empty while the rest of a line too long goes by.
-    line: Vec<u8>,
-    too_long: bool,
-    ended: bool,
-    reset: bool,
-    /// It doesn't read now, or didn't at some time.
-    stalled: bool,
-    balked: bool,
-    /// Time has passed while it didn't read: it may have been dropped.
-    overdue: bool,
-    /// It asked to go; what it sends afterwards means nothing.
-    quit: bool,
-    /// Names that it ever asked for, as written and folded.
-    names: BTreeSet<String>,
-    keys: BTreeSet<String>,
-    /// Rooms that it ever asked to enter, folded.
-    rooms: BTreeSet<String>,
-    /// All that it said, in order.
-    said: Vec<Said>,
-    /// What it must be answered, whatever the others do, in order, and how much of that it was.
-    due: Vec<String>,
-    answered: usize,
-    /// What it has heard of a line that isn't whole.
-    hearing: Vec<u8>,
-    lines: usize,
-    /// The closing line that it heard.
-    farewell: Option<String>,
-    /// Of each person, by their place, how much of what they said has passed by.
-    passed: Vec<usize>,
-}
-
-/// Something that somebody said, made safe.
-struct Said {
-    to: To,
-    text: String,
-}
-
-/// To whom. All names are folded.
-enum To {
-    People(Vec<String>),
-    /// `None`: the current one, whichever that was.
-    Room(Option<String>),
-    /// Those who are left behind.
-    Company,
 }
 
 impl Story {
@@ -259,7 +210,13 @@ impl Story {
 
     fn read(&mut self) {
         let Some(at) = self.speaker() else { return };
-        self.people[at].stalled = false;
+        self.listen(at);
+        let id = self.sim.sockets().id(PeerNo(at));
+        let unsent = id.map_or(0, |id| self.sim.reactor.unsent(id));
+        let person = &mut self.people[at];
+        let heard = person.bytes + person.hearing.len();
+        person.backlog = heard..heard + unsent;
+        person.stalled = false;
         self.sim.stall(PeerNo(at), usize::MAX);
     }
 
@@ -320,6 +277,7 @@ impl Story {
             let heard = grammar::heard(line);
             assert!(heard.is_some(), "the protocol knows no {line:?}");
             heard.into_iter().for_each(|heard| self.judge(listener, line, heard));
+            self.people[listener].bytes += end + 1;
             rest = &rest[end + 1..];
         }
         assert!(rest.len() < 3 * MIN_MAX_LINE + 300, "too long for a line");
@@ -333,9 +291,8 @@ impl Story {
         person.lines += 1;
         match heard {
             Heard::Answer { word: "pong", .. }
-            | Heard::Refused { code: "line-too-long" | "bad-byte", .. } => {
-                person.answer(listener, line);
-            }
+            | Heard::Answer { word: "end", details: "help" }
+            | Heard::Refused { code: "line-too-long" | "bad-byte", .. } => person.answer(listener, line),
             Heard::Answer { word: "bye", .. } => {
                 assert!(person.quit, "{listener} never asked to go");
                 person.farewell = Some(line.to_owned());
@@ -354,6 +311,7 @@ impl Story {
             Heard::Notice(notice) => self.judge_notice(listener, notice),
             Heard::Direct { from, text } => {
                 let person = &self.people[listener];
+                person.assert_room_for_direct(listener, line);
                 let to_me = |to: &To| matches!(to, To::People(keys) if keys.iter().any(|key| person.keys.contains(key)));
                 let (by, passed) = self.source(listener, from, text, to_me);
                 self.people[listener].pass(by, passed);
@@ -446,144 +404,6 @@ fn is_timely(lines_before: usize, heard: Heard<'_>) -> bool {
     }
 }
 
-impl Person {
-    fn note_sent(&mut self, slice: &[u8]) {
-        for piece in slice.split_inclusive(|byte| *byte == b'\n') {
-            self.line.extend_from_slice(piece);
-            if self.line.len() > MIN_MAX_LINE && !self.too_long {
-                self.too_long = true;
-                self.owe(format!("!line-too-long {MIN_MAX_LINE}"));
-            }
-            if piece.ends_with(b"\n") {
-                self.line.pop();
-                self.note_line();
-            } else if self.too_long {
-                self.line.clear();
-            }
-        }
-    }
-
-    fn note_end(&mut self) {
-        if !self.line.is_empty() {
-            self.note_line();
-        }
-    }
-
-    fn owe(&mut self, answer: String) {
-        if !self.quit {
-            self.due.push(answer);
-        }
-    }
-
-    fn note_line(&mut self) {
-        let line = std::mem::take(&mut self.line);
-        if std::mem::take(&mut self.too_long) || self.quit {
-            return;
-        }
-        if line.contains(&0) {
-            return self.owe("!bad-byte".to_owned());
-        }
-        let line = line.strip_suffix(b"\r").unwrap_or(&line);
-        for rank in [Rank::Stranger, Rank::Member] {
-            let meaning = grammar::meant(line, rank);
-            // Who is registered is for the hub to say: what both ranks may ask is noted once, the rest in any case.
-            if rank == Rank::Stranger || meaning != grammar::meant(line, Rank::Stranger) {
-                self.note_meaning(meaning);
-            }
-        }
-    }
-
-    fn note_meaning(&mut self, meaning: Meaning<'_>) {
-        let Meaning::Request(request) = meaning else { return };
-        match request {
-            Request::Register { nick, .. } | Request::Rename { nick } => {
-                if let (Ok(key), Ok(nick)) = (name::fold(nick), nick.to_str()) {
-                    self.keys.insert(key.into_owned());
-                    self.names.insert(nick.to_owned());
-                }
-            }
-            Request::Join { room } => {
-                self.rooms.extend(name::fold(room).ok().map(|key| key.into_owned()));
-            }
-            Request::Direct { to, text } => {
-                let keys = to.split(|byte| *byte == b',').filter_map(|name| {
-                    let name = name.trim_with(|c| c == ' ' || c == '\t');
-                    name::fold(name).ok().map(|key| key.into_owned())
-                });
-                let to = To::People(keys.collect());
-                self.said.push(Said { to, text: safe(text) });
-            }
-            Request::Say { room: None, text } => {
-                self.said.push(Said { to: To::Room(None), text: safe(text) })
-            }
-            Request::Say { room: Some(room), text } => {
-                if let Ok(key) = name::fold(room) {
-                    self.said.push(Said { to: To::Room(Some(key.into_owned())), text: safe(text) });
-                }
-            }
-            Request::Quit { message } => {
-                self.said.push(Said { to: To::Company, text: safe(message) });
-                self.quit = true;
-            }
-            Request::Ping { token } if token.is_empty() => self.owe("+pong".to_owned()),
-            Request::Ping { token } => self.owe(format!("+pong {}", safe(token))),
-            Request::Leave { .. } | Request::Who(_) | Request::Rooms | Request::Help => {}
-            Request::Enter { .. }
-            | Request::SayAs { .. }
-            | Request::QuitAs { .. }
-            | Request::Announce { .. }
-            | Request::Kick { .. }
-            | Request::Stats
-            | Request::Shutdown => unreachable!("lines can't mean it to those who aren't operators"),
-        }
-    }
-
-    fn enters(&self, room: &str) -> bool {
-        room == "lobby" || self.rooms.contains(room)
-    }
-
-    /// One of the answers that don't depend on anyone else.
-    fn answer(&mut self, at: usize, line: &str) {
-        let due = self.due.get(self.answered).map_or("nothing", String::as_str);
-        let rest = line.strip_prefix(due);
-        let holds = rest.is_some_and(|rest| rest.is_empty() || due == "!bad-byte");
-        assert!(holds, "{at} is answered {line:?} where {due:?} is due");
-        self.answered += 1;
-    }
-
-    /// Notes how much of what somebody said has passed by.
-    fn pass(&mut self, by: Option<usize>, passed: usize) {
-        let Some(by) = by else { return };
-        if self.passed.len() <= by {
-            self.passed.resize(by + 1, 0);
-        }
-        self.passed[by] = passed;
-    }
-
-    /// Asserts that one who was left in peace has got whatever was due.
-    fn assert_served(&self, at: usize) {
-        assert!(self.hearing.is_empty(), "{at} was left in the middle of {:?}", self.hearing.as_bstr());
-        match self.farewell.as_deref() {
-            Some("+bye") | None => {
-                assert_eq!(
-                    self.answered,
-                    self.due.len(),
-                    "{at} is still owed {:?}",
-                    self.due.get(self.answered)
-                );
-                assert_eq!(self.quit, self.farewell.is_some(), "{at} is told +bye if it asks to go");
-            }
-            Some(_) => {}
-        }
-    }
-}
-
 fn folded(name: &str) -> String {
     name::fold(name.as_bytes()).map_or(String::new(), |key| key.into_owned())
-}
-
-fn safe(bytes: &[u8]) -> String {
-    let mut safe = Vec::new();
-    push_safe(bytes, &mut safe);
-    String::from_utf8(safe).expect("what is safe is UTF-8")
 }
