@@ -141,6 +141,13 @@ impl Person {
             Request::Ping { token } => self.owe(format!("+pong {}", safe(token))),
             Request::Help => self.owe("+end help".to_owned()),
             Request::Leave { .. } | Request::Who(_) | Request::Rooms => {}
+            Request::Enter { .. }
+            | Request::SayAs { .. }
+            | Request::QuitAs { .. }
+            | Request::Announce { .. }
+            | Request::Kick { .. }
+            | Request::Stats
+            | Request::Shutdown => unreachable!("lines can't mean it to those who aren't operators"),
         }
     }
 
