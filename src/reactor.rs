@@ -284,6 +284,10 @@ impl<S: Sockets> Reactor<S> {
             Ready::Stop => self.stop(),
             Ready::Connection { id, read, write, hangup } => {
                 let Some(peer) = self.peers.get(id.index()) else { return };
+                // Who is doomed is reaped before the turn is over. It may hold more than there is room to read behind.
+                if self.queues.is_deaf(id) {
+                    return;
+                }
                 if write && peer.interest.write {
                     self.queues.mark_writable(id);
                 }

@@ -121,6 +121,12 @@ impl SendQueues {
         !std::mem::replace(&mut self.queues[id.index()].deaf, true)
     }
 
+    /// Whether nothing more is put into this queue.
+    #[must_use]
+    pub fn is_deaf(&self, id: ConnId) -> bool {
+        self.queues[id.index()].deaf
+    }
+
     /// Throws away all that is left for a connection but the rest of a line that is partly sent, and hears again: what
     /// is put into the queue next is the last.
     pub fn forget(&mut self, id: ConnId) {

@@ -340,6 +340,27 @@ mod who_does_not_read {
     }
 
     #[test]
+    fn and_is_dropped_for_it_as_it_resumes_is_not_read_again_though_it_hangs_up() {
+        let mut sim = small_queues();
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        // Both wait: what alice has still to say is more than bob's queue takes, and bob has more to ask than a line.
+        let flood = "/ping x\n".repeat(700) + &"x\n".repeat(20_000);
+        for (peer, asked) in [(alice, flood), (bob, "/ping x\n".repeat(5_000))] {
+            sim.stall(peer, 0);
+            sim.send(peer, asked);
+            sim.run();
+        }
+        // Both may go on in the next turn, alice first; bob's queue isn't empty yet.
+        sim.stall(alice, usize::MAX);
+        sim.stall(bob, 4 * KIB);
+        sim.turn();
+        sim.reset(bob);
+        sim.run();
+        assert_eq!(sim.lines(alice).last().map(String::as_str), Some("* bob left (too slow)"));
+        assert!(sim.is_closed(bob));
+    }
+
+    #[test]
     fn and_quits_is_flushed_for_as_long_as_a_drain_may_take() {
         let mut sim = small_queues();
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
