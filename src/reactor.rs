@@ -204,7 +204,7 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    /// One turn: waits, reads whoever is ready once, keeps deadlines, flushes, reaps, and accepts last, so that no id
+    /// One turn: waits, reads whoever is ready once, flushes, keeps deadlines, reaps, and accepts last, so that no id
     /// is used again while something of its former owner is at hand.
     ///
     /// # Errors
@@ -215,6 +215,8 @@ impl<S: Sockets> Reactor<S> {
         self.now = self.sockets.now();
         self.resume();
         ready.iter().for_each(|ready| self.attend(*ready));
+        // Before deadlines: nobody misses one whose socket has room by now, however late the server woke up.
+        self.flush();
         self.expire();
         self.settle();
         self.accept();

@@ -361,6 +361,23 @@ mod who_does_not_read {
     }
 
     #[test]
+    fn is_spared_when_it_was_the_server_that_slept_and_its_queue_has_room_by_then() {
+        let mut sim = small_queues();
+        let [alice, bob, carol] = arrive(&mut sim, ["alice", "bob", "carol"]);
+        [bob, carol].iter().for_each(|peer| sim.stall(*peer, 0));
+        sim.send(carol, "/quit\n");
+        sim.run();
+        sim.send(alice, lines_of_100("", 100));
+        sim.run();
+        [bob, carol].iter().for_each(|peer| sim.stall(*peer, usize::MAX));
+        sim.oversleep(Duration::from_secs(60));
+        sim.run();
+        assert_eq!(sim.lines(alice), ["* carol left"]);
+        assert_eq!(sim.lines(bob).len(), 101, "nothing is lost");
+        assert_eq!(sim.lines(carol), ["+bye"], "nor is what was to be flushed within the drain");
+    }
+
+    #[test]
     fn and_quits_is_flushed_for_as_long_as_a_drain_may_take() {
         let mut sim = small_queues();
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
