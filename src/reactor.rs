@@ -158,6 +158,8 @@ pub struct Reactor<S> {
     hub: Hub,
     queues: SendQueues,
     peers: Slab<Peer>,
+    /// So many of them are in a closing phase.
+    closing: usize,
     timers: Timers,
     limits: Limits,
     /// When this turn began.
@@ -188,6 +190,7 @@ impl<S: Sockets> Reactor<S> {
             hub: Hub::new(&limits),
             queues: SendQueues::new(&limits),
             peers: Slab::new(),
+            closing: 0,
             timers: Timers::default(),
             limits,
             now,
@@ -255,6 +258,7 @@ impl<S: Sockets> Reactor<S> {
     pub fn invariants(&self) {
         self.hub.invariants();
         assert!(self.doomed.is_empty(), "whoever is doomed is reaped in the same turn");
+        assert_eq!(self.closing, self.peers.iter().filter(|(_, peer)| peer.phase.is_closing()).count());
         for (key, peer) in &self.peers {
             let id = ConnId(key as u32);
             self.queues.invariants(id);
@@ -536,6 +540,7 @@ impl<S: Sockets> Reactor<S> {
             self.held.give_back(held);
         }
         peer.phase = Phase::Flushing { ended };
+        self.closing += 1;
         let drain = self.limits.drain.max(MIN_DRAIN);
         peer.deadline = Some(self.timers.arm(self.now + drain, Deadline::Drain, id));
         self.queues.mark_dirty(id);
@@ -560,7 +565,9 @@ impl<S: Sockets> Reactor<S> {
         self.forget_deadlines(id);
         self.queues.close(id);
         self.sockets.close(id);
-        if let Some(held) = self.peers.remove(id.index()).held {
+        let peer = self.peers.remove(id.index());
+        self.closing -= usize::from(peer.phase.is_closing());
+        if let Some(held) = peer.held {
             self.held.give_back(held);
         }
     }
@@ -630,7 +637,7 @@ impl<S: Sockets> Reactor<S> {
         debug_assert_eq!(made, id.index());
         if others >= self.limits.max_connections + FAREWELLS {
             self.drop_now(id);
-        } else if others >= self.limits.max_connections {
+        } else if others - self.closing >= self.limits.max_connections {
             self.queues.send(id, Event::Refused(Refusal::ServerFull));
             self.close(id, false);
         } else {

@@ -485,6 +485,24 @@ mod connections {
     }
 
     #[test]
+    fn those_who_were_turned_away_take_nobodys_place() {
+        let mut sim = Sim::new(Limits { max_connections: 2, ..Limits::default() });
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        // Again and again, so that there are always some who have not ended yet.
+        let knock = |sim: &mut Sim| (0..FAREWELLS).for_each(|_| drop(sim.connect()));
+        knock(&mut sim);
+        sim.pass(Duration::from_millis(900));
+        sim.end(bob);
+        sim.run();
+        forget(&mut sim, alice);
+        arrive(&mut sim, ["carol"]);
+        assert_eq!(sim.lines(alice), ["* carol joined"]);
+        knock(&mut sim);
+        sim.run();
+        assert_eq!(sim.reactor().connections(), 2 + FAREWELLS, "and no more of them are kept than before");
+    }
+
+    #[test]
     fn a_closing_connection_waits_a_second_for_the_peers_end_and_throws_away_what_comes() {
         let mut sim = Sim::new(Limits::default());
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
