@@ -351,6 +351,7 @@ impl<S: Sockets> Reactor<S> {
 
     /// Its stream has ended: a last line without LF counts, then it leaves, and gets what is queued for it.
     fn end(&mut self, id: ConnId, len: usize) {
+        self.flush_if_brimming();
         let Reactor { hub, peers, queues, scratch, .. } = self;
         let peer = &mut peers[id.index()];
         match session::finish(hub, id, &mut peer.frame, peer.dialect, &scratch[..len], queues) {
@@ -448,6 +449,13 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
+    /// Bounds what a turn holds where nobody is fed: many may go in one turn, and many hear of each.
+    fn flush_if_brimming(&mut self) {
+        if self.queues.wants_flush() {
+            self.flush();
+        }
+    }
+
     fn flush(&mut self) {
         let mut place = 0;
         while let Some(id) = self.queues.dirty(place) {
@@ -511,6 +519,7 @@ impl<S: Sockets> Reactor<S> {
     }
 
     fn reap(&mut self, id: ConnId, doom: Doom) {
+        self.flush_if_brimming();
         // A deadline may have dropped it since. Its slot is still empty: newcomers are accepted last.
         let Some(peer) = self.peers.get(id.index()) else { return };
         match doom {
