@@ -16,7 +16,7 @@ pub struct Limits {
     pub queue: usize,
     /// SO_SNDBUF in bytes, what a peer may owe in the kernel; `None` leaves the kernel's own.
     pub send_buffer: Option<usize>,
-    /// Connections at a time.
+    /// Connections at a time, those that are closing not counted.
     pub max_connections: usize,
     /// How long a connection may stay without a name; `None` for ever.
     pub register_timeout: Option<Duration>,

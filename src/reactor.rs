@@ -182,6 +182,8 @@ pub struct Reactor<S> {
     hub: Hub,
     queues: SendQueues,
     peers: Slab<Peer>,
+    /// So many of them are in a closing phase.
+    closing: usize,
     timers: Timers,
     limits: Limits,
     /// When this turn began.
@@ -217,6 +219,7 @@ impl<S: Sockets> Reactor<S> {
             hub: Hub::new(&limits),
             queues: SendQueues::new(&limits),
             peers: Slab::new(),
+            closing: 0,
             timers: Timers::default(),
             limits,
             now,
@@ -236,7 +239,7 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    /// One turn: waits, reads whoever is ready once, keeps deadlines, flushes, reaps, and accepts last, so that no id
+    /// One turn: waits, reads whoever is ready once, flushes, keeps deadlines, reaps, and accepts last, so that no id
     /// is used again while something of its former owner is at hand.
     ///
     /// # Errors
@@ -249,6 +252,9 @@ impl<S: Sockets> Reactor<S> {
         self.count_turn();
         self.resume();
         ready.iter().for_each(|ready| self.attend(*ready));
+        self.receive_datagrams();
+        // Before deadlines: nobody misses one whose socket has room by now, however late the server woke up.
+        self.flush();
         self.expire();
         if self.queues.take_stopping() {
             self.stop();
@@ -290,6 +296,7 @@ impl<S: Sockets> Reactor<S> {
     pub fn invariants(&self) {
         self.hub.invariants();
         assert!(self.doomed.is_empty(), "whoever is doomed is reaped in the same turn");
+        assert_eq!(self.closing, self.peers.iter().filter(|(_, peer)| peer.phase.is_closing()).count());
         for (key, peer) in &self.peers {
             let id = ConnId(key as u32);
             self.queues.invariants(id);
@@ -317,20 +324,20 @@ impl<S: Sockets> Reactor<S> {
 
     fn attend(&mut self, ready: Ready) {
         match ready {
-            Ready::Listener(listener) if self.doors[listener] == Door::Udp => {
-                self.receive_datagrams(listener)
-            }
             Ready::Listener(listener) => self.knocking.push(listener),
             Ready::Stop => self.stop(),
             Ready::Console => self.hear_console(),
             Ready::Connection { id, read, write, hangup } => {
                 let Some(peer) = self.peers.get(id.index()) else { return };
+                // Who is doomed, or kicked, is seen to before the turn is over. It may hold more than there is room to
+                // read behind.
+                if self.queues.is_deaf(id) {
+                    return;
+                }
                 if write && peer.interest.write {
                     self.queues.mark_writable(id);
                 }
                 match peer.phase {
-                    // Doomed, or kicked in this turn: it is dealt with before the turn ends.
-                    _ if self.queues.is_deaf(id) => {}
                     Phase::Open if read => self.receive(id),
                     Phase::Discarding if read => self.discard(id),
                     // Who isn't read is told of by hang-ups alone. They come again and again until they are acted on.
@@ -417,15 +424,23 @@ impl<S: Sockets> Reactor<S> {
         self.await_pause(id, left);
     }
 
-    /// Reads datagrams, up to so many a turn; the poller reports the others again.
-    fn receive_datagrams(&mut self, listener: usize) {
+    /// Reads datagrams where there are any, up to so many a turn; the poller reports the others again. Behind the
+    /// events of connections, since one from a new source takes a slot.
+    fn receive_datagrams(&mut self) {
+        let doors = &self.doors;
+        for listener in
+            self.knocking.extract_if(.., |listener| doors[*listener] == Door::Udp).collect::<Vec<_>>()
+        {
+            self.receive_from(listener);
+        }
+    }
+
+    fn receive_from(&mut self, listener: usize) {
+        self.scratch.resize(READ + self.limits.max_line, 0);
         for _ in 0..DATAGRAMS_A_TURN {
-            if self.stopping {
-                return;
-            }
-            self.scratch.resize(READ + self.limits.max_line, 0);
             // One byte more than may be shows that it is too long.
             match self.sockets.recv_from(listener, &mut self.scratch[..=MAX_SHORT]) {
+                _ if self.stopping => return,
                 Ok((bytes, from)) => self.attend_datagram((listener, from), bytes),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 // An answer of ours to a source that is gone comes back as an error of the socket.
@@ -437,13 +452,11 @@ impl<S: Sockets> Reactor<S> {
     /// One datagram, at the front of the scratch buffer.
     fn attend_datagram(&mut self, source: Source, bytes: usize) {
         self.queues.counters.bytes_in += bytes as u64;
-        if self.queues.wants_flush() {
-            self.flush();
-        }
+        self.flush_if_brimming();
         let known = self.datagrams.find(source);
         let id = match known {
             Some(id) => id,
-            None if self.peers.len() >= self.limits.max_connections => return,
+            None if self.peers.len() - self.closing >= self.limits.max_connections => return,
             None => self.insert(Door::Udp),
         };
         if known.is_some() {
@@ -496,6 +509,7 @@ impl<S: Sockets> Reactor<S> {
 
     /// Its stream has ended: a last line without LF counts, then it leaves, and gets what is queued for it.
     fn end(&mut self, id: ConnId, len: usize) {
+        self.flush_if_brimming();
         let Reactor { hub, peers, queues, scratch, .. } = self;
         let peer = &mut peers[id.index()];
         match session::finish(hub, id, &mut peer.frame, peer.dialect, &scratch[..len], queues) {
@@ -616,6 +630,13 @@ impl<S: Sockets> Reactor<S> {
         any
     }
 
+    /// Bounds what a turn holds where nobody is fed: many may go in one turn, and many hear of each.
+    fn flush_if_brimming(&mut self) {
+        if self.queues.wants_flush() {
+            self.flush();
+        }
+    }
+
     fn flush(&mut self) {
         let mut place = 0;
         while let Some(id) = self.queues.dirty(place) {
@@ -703,6 +724,7 @@ impl<S: Sockets> Reactor<S> {
     }
 
     fn reap(&mut self, id: ConnId, doom: Doom) {
+        self.flush_if_brimming();
         // A deadline may have dropped it since. Its slot is still empty: newcomers are accepted last.
         let Some(peer) = self.peers.get(id.index()) else { return };
         match doom {
@@ -732,6 +754,7 @@ impl<S: Sockets> Reactor<S> {
             self.held.give_back(held);
         }
         peer.phase = Phase::Flushing { ended };
+        self.closing += 1;
         let drain = self.limits.drain.max(MIN_DRAIN);
         peer.deadline = Some(self.timers.arm(self.now + drain, Deadline::Drain, id));
         self.queues.mark_dirty(id);
@@ -756,6 +779,7 @@ impl<S: Sockets> Reactor<S> {
         self.forget_deadlines(id);
         self.queues.close(id);
         let peer = self.peers.remove(id.index());
+        self.closing -= usize::from(peer.phase.is_closing());
         match peer.frame {
             Frame::Datagram => self.datagrams.remove(id),
             Frame::Line(_) | Frame::Pause(_) => self.sockets.close(id),
@@ -827,7 +851,7 @@ impl<S: Sockets> Reactor<S> {
         if others >= self.limits.max_connections + FAREWELLS {
             return self.drop_now(id);
         }
-        if others >= self.limits.max_connections {
+        if others - self.closing >= self.limits.max_connections {
             self.queues.send(id, Event::Refused(Refusal::ServerFull));
             return self.close(id, false);
         }

@@ -1,7 +1,7 @@
 //! No allocation per message in steady state: a counting allocator under the whole server, in the simulator, whose own
 //! buffers grow no more either once it is warm. And what a burst needed is given back when it is over.
 
-use redpoll::limits::{ARENA, Limits, READ};
+use redpoll::limits::{ARENA, Limits, READ, SPANS};
 use redpoll::sim::{PeerNo, Sim};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -53,7 +53,11 @@ const MESSAGES: usize = 10_000;
 
 /// A server with so many members, of whom nobody has anything unread.
 fn crowd(members: usize) -> (Sim, Vec<PeerNo>) {
-    let mut sim = Sim::new(Limits::default());
+    crowd_within(Limits::default(), members)
+}
+
+fn crowd_within(limits: Limits, members: usize) -> (Sim, Vec<PeerNo>) {
+    let mut sim = Sim::new(limits);
     let peers: Vec<PeerNo> = (0..members).map(|_| sim.connect()).collect();
     sim.run();
     for (i, peer) in peers.iter().enumerate() {
@@ -141,4 +145,32 @@ fn what_a_burst_needed_is_given_back_every_time() {
         after.push(idle);
     }
     assert_eq!(after[1], after[2], "and nothing more is kept each time");
+}
+
+/// Half of two large rooms, by turns of the one and of the other, so that no two notices for anyone stand together.
+fn held_after_many_go_at_once(go: impl Fn(&mut Sim, PeerNo)) -> isize {
+    let (mut sim, peers) = crowd_within(Limits { quiet_above: None, ..Limits::default() }, 1000);
+    for (i, peer) in peers.iter().enumerate() {
+        sim.send(*peer, format!("/leave\n&room{}\n", i % 2));
+    }
+    sim.run();
+    sim.pass(Duration::from_secs(1));
+    peers[500..].iter().for_each(|peer| go(&mut sim, *peer));
+    sim.run();
+    assert_eq!(sim.reactor().hub().registered(), 500);
+    let busy = LIVE.get();
+    sim.pass(Duration::from_secs(1));
+    busy - LIVE.get()
+}
+
+#[test]
+fn many_who_go_at_once_take_no_more_memory_than_a_turn_may() {
+    // A vector that passes its bound by one is twice as large.
+    let bound = 2 * (READ + ARENA + SPANS * 12).cast_signed();
+    for (how, held) in [
+        ("ends", held_after_many_go_at_once(|sim, peer| sim.end(peer))),
+        ("is lost", held_after_many_go_at_once(|sim, peer| sim.reset(peer))),
+    ] {
+        assert!(held < bound, "each {how}: {held} bytes held, not {bound}");
+    }
 }

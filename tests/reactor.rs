@@ -340,6 +340,44 @@ mod who_does_not_read {
     }
 
     #[test]
+    fn and_is_dropped_for_it_as_it_resumes_is_not_read_again_though_it_hangs_up() {
+        let mut sim = small_queues();
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        // Both wait: what alice has still to say is more than bob's queue takes, and bob has more to ask than a line.
+        let flood = "/ping x\n".repeat(700) + &"x\n".repeat(20_000);
+        for (peer, asked) in [(alice, flood), (bob, "/ping x\n".repeat(5_000))] {
+            sim.stall(peer, 0);
+            sim.send(peer, asked);
+            sim.run();
+        }
+        // Both may go on in the next turn, alice first; bob's queue isn't empty yet.
+        sim.stall(alice, usize::MAX);
+        sim.stall(bob, 4 * KIB);
+        sim.turn();
+        sim.reset(bob);
+        sim.run();
+        assert_eq!(sim.lines(alice).last().map(String::as_str), Some("* bob left (too slow)"));
+        assert!(sim.is_closed(bob));
+    }
+
+    #[test]
+    fn is_spared_when_it_was_the_server_that_slept_and_its_queue_has_room_by_then() {
+        let mut sim = small_queues();
+        let [alice, bob, carol] = arrive(&mut sim, ["alice", "bob", "carol"]);
+        [bob, carol].iter().for_each(|peer| sim.stall(*peer, 0));
+        sim.send(carol, "/quit\n");
+        sim.run();
+        sim.send(alice, lines_of_100("", 100));
+        sim.run();
+        [bob, carol].iter().for_each(|peer| sim.stall(*peer, usize::MAX));
+        sim.oversleep(Duration::from_secs(60));
+        sim.run();
+        assert_eq!(sim.lines(alice), ["* carol left"]);
+        assert_eq!(sim.lines(bob).len(), 101, "nothing is lost");
+        assert_eq!(sim.lines(carol), ["+bye"], "nor is what was to be flushed within the drain");
+    }
+
+    #[test]
     fn and_quits_is_flushed_for_as_long_as_a_drain_may_take() {
         let mut sim = small_queues();
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
@@ -444,6 +482,24 @@ mod connections {
         forget(&mut sim, alice);
         arrive(&mut sim, ["carol"]);
         assert_eq!(sim.lines(alice), ["* carol joined"]);
+    }
+
+    #[test]
+    fn those_who_were_turned_away_take_nobodys_place() {
+        let mut sim = Sim::new(Limits { max_connections: 2, ..Limits::default() });
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        // Again and again, so that there are always some who have not ended yet.
+        let knock = |sim: &mut Sim| (0..FAREWELLS).map(|_| sim.connect()).count();
+        knock(&mut sim);
+        sim.pass(Duration::from_millis(900));
+        sim.end(bob);
+        sim.run();
+        forget(&mut sim, alice);
+        arrive(&mut sim, ["carol"]);
+        assert_eq!(sim.lines(alice), ["* carol joined"]);
+        knock(&mut sim);
+        sim.run();
+        assert_eq!(sim.reactor().connections(), 2 + FAREWELLS, "and no more of them are kept than before");
     }
 
     #[test]

@@ -150,6 +150,11 @@ impl Sim {
         panic_spinning()
     }
 
+    /// The server doesn't run for so long, whatever is due: its machine is busy, or stopped.
+    pub fn oversleep(&mut self, time: Duration) {
+        self.sockets().oversleep(time);
+    }
+
     /// One turn of the reactor.
     ///
     /// # Panics

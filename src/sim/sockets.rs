@@ -224,6 +224,10 @@ impl SimSockets {
         self.asleep = false;
     }
 
+    pub(super) fn oversleep(&mut self, time: Duration) {
+        self.clock = self.clock + time;
+    }
+
     pub(super) fn is_asleep(&self) -> bool {
         self.asleep
     }
