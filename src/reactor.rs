@@ -1,24 +1,25 @@
 //! The turn of the event loop: who is read, flushed, reaped and accepted, and when. It decides everything and touches
-//! nothing: sockets and the clock are behind [`Sockets`], which is real in `engine/` and simulated in `sim/`.
+//! nothing: sockets and the clock are behind [`Sockets`], which is real in `engine/` and simulated in `sim/`. The turn is
+//! here; what it does at each step is in `reactor/`, a file for input, output, endings, newcomers and datagrams.
 
-use crate::datagrams::{Datagrams, Source};
-use crate::dialect::Dialect;
+mod datagrams;
+mod doorstep;
+mod ending;
+mod input;
+mod output;
+mod peer;
+
+use crate::datagrams::Datagrams;
 use crate::door::Door;
-use crate::frame::Frame;
-use crate::hub::{Hub, Next};
-use crate::limits::{
-    ACCEPTS_A_TURN, DATAGRAMS_A_TURN, DISCARD, FAREWELLS, Limits, MAX_LISTENER_PAUSE, MAX_SHORT, MAX_SILENCE,
-    MIN_DRAIN, MIN_LISTENER_PAUSE, READ, REST_AFTER, TOO_SLOW_AFTER,
-};
-use crate::message::{ConnId, Event, Origin, Outbox, Rank, Refusal};
-use crate::pool::{BufferId, Pool};
-use crate::send_queue::{Flushed, SendQueues};
-use crate::session::{self, Stop};
-use crate::text::trim_blanks;
-use crate::timers::{Deadline, Time, TimerId, Timers};
-use bstr::ByteSlice;
+use crate::hub::Hub;
+use crate::limits::{Limits, READ, REST_AFTER};
+use crate::message::{ConnId, Event, Origin, Outbox, Refusal};
+use crate::pool::Pool;
+use crate::send_queue::SendQueues;
+use crate::timers::{Deadline, Time, Timers};
+use peer::{Doom, Peer, Phase};
 use slab::Slab;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -118,54 +119,6 @@ pub enum Running {
     On,
     /// It was asked to stop, and the last connection is closed.
     Done,
-}
-
-/// The in-half of a connection; its out-half is in [`SendQueues`]. See `a_peer_is_small`.
-#[derive(Debug)]
-struct Peer {
-    frame: Frame,
-    dialect: Dialect,
-    phase: Phase,
-    /// What the sockets were last told.
-    interest: Interest,
-    /// Bytes that came and are not consumed: an unfinished line, or in [`Phase::Waiting`] whole ones too.
-    held: Option<BufferId>,
-    /// Until when to register, or in a closing phase to flush or to end the stream.
-    deadline: Option<TimerId>,
-    /// Until when its queue must be back within the limit.
-    slow: Option<TimerId>,
-    /// Until when something must come, or what is held is a message.
-    pause: Option<TimerId>,
-}
-
-/// What is done with a connection. The first three are in the hub's care, the others have left it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Read.
-    Open,
-    /// Not read while more than half of its own queue is unsent.
-    Waiting,
-    /// As `Waiting`, but its queue has room again: the next turn goes on with what is held.
-    Resuming,
-    /// Closing: being flushed. `ended`: its own stream has ended, so there will be nothing to discard.
-    Flushing { ended: bool },
-    /// Closing: everything is flushed and our side is shut; its input is thrown away until it ends.
-    Discarding,
-}
-
-impl Phase {
-    fn is_closing(self) -> bool {
-        matches!(self, Phase::Flushing { .. } | Phase::Discarding)
-    }
-}
-
-/// Why a connection ends that isn't asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Doom {
-    /// It is broken, or was reset.
-    Lost,
-    /// It doesn't read what it is sent.
-    TooSlow,
 }
 
 /// A listener that the system refused a connection rests until then, and next time longer.
@@ -303,7 +256,7 @@ impl<S: Sockets> Reactor<S> {
             let unsent = self.queues.unsent(id);
             assert!(unsent <= self.limits.hard_queue(), "{unsent} bytes queued");
             assert_eq!(peer.interest.write, unsent > 0, "write interest is armed only while bytes remain");
-            assert!(!peer.phase.is_closing() || self.hub.rank(id) == Rank::Stranger || self.stopping);
+            assert!(!peer.phase.is_closing() || !self.hub.rank(id).is_registered() || self.stopping);
             let held = peer.held.as_ref().map_or(0, |held| self.held.bytes(held).len());
             let most =
                 if peer.phase == Phase::Open { self.limits.max_line } else { READ + self.limits.max_line };
@@ -350,228 +303,11 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    /// One read of a connection, put behind what is held of it.
-    fn receive(&mut self, id: ConnId) {
-        let kept = self.restore(id);
-        self.scratch.resize(READ + self.limits.max_line, 0);
-        match self.sockets.recv(id, &mut self.scratch[kept..kept + READ]) {
-            Ok(0) => self.end(id, kept),
-            Ok(bytes) => {
-                self.queues.counters.bytes_in += bytes as u64;
-                self.digest(id, kept + bytes);
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.hold(id, 0, kept),
-            Err(_) => self.doom(id, Doom::Lost),
-        }
-    }
-
-    /// Has the hub obey what stands in the scratch buffer, as far as it is whole and may be obeyed now.
-    fn digest(&mut self, id: ConnId, len: usize) {
-        let mut start = 0;
-        loop {
-            let Reactor { hub, peers, queues, scratch, limits, .. } = self;
-            let peer = &mut peers[id.index()];
-            let input = &scratch[start..len];
-            let fed = session::feed(hub, id, &mut peer.frame, peer.dialect, input, limits.max_line, queues);
-            start += fed.consumed;
-            queues.counters.lines_in += fed.messages;
-            match fed.stop {
-                Stop::Dry => break,
-                Stop::Close => return self.close(id, false),
-                Stop::Full => {
-                    // Looked at even where nothing new is to be sent: its queue decides whether it waits.
-                    self.queues.mark_dirty(id);
-                    self.flush();
-                    // Who is doomed stays open until it is reaped.
-                    if self.peers[id.index()].phase != Phase::Open || !self.queues.has_room(id) {
-                        break;
-                    }
-                }
-            }
-        }
-        self.hold(id, start, len);
-        self.await_pause(id, len - start);
-        self.note_registration(id);
-    }
-
-    /// Arms the end of a message by a pause anew, if that is how this peer's messages end.
-    fn await_pause(&mut self, id: ConnId, left: usize) {
-        let peer = &mut self.peers[id.index()];
-        if let Some(pause) = peer.pause.take() {
-            self.timers.cancel(pause);
-        }
-        if peer.frame.awaits_pause(left) {
-            peer.pause = Some(self.timers.arm(self.now + self.limits.pause, Deadline::Pause, id));
-        }
-    }
-
-    /// Nothing has come for a while: what is held may be a message.
-    fn end_by_pause(&mut self, id: ConnId) {
-        let left = self.restore(id);
-        let Reactor { hub, peers, queues, scratch, .. } = self;
-        let peer = &mut peers[id.index()];
-        if peer.phase == Phase::Open && !queues.is_deaf(id) {
-            match session::pause(hub, id, &mut peer.frame, peer.dialect, &scratch[..left], queues) {
-                Some(Next::Close) => return self.close(id, false),
-                Some(Next::Stay) => {
-                    self.queues.counters.lines_in += 1;
-                    return self.note_registration(id);
-                }
-                None => {}
-            }
-        }
-        self.hold(id, 0, left);
-        self.await_pause(id, left);
-    }
-
-    /// Reads datagrams where there are any, up to so many a turn; the poller reports the others again. Behind the
-    /// events of connections, since one from a new source takes a slot.
-    fn receive_datagrams(&mut self) {
-        let doors = &self.doors;
-        for listener in
-            self.knocking.extract_if(.., |listener| doors[*listener] == Door::Udp).collect::<Vec<_>>()
-        {
-            self.receive_from(listener);
-        }
-    }
-
-    fn receive_from(&mut self, listener: usize) {
-        self.scratch.resize(READ + self.limits.max_line, 0);
-        for _ in 0..DATAGRAMS_A_TURN {
-            // One byte more than may be shows that it is too long.
-            match self.sockets.recv_from(listener, &mut self.scratch[..=MAX_SHORT]) {
-                _ if self.stopping => return,
-                Ok((bytes, from)) => self.attend_datagram((listener, from), bytes),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // An answer of ours to a source that is gone comes back as an error of the socket.
-                Err(_) => {}
-            }
-        }
-    }
-
-    /// One datagram, at the front of the scratch buffer.
-    fn attend_datagram(&mut self, source: Source, bytes: usize) {
-        self.queues.counters.bytes_in += bytes as u64;
-        self.flush_if_brimming();
-        let known = self.datagrams.find(source);
-        let id = match known {
-            Some(id) => id,
-            None if self.peers.len() - self.closing >= self.limits.max_connections => return,
-            None => self.insert(Door::Udp),
-        };
-        if known.is_some() {
-            self.datagrams.spoke(id);
-        } else {
-            self.datagrams.add(id, source, bytes);
-        }
-        let Reactor { hub, peers, queues, scratch, .. } = self;
-        let peer = &mut peers[id.index()];
-        if peer.phase.is_closing() || queues.is_deaf(id) {
-            return;
-        }
-        let fed = session::feed(hub, id, &mut peer.frame, peer.dialect, &scratch[..bytes], MAX_SHORT, queues);
-        queues.counters.lines_in += fed.messages;
-        match (fed.stop, hub.rank(id).is_registered()) {
-            (Stop::Close, _) => self.close(id, true),
-            (_, true) => {
-                self.datagrams.spoke(id);
-                self.forget_deadlines(id);
-                let silence = self.timers.arm(self.now + MAX_SILENCE, Deadline::Silence, id);
-                self.peers[id.index()].deadline = Some(silence);
-            }
-            // It has no name, and so leaves nothing behind but what it is answered.
-            (_, false) => self.close(id, true),
-        }
-    }
-
-    /// Each line that is typed at the server's own terminal is told to everyone. One that is too long is told in parts.
-    fn hear_console(&mut self) {
-        self.scratch.resize(READ + self.limits.max_line, 0);
-        let Ok(bytes) = self.sockets.read_console(&mut self.scratch[..READ]) else { return };
-        for line in self.scratch[..bytes].split_inclusive(|byte| *byte == b'\n') {
-            self.console.extend_from_slice(line);
-            if self.console.ends_with(b"\n") || self.console.len() >= self.limits.max_line {
-                let text = trim_blanks(self.console.trim_end_with(|c| c == '\n' || c == '\r'));
-                if !text.is_empty() {
-                    self.hub.announce(text, &mut self.queues);
-                }
-                self.console.clear();
-            }
-        }
-    }
-
     fn count_turn(&mut self) {
         let counters = &mut self.queues.counters;
         counters.turns += 1;
         counters.connections = self.peers.len() as u64;
         counters.uptime_seconds = self.now.0 / 1000;
-    }
-
-    /// Its stream has ended: a last line without LF counts, then it leaves, and gets what is queued for it.
-    fn end(&mut self, id: ConnId, len: usize) {
-        self.flush_if_brimming();
-        let Reactor { hub, peers, queues, scratch, .. } = self;
-        let peer = &mut peers[id.index()];
-        match session::finish(hub, id, &mut peer.frame, peer.dialect, &scratch[..len], queues) {
-            Next::Close => {}
-            Next::Stay => hub.leave(id, b"", queues),
-        }
-        self.close(id, true);
-    }
-
-    /// Keeps a part of the scratch buffer for a connection until more comes.
-    fn hold(&mut self, id: ConnId, start: usize, end: usize) {
-        if start < end {
-            self.peers[id.index()].held = Some(self.held.lend(&self.scratch[start..end]));
-        }
-    }
-
-    /// Puts what is held of a connection into the front of the scratch buffer; how many bytes that are.
-    fn restore(&mut self, id: ConnId) -> usize {
-        let Some(held) = self.peers[id.index()].held.take() else { return 0 };
-        let bytes = self.held.bytes(&held);
-        let len = bytes.len();
-        if self.scratch.len() < len {
-            self.scratch.resize(len, 0);
-        }
-        self.scratch[..len].copy_from_slice(bytes);
-        self.held.give_back(held);
-        len
-    }
-
-    /// Goes on with those whose queues have room again.
-    fn resume(&mut self) {
-        for id in std::mem::take(&mut self.resuming) {
-            // The slot may have another owner by now, who is not resuming.
-            let Some(peer) = self.peers.get_mut(id.index()) else { continue };
-            if peer.phase == Phase::Resuming {
-                peer.phase = Phase::Open;
-                let len = self.restore(id);
-                self.digest(id, len);
-                self.watch(id);
-            }
-        }
-    }
-
-    fn note_registration(&mut self, id: ConnId) {
-        let peer = &mut self.peers[id.index()];
-        if peer.deadline.is_some()
-            && !peer.phase.is_closing()
-            && self.hub.rank(id) == Rank::Member
-            && let Some(deadline) = peer.deadline.take()
-        {
-            self.timers.cancel(deadline);
-        }
-    }
-
-    /// Throws away one read of a connection that is shut.
-    fn discard(&mut self, id: ConnId) {
-        self.scratch.resize(READ + self.limits.max_line, 0);
-        match self.sockets.recv(id, &mut self.scratch) {
-            Ok(0) => self.drop_now(id),
-            Err(error) if error.kind() != ErrorKind::WouldBlock => self.drop_now(id),
-            Ok(_) | Err(_) => {}
-        }
     }
 
     fn expire(&mut self) {
@@ -618,291 +354,6 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    /// Closes those whom the hub has shown the door; whether there were any.
-    fn close_kicked(&mut self) -> bool {
-        let mut any = false;
-        while let Some(id) = self.queues.take_closing() {
-            any = true;
-            if self.peers.get(id.index()).is_some_and(|peer| !peer.phase.is_closing()) {
-                self.close(id, false);
-            }
-        }
-        any
-    }
-
-    /// Bounds what a turn holds where nobody is fed: many may go in one turn, and many hear of each.
-    fn flush_if_brimming(&mut self) {
-        if self.queues.wants_flush() {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        let mut place = 0;
-        while let Some(id) = self.queues.dirty(place) {
-            place += 1;
-            // Whoever was dropped while dirty is gone without being flushed.
-            match self.peers.get(id.index()).map(|peer| &peer.frame) {
-                Some(Frame::Datagram) => self.flush_datagrams(id),
-                Some(_) => {
-                    let flushed = self.queues.flush(id, |bytes| self.sockets.send(id, bytes));
-                    self.flushed(id, flushed);
-                }
-                None => {}
-            }
-        }
-        self.queues.end_flush();
-    }
-
-    /// Flushes a peer that gets datagrams: one for each line. What can't be sent now, or is more than the peer may be
-    /// sent, is lost, and counted.
-    fn flush_datagrams(&mut self, id: ConnId) {
-        let Some(to) = self.datagrams.peer(id) else { return };
-        let (sockets, mut dropped) = (&mut self.sockets, 0);
-        self.queues.flush(id, |bytes| {
-            for datagram in bytes.lines() {
-                let (listener, address) = to.source;
-                if !to.may_get(datagram.len()) || sockets.send_to(listener, address, datagram).is_err() {
-                    dropped += 1;
-                }
-            }
-            Ok(bytes.len())
-        });
-        self.queues.counters.datagrams_dropped += dropped;
-        if self.peers[id.index()].phase.is_closing() {
-            self.drop_now(id);
-        }
-    }
-
-    /// What a flush means for the connection: whether it is too slow, is read, goes on closing.
-    fn flushed(&mut self, id: ConnId, flushed: Flushed) {
-        let Flushed::Unsent(unsent) = flushed else { return self.doom(id, Doom::Lost) };
-        let peer = &mut self.peers[id.index()];
-        match peer.phase {
-            _ if unsent > self.limits.hard_queue() => return self.doom(id, Doom::TooSlow),
-            Phase::Flushing { ended } if unsent == 0 => return self.shut(id, ended),
-            Phase::Flushing { .. } | Phase::Discarding => {}
-            Phase::Open if unsent > self.limits.half_queue() => peer.phase = Phase::Waiting,
-            Phase::Waiting if unsent <= self.limits.half_queue() => {
-                peer.phase = Phase::Resuming;
-                self.resuming.push(id);
-            }
-            Phase::Open | Phase::Waiting | Phase::Resuming => {}
-        }
-        match &peer.slow {
-            None if unsent > self.limits.queue && !peer.phase.is_closing() => {
-                peer.slow = Some(self.timers.arm(self.now + TOO_SLOW_AFTER, Deadline::TooSlow, id));
-            }
-            Some(_) if unsent <= self.limits.queue => {
-                peer.slow.take().into_iter().for_each(|slow| self.timers.cancel(slow));
-            }
-            _ => {}
-        }
-        self.watch(id);
-    }
-
-    /// Tells the sockets what the connection is to be watched for, if that has changed.
-    fn watch(&mut self, id: ConnId) {
-        let peer = &mut self.peers[id.index()];
-        let interest = Interest {
-            read: matches!(peer.phase, Phase::Open | Phase::Discarding),
-            write: self.queues.unsent(id) > 0,
-        };
-        if interest != peer.interest {
-            peer.interest = interest;
-            if self.sockets.watch(id, interest).is_err() {
-                self.doom(id, Doom::Lost);
-            }
-        }
-    }
-
-    /// Marks a connection for reaping. From now on it hears nothing.
-    fn doom(&mut self, id: ConnId, doom: Doom) {
-        if self.queues.deafen(id) {
-            self.doomed.push((id, doom));
-        }
-    }
-
-    fn reap(&mut self, id: ConnId, doom: Doom) {
-        self.flush_if_brimming();
-        // A deadline may have dropped it since. Its slot is still empty: newcomers are accepted last.
-        let Some(peer) = self.peers.get(id.index()) else { return };
-        match doom {
-            Doom::TooSlow if peer.phase != Phase::Discarding => {
-                let is_closing = peer.phase.is_closing();
-                self.queues.forget(id);
-                self.queues.send(id, Event::Refused(Refusal::TooSlow));
-                if !is_closing {
-                    self.hub.leave(id, b"too slow", &mut self.queues);
-                    self.close(id, false);
-                }
-            }
-            Doom::Lost | Doom::TooSlow => {
-                if !self.stopping {
-                    self.hub.leave(id, b"connection lost", &mut self.queues);
-                }
-                self.drop_now(id);
-            }
-        }
-    }
-
-    /// Begins to close a connection that has left the hub: what is queued is flushed, within the time for that.
-    fn close(&mut self, id: ConnId, ended: bool) {
-        self.forget_deadlines(id);
-        let peer = &mut self.peers[id.index()];
-        if let Some(held) = peer.held.take() {
-            self.held.give_back(held);
-        }
-        peer.phase = Phase::Flushing { ended };
-        self.closing += 1;
-        let drain = self.limits.drain.max(MIN_DRAIN);
-        peer.deadline = Some(self.timers.arm(self.now + drain, Deadline::Drain, id));
-        self.queues.mark_dirty(id);
-    }
-
-    /// Everything is flushed: shuts our side, and waits a little for the other. Closing at once with input unread
-    /// would make the kernel reset the connection and destroy the last lines.
-    fn shut(&mut self, id: ConnId, ended: bool) {
-        self.sockets.shut(id);
-        if ended {
-            return self.drop_now(id);
-        }
-        self.forget_deadlines(id);
-        let peer = &mut self.peers[id.index()];
-        peer.phase = Phase::Discarding;
-        peer.deadline = Some(self.timers.arm(self.now + DISCARD, Deadline::Discard, id));
-        self.watch(id);
-    }
-
-    /// Closes a connection that has left the hub, whatever is queued for it.
-    fn drop_now(&mut self, id: ConnId) {
-        self.forget_deadlines(id);
-        self.queues.close(id);
-        let peer = self.peers.remove(id.index());
-        self.closing -= usize::from(peer.phase.is_closing());
-        match peer.frame {
-            Frame::Datagram => self.datagrams.remove(id),
-            Frame::Line(_) | Frame::Pause(_) => self.sockets.close(id),
-        }
-        if let Some(held) = peer.held {
-            self.held.give_back(held);
-        }
-    }
-
-    fn forget_deadlines(&mut self, id: ConnId) {
-        let peer = &mut self.peers[id.index()];
-        for timer in [peer.deadline.take(), peer.slow.take(), peer.pause.take()].into_iter().flatten() {
-            self.timers.cancel(timer);
-        }
-    }
-
-    /// Asked to stop: nobody is accepted or read any more, everybody is told, and nobody's leaving is.
-    fn stop(&mut self) {
-        if std::mem::replace(&mut self.stopping, true) {
-            return;
-        }
-        for listener in 0..self.rests.len() {
-            // A listener that stays in the poller would only wake us; we stop either way.
-            let _ = self.sockets.listen(listener, false);
-        }
-        self.rests.clear();
-        let open = self.peers.iter().filter(|(_, peer)| !peer.phase.is_closing());
-        let open: Vec<ConnId> = open.map(|(key, _)| ConnId(key as u32)).collect();
-        for id in open {
-            self.queues.send(id, Event::Refused(Refusal::ShuttingDown));
-            self.close(id, false);
-        }
-    }
-
-    /// Accepts whoever knocks, up to so many a turn; the poller reports the others again.
-    fn accept(&mut self) {
-        self.wake_listeners();
-        let mut left = ACCEPTS_A_TURN;
-        while let Some(listener) = self.knocking.pop() {
-            while left > 0 && !self.stopping {
-                let slot = self.peers.vacant_key();
-                let id = ConnId(slot as u32);
-                match self.sockets.accept(listener, id) {
-                    Ok(from) => {
-                        self.rests[listener].pause = Duration::ZERO;
-                        self.welcome(id, listener, from);
-                    }
-                    Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(_) => {
-                        self.rest_listener(listener);
-                        break;
-                    }
-                }
-                left -= 1;
-            }
-        }
-    }
-
-    fn welcome(&mut self, id: ConnId, listener: usize, from: Origin) {
-        let (door, others) = (self.doors[listener], self.peers.len());
-        let made = self.insert(door);
-        debug_assert_eq!(made, id);
-        if door.is_for_operators() {
-            // No limits: it is open when it is needed most.
-            self.hub.make_operator(id);
-            return self.queues.send(id, Event::Connected { from });
-        }
-        if others >= self.limits.max_connections + FAREWELLS {
-            return self.drop_now(id);
-        }
-        if others - self.closing >= self.limits.max_connections {
-            self.queues.send(id, Event::Refused(Refusal::ServerFull));
-            return self.close(id, false);
-        }
-        if door.hears_the_lobby() {
-            self.hub.make_listener(id);
-        }
-        // Not flushed now: it leaves together with the answer to what the newcomer has sent already.
-        self.queues.send(id, Event::Connected { from });
-        let timeout = self.limits.register_timeout;
-        let deadline = timeout.map(|wait| self.timers.arm(self.now + wait, Deadline::Register, id));
-        self.peers[id.index()].deadline = deadline;
-    }
-
-    /// A new peer, of whom nothing is known but by which door it came.
-    fn insert(&mut self, door: Door) -> ConnId {
-        let id = ConnId(self.peers.insert(Peer {
-            frame: door.frame(),
-            dialect: door.dialect(),
-            phase: Phase::Open,
-            interest: Interest { read: true, write: false },
-            held: None,
-            deadline: None,
-            slow: None,
-            pause: None,
-        }) as u32);
-        self.queues.open(id, door.dialect());
-        id
-    }
-
-    /// The system gave no connection though somebody knocks: not to be asked again and again.
-    fn rest_listener(&mut self, listener: usize) {
-        if self.sockets.listen(listener, false).is_ok() {
-            let rest = &mut self.rests[listener];
-            rest.pause = (rest.pause * 2).clamp(MIN_LISTENER_PAUSE, MAX_LISTENER_PAUSE);
-            rest.until = Some(self.now + rest.pause);
-        }
-    }
-
-    fn wake_listeners(&mut self) {
-        for (listener, rest) in self.rests.iter_mut().enumerate() {
-            if rest.until.is_some_and(|until| until <= self.now) {
-                rest.until = None;
-                self.knocking.push(listener);
-                // Where this fails, the listener is asked once more after its pause.
-                if self.sockets.listen(listener, true).is_err() {
-                    rest.until = Some(self.now + rest.pause);
-                }
-            }
-        }
-    }
-
     /// Gives memory back once nothing has happened for a while; then there is nothing left to wake up for.
     fn rest(&mut self, active: bool) {
         if active {
@@ -922,11 +373,6 @@ mod tests {
     use super::*;
     use crate::limits::{KIB, MIN_QUEUE};
     use crate::sim::Sim;
-
-    #[test]
-    fn a_peer_is_small() {
-        assert!(size_of::<Peer>() <= 32, "{}", size_of::<Peer>());
-    }
 
     #[test]
     fn a_farewell_does_not_lift_a_queue_above_its_limit() {

@@ -1,0 +1,110 @@
+//! Names: who may have which, who comes with one, who takes another, and whose is refused for a while.
+
+use super::Hub;
+use super::roster::{LOBBY, User};
+use crate::limits::{KICKED_FOR, MAX_KICKED};
+use crate::message::{Audience, ConnId, Event, Manners, Outbox, Refusal};
+use crate::name::{self, Name};
+use bstr::BStr;
+
+impl Hub {
+    pub(super) fn register<'a>(
+        &mut self,
+        from: ConnId,
+        nick: &'a BStr,
+        password: Option<&'a BStr>,
+        out: &mut impl Outbox,
+    ) -> Result<(), Refusal<'a>> {
+        if self.rank(from).is_registered() {
+            return Err(Refusal::Usage("you have a name; /nick name takes another"));
+        }
+        let name = self.free_nick(from, nick)?;
+        if password.is_some() {
+            return Err(Refusal::NoAccounts);
+        }
+        self.admit(from, name, Manners::default(), out);
+        Ok(())
+    }
+
+    /// Registers a connection under a name that it may have.
+    pub(super) fn admit(&mut self, from: ConnId, name: Name, manners: Manners, out: &mut impl Outbox) {
+        self.listeners.retain(|listener| *listener != from);
+        self.roster.add_user(from, name, manners);
+        if let Some(user) = self.roster.user(from) {
+            out.send(from, Event::Named { nick: &user.name });
+        }
+        if manners.lobby {
+            self.enter(from, LOBBY, |who, _| Event::Arrived { who }, out);
+        }
+        self.check();
+    }
+
+    pub(super) fn admit_guest(&mut self, from: ConnId, manners: Manners, out: &mut impl Outbox) {
+        let guest = (self.next_guest..).find_map(|number| {
+            let name = Name::new(format!("guest-{number}").as_bytes()).ok()?;
+            self.roster.holder(&name).is_none().then_some((number, name))
+        });
+        if let Some((number, name)) = guest {
+            self.next_guest = number + 1;
+            self.admit(from, name, manners, out);
+            self.roster.set_guest(from, true);
+        }
+    }
+
+    pub(super) fn rename<'a>(
+        &mut self,
+        from: ConnId,
+        nick: &'a BStr,
+        out: &mut impl Outbox,
+    ) -> Result<(), Refusal<'a>> {
+        let name = self.free_nick(from, nick)?;
+        if let Some(number) = self.roster.user(from).and_then(User::guest_number) {
+            self.next_guest = self.next_guest.min(number);
+        }
+        let Some(former) = self.roster.rename(from, name.clone()) else { return Err(Refusal::RegisterFirst) };
+        self.roster.set_guest(from, false);
+        out.send(from, Event::Named { nick: &name });
+        if former.shown() != name.shown() {
+            let members = self.roster.company(from, self.quiet_above);
+            out.send_all(Audience { members, except: None }, Event::Renamed { from: &former, to: &name });
+        }
+        self.check();
+        Ok(())
+    }
+
+    /// The name, if `from` may have it: one may take another spelling of one's own.
+    pub(super) fn free_nick<'a>(&self, from: ConnId, nick: &'a BStr) -> Result<Name, Refusal<'a>> {
+        let name = Name::new(nick).map_err(|_| Refusal::NickInvalid(nick))?;
+        if name::is_reserved(&name) {
+            return Err(Refusal::NickReserved(nick));
+        }
+        if self.kicked.iter().any(|(until, folded)| *until > self.now && **folded == *name.folded()) {
+            return Err(Refusal::Kicked(nick));
+        }
+        match self.roster.holder(&name) {
+            Some(holder) if holder != from => Err(Refusal::NickTaken(nick)),
+            _ => Ok(name),
+        }
+    }
+
+    pub(super) fn kick<'a>(
+        &mut self,
+        from: ConnId,
+        nick: &'a BStr,
+        reason: &'a BStr,
+        out: &mut impl Outbox,
+    ) -> Result<(), Refusal<'a>> {
+        let id = self.user_named(nick)?;
+        let Some(name) = self.nick(id).cloned() else { return Err(Refusal::NoSuchUser(nick)) };
+        if self.kicked.len() >= MAX_KICKED {
+            self.kicked.pop_front();
+        }
+        self.kicked.retain(|(until, _)| *until > self.now);
+        self.kicked.push_back((self.now + KICKED_FOR, name.folded().into()));
+        out.send(from, Event::Kicked { who: &name });
+        out.send(id, Event::Refused(Refusal::Kicked(reason)));
+        self.leave(id, if reason.is_empty() { b"kicked" } else { reason }, out);
+        out.close(id);
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! Entering and leaving rooms, and who is told of it.
+
+use super::Hub;
+use super::roster::{LOBBY, RoomId};
+use crate::message::{Audience, ConnId, Event, Outbox, Refusal};
+use crate::name::Name;
+use bstr::BStr;
+
+impl Hub {
+    pub(super) fn join<'a>(
+        &mut self,
+        from: ConnId,
+        room: &'a BStr,
+        out: &mut impl Outbox,
+    ) -> Result<(), Refusal<'a>> {
+        let found = self.roster.find_room(room).map_err(|_| Refusal::RoomInvalid(room))?;
+        if let Some(id) = found
+            && self.roster.is_in(from, id)
+        {
+            self.roster.set_current(from, Some(id));
+            self.tell_entered(from, id, out);
+            return Ok(());
+        }
+        let mine = self.max_rooms_per_connection.is_some_and(|most| self.roster.seats(from) >= most);
+        let all = found.is_none() && self.max_rooms.is_some_and(|most| self.roster.rooms().len() >= most);
+        if mine || all {
+            return Err(Refusal::TooManyRooms);
+        }
+        let id = match found {
+            Some(id) => id,
+            None => self.roster.make_room(Name::new(room).map_err(|_| Refusal::RoomInvalid(room))?),
+        };
+        self.enter(from, id, |who, room| Event::Joined { who, room }, out);
+        Ok(())
+    }
+
+    /// Seats somebody in a room, answers, and tells the others by the event that `notice` makes.
+    pub(super) fn enter(
+        &mut self,
+        from: ConnId,
+        id: RoomId,
+        notice: for<'n> fn(&'n Name, &'n Name) -> Event<'n>,
+        out: &mut impl Outbox,
+    ) {
+        self.roster.join(from, id);
+        self.roster.set_current(from, Some(id));
+        self.tell_room(from, id, notice, out);
+        self.tell_entered(from, id, out);
+        self.check();
+    }
+
+    pub(super) fn part<'a>(
+        &mut self,
+        from: ConnId,
+        room: Option<&'a BStr>,
+        out: &mut impl Outbox,
+    ) -> Result<(), Refusal<'a>> {
+        let id = self.seat(from, room)?;
+        let was_current = self.current(from) == Some(id);
+        out.send(from, Event::Left { room: &self.roster.room(id).name });
+        self.tell_room(from, id, |who, room| Event::Parted { who, room }, out);
+        self.roster.part(from, id);
+        if was_current {
+            let lobby = self.roster.is_in(from, LOBBY).then_some(LOBBY);
+            self.roster.set_current(from, lobby);
+        }
+        self.check();
+        Ok(())
+    }
+
+    pub(super) fn tell_entered(&self, to: ConnId, id: RoomId, out: &mut impl Outbox) {
+        let room = self.roster.room(id);
+        out.send(to, Event::Entered { room: &room.name, members: room.members.len() });
+    }
+
+    /// Tells the others in a room of somebody's coming or going, while that one is still seated in it; a large room is
+    /// told nothing.
+    pub(super) fn tell_room(
+        &self,
+        from: ConnId,
+        id: RoomId,
+        notice: for<'n> fn(&'n Name, &'n Name) -> Event<'n>,
+        out: &mut impl Outbox,
+    ) {
+        let (room, Some(user)) = (self.roster.room(id), self.roster.user(from)) else { return };
+        let notice = notice(&user.name, &room.name);
+        let except = (!user.own).then_some(from);
+        if self.quiet_above.is_none_or(|most| room.members.len() <= most) {
+            out.send_all(Audience { members: &room.members, except }, notice);
+        } else if user.heralded {
+            // Its kind hears of its kind, whatever the size of the room.
+            let is_heralded = |id: &&ConnId| self.roster.user(**id).is_some_and(|user| user.heralded);
+            let members: Vec<ConnId> = room.members.iter().filter(is_heralded).copied().collect();
+            out.send_all(Audience { members: &members, except }, notice);
+        }
+    }
+
+    pub(super) fn current(&self, id: ConnId) -> Option<RoomId> {
+        self.roster.user(id)?.current.map(Into::into)
+    }
+
+    pub(super) fn room_named<'a>(&self, room: &'a BStr) -> Result<RoomId, Refusal<'a>> {
+        self.roster.find_room(room).map_err(|_| Refusal::RoomInvalid(room))?.ok_or(Refusal::NoSuchRoom(room))
+    }
+
+    /// The room meant by a name, or the current one, if `from` is in it.
+    pub(super) fn seat<'a>(&self, from: ConnId, room: Option<&'a BStr>) -> Result<RoomId, Refusal<'a>> {
+        match room {
+            None => self.current(from).ok_or(Refusal::NotInRoom(None)),
+            Some(typed) => {
+                let id = self.room_named(typed)?;
+                if self.roster.is_in(from, id) { Ok(id) } else { Err(Refusal::NotInRoom(Some(typed))) }
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Peers without a connection: datagrams in, datagrams out. Who is behind an address, and what it may be sent, is in
+//! `crate::datagrams`.
+
+use super::{Reactor, Sockets};
+use crate::datagrams::Source;
+use crate::door::Door;
+use crate::limits::{DATAGRAMS_A_TURN, MAX_SHORT, MAX_SILENCE, READ};
+use crate::message::ConnId;
+use crate::session::{self, Stop};
+use crate::timers::Deadline;
+use bstr::ByteSlice;
+use std::io::ErrorKind;
+
+impl<S: Sockets> Reactor<S> {
+    /// Reads datagrams where there are any, up to so many a turn; the poller reports the others again. Behind the
+    /// events of connections, since one from a new source takes a slot.
+    pub(super) fn receive_datagrams(&mut self) {
+        let doors = &self.doors;
+        for listener in
+            self.knocking.extract_if(.., |listener| doors[*listener] == Door::Udp).collect::<Vec<_>>()
+        {
+            self.receive_from(listener);
+        }
+    }
+
+    pub(super) fn receive_from(&mut self, listener: usize) {
+        self.scratch.resize(READ + self.limits.max_line, 0);
+        for _ in 0..DATAGRAMS_A_TURN {
+            // One byte more than may be shows that it is too long.
+            match self.sockets.recv_from(listener, &mut self.scratch[..=MAX_SHORT]) {
+                _ if self.stopping => return,
+                Ok((bytes, from)) => self.attend_datagram((listener, from), bytes),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // An answer of ours to a source that is gone comes back as an error of the socket.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// One datagram, at the front of the scratch buffer.
+    pub(super) fn attend_datagram(&mut self, source: Source, bytes: usize) {
+        self.queues.counters.bytes_in += bytes as u64;
+        self.flush_if_brimming();
+        let known = self.datagrams.find(source);
+        let id = match known {
+            Some(id) => id,
+            None if self.peers.len() - self.closing >= self.limits.max_connections => return,
+            None => self.insert(Door::Udp),
+        };
+        if known.is_some() {
+            self.datagrams.spoke(id);
+        } else {
+            self.datagrams.add(id, source, bytes);
+        }
+        let Reactor { hub, peers, queues, scratch, .. } = self;
+        let peer = &mut peers[id.index()];
+        if peer.phase.is_closing() || queues.is_deaf(id) {
+            return;
+        }
+        let fed = session::feed(hub, id, &mut peer.frame, peer.dialect, &scratch[..bytes], MAX_SHORT, queues);
+        queues.counters.lines_in += fed.messages;
+        match (fed.stop, hub.rank(id).is_registered()) {
+            (Stop::Close, _) => self.close(id, true),
+            (_, true) => {
+                self.datagrams.spoke(id);
+                self.forget_deadlines(id);
+                let silence = self.timers.arm(self.now + MAX_SILENCE, Deadline::Silence, id);
+                self.peers[id.index()].deadline = Some(silence);
+            }
+            // It has no name, and so leaves nothing behind but what it is answered.
+            (_, false) => self.close(id, true),
+        }
+    }
+
+    /// Flushes a peer that gets datagrams: one for each line. What can't be sent now, or is more than the peer may be
+    /// sent, is lost, and counted.
+    pub(super) fn flush_datagrams(&mut self, id: ConnId) {
+        let Some(to) = self.datagrams.peer(id) else { return };
+        let (sockets, mut dropped) = (&mut self.sockets, 0);
+        self.queues.flush(id, |bytes| {
+            for datagram in bytes.lines() {
+                let (listener, address) = to.source;
+                if !to.may_get(datagram.len()) || sockets.send_to(listener, address, datagram).is_err() {
+                    dropped += 1;
+                }
+            }
+            Ok(bytes.len())
+        });
+        self.queues.counters.datagrams_dropped += dropped;
+        if self.peers[id.index()].phase.is_closing() {
+            self.drop_now(id);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Newcomers: who is accepted, who is told that the server is full, and listeners that must rest.
+
+use super::peer::Peer;
+use super::{Interest, Phase, Reactor, Sockets};
+use crate::door::Door;
+use crate::limits::{ACCEPTS_A_TURN, FAREWELLS, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE};
+use crate::message::{ConnId, Event, Origin, Outbox, Refusal};
+use crate::timers::Deadline;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+impl<S: Sockets> Reactor<S> {
+    /// Accepts whoever knocks, up to so many a turn; the poller reports the others again.
+    pub(super) fn accept(&mut self) {
+        self.wake_listeners();
+        let mut left = ACCEPTS_A_TURN;
+        while let Some(listener) = self.knocking.pop() {
+            while left > 0 && !self.stopping {
+                let slot = self.peers.vacant_key();
+                let id = ConnId(slot as u32);
+                match self.sockets.accept(listener, id) {
+                    Ok(from) => {
+                        self.rests[listener].pause = Duration::ZERO;
+                        self.welcome(id, listener, from);
+                    }
+                    Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(_) => {
+                        self.rest_listener(listener);
+                        break;
+                    }
+                }
+                left -= 1;
+            }
+        }
+    }
+
+    pub(super) fn welcome(&mut self, id: ConnId, listener: usize, from: Origin) {
+        let (door, others) = (self.doors[listener], self.peers.len());
+        let made = self.insert(door);
+        debug_assert_eq!(made, id);
+        if door.is_for_operators() {
+            // No limits: it is open when it is needed most.
+            self.hub.make_operator(id);
+            return self.queues.send(id, Event::Connected { from });
+        }
+        if others >= self.limits.max_connections + FAREWELLS {
+            return self.drop_now(id);
+        }
+        if others - self.closing >= self.limits.max_connections {
+            self.queues.send(id, Event::Refused(Refusal::ServerFull));
+            return self.close(id, false);
+        }
+        if door.hears_the_lobby() {
+            self.hub.make_listener(id);
+        }
+        // Not flushed now: it leaves together with the answer to what the newcomer has sent already.
+        self.queues.send(id, Event::Connected { from });
+        let timeout = self.limits.register_timeout;
+        let deadline = timeout.map(|wait| self.timers.arm(self.now + wait, Deadline::Register, id));
+        self.peers[id.index()].deadline = deadline;
+    }
+
+    /// A new peer, of whom nothing is known but by which door it came.
+    pub(super) fn insert(&mut self, door: Door) -> ConnId {
+        let id = ConnId(self.peers.insert(Peer {
+            frame: door.frame(),
+            dialect: door.dialect(),
+            phase: Phase::Open,
+            interest: Interest { read: true, write: false },
+            held: None,
+            deadline: None,
+            slow: None,
+            pause: None,
+        }) as u32);
+        self.queues.open(id, door.dialect());
+        id
+    }
+
+    /// The system gave no connection though somebody knocks: not to be asked again and again.
+    pub(super) fn rest_listener(&mut self, listener: usize) {
+        if self.sockets.listen(listener, false).is_ok() {
+            let rest = &mut self.rests[listener];
+            rest.pause = (rest.pause * 2).clamp(MIN_LISTENER_PAUSE, MAX_LISTENER_PAUSE);
+            rest.until = Some(self.now + rest.pause);
+        }
+    }
+
+    pub(super) fn wake_listeners(&mut self) {
+        for (listener, rest) in self.rests.iter_mut().enumerate() {
+            if rest.until.is_some_and(|until| until <= self.now) {
+                rest.until = None;
+                self.knocking.push(listener);
+                // Where this fails, the listener is asked once more after its pause.
+                if self.sockets.listen(listener, true).is_err() {
+                    rest.until = Some(self.now + rest.pause);
+                }
+            }
+        }
+    }
+}

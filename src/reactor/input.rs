@@ -1,0 +1,172 @@
+//! What comes in: one read of whoever is ready, what is held of it until more comes, and what a pause or the end of the
+//! stream makes of that. Messages are understood in `session.rs`; nothing is sent here.
+
+use super::peer::Doom;
+use super::{Phase, Reactor, Sockets};
+use crate::hub::Next;
+use crate::limits::READ;
+use crate::message::{ConnId, Outbox};
+use crate::session::{self, Stop};
+use crate::text::trim_blanks;
+use crate::timers::Deadline;
+use bstr::ByteSlice;
+use std::io::ErrorKind;
+
+impl<S: Sockets> Reactor<S> {
+    /// One read of a connection, put behind what is held of it.
+    pub(super) fn receive(&mut self, id: ConnId) {
+        let kept = self.restore(id);
+        self.scratch.resize(READ + self.limits.max_line, 0);
+        match self.sockets.recv(id, &mut self.scratch[kept..kept + READ]) {
+            Ok(0) => self.end(id, kept),
+            Ok(bytes) => {
+                self.queues.counters.bytes_in += bytes as u64;
+                self.digest(id, kept + bytes);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.hold(id, 0, kept),
+            Err(_) => self.doom(id, Doom::Lost),
+        }
+    }
+
+    /// Has the hub obey what stands in the scratch buffer, as far as it is whole and may be obeyed now.
+    pub(super) fn digest(&mut self, id: ConnId, len: usize) {
+        let mut start = 0;
+        loop {
+            let Reactor { hub, peers, queues, scratch, limits, .. } = self;
+            let peer = &mut peers[id.index()];
+            let input = &scratch[start..len];
+            let fed = session::feed(hub, id, &mut peer.frame, peer.dialect, input, limits.max_line, queues);
+            start += fed.consumed;
+            queues.counters.lines_in += fed.messages;
+            match fed.stop {
+                Stop::Dry => break,
+                Stop::Close => return self.close(id, false),
+                Stop::Full => {
+                    // Looked at even where nothing new is to be sent: its queue decides whether it waits.
+                    self.queues.mark_dirty(id);
+                    self.flush();
+                    // Who is doomed stays open until it is reaped.
+                    if self.peers[id.index()].phase != Phase::Open || !self.queues.has_room(id) {
+                        break;
+                    }
+                }
+            }
+        }
+        self.hold(id, start, len);
+        self.await_pause(id, len - start);
+        self.note_registration(id);
+    }
+
+    /// Its stream has ended: a last line without LF counts, then it leaves, and gets what is queued for it.
+    pub(super) fn end(&mut self, id: ConnId, len: usize) {
+        self.flush_if_brimming();
+        let Reactor { hub, peers, queues, scratch, .. } = self;
+        let peer = &mut peers[id.index()];
+        match session::finish(hub, id, &mut peer.frame, peer.dialect, &scratch[..len], queues) {
+            Next::Close => {}
+            Next::Stay => hub.leave(id, b"", queues),
+        }
+        self.close(id, true);
+    }
+
+    /// Goes on with those whose queues have room again.
+    pub(super) fn resume(&mut self) {
+        for id in std::mem::take(&mut self.resuming) {
+            // The slot may have another owner by now, who is not resuming.
+            let Some(peer) = self.peers.get_mut(id.index()) else { continue };
+            if peer.phase == Phase::Resuming {
+                peer.phase = Phase::Open;
+                let len = self.restore(id);
+                self.digest(id, len);
+                self.watch(id);
+            }
+        }
+    }
+
+    /// Keeps a part of the scratch buffer for a connection until more comes.
+    pub(super) fn hold(&mut self, id: ConnId, start: usize, end: usize) {
+        if start < end {
+            self.peers[id.index()].held = Some(self.held.lend(&self.scratch[start..end]));
+        }
+    }
+
+    /// Puts what is held of a connection into the front of the scratch buffer; how many bytes that are.
+    pub(super) fn restore(&mut self, id: ConnId) -> usize {
+        let Some(held) = self.peers[id.index()].held.take() else { return 0 };
+        let bytes = self.held.bytes(&held);
+        let len = bytes.len();
+        if self.scratch.len() < len {
+            self.scratch.resize(len, 0);
+        }
+        self.scratch[..len].copy_from_slice(bytes);
+        self.held.give_back(held);
+        len
+    }
+
+    pub(super) fn note_registration(&mut self, id: ConnId) {
+        let peer = &mut self.peers[id.index()];
+        if peer.deadline.is_some()
+            && !peer.phase.is_closing()
+            && self.hub.rank(id).is_registered()
+            && let Some(deadline) = peer.deadline.take()
+        {
+            self.timers.cancel(deadline);
+        }
+    }
+
+    /// Arms the end of a message by a pause anew, if that is how this peer's messages end.
+    pub(super) fn await_pause(&mut self, id: ConnId, left: usize) {
+        let peer = &mut self.peers[id.index()];
+        if let Some(pause) = peer.pause.take() {
+            self.timers.cancel(pause);
+        }
+        if peer.frame.awaits_pause(left) {
+            peer.pause = Some(self.timers.arm(self.now + self.limits.pause, Deadline::Pause, id));
+        }
+    }
+
+    /// Nothing has come for a while: what is held may be a message.
+    pub(super) fn end_by_pause(&mut self, id: ConnId) {
+        let left = self.restore(id);
+        let Reactor { hub, peers, queues, scratch, .. } = self;
+        let peer = &mut peers[id.index()];
+        if peer.phase == Phase::Open && !queues.is_deaf(id) {
+            match session::pause(hub, id, &mut peer.frame, peer.dialect, &scratch[..left], queues) {
+                Some(Next::Close) => return self.close(id, false),
+                Some(Next::Stay) => {
+                    self.queues.counters.lines_in += 1;
+                    return self.note_registration(id);
+                }
+                None => {}
+            }
+        }
+        self.hold(id, 0, left);
+        self.await_pause(id, left);
+    }
+
+    /// Throws away one read of a connection that is shut.
+    pub(super) fn discard(&mut self, id: ConnId) {
+        self.scratch.resize(READ + self.limits.max_line, 0);
+        match self.sockets.recv(id, &mut self.scratch) {
+            Ok(0) => self.drop_now(id),
+            Err(error) if error.kind() != ErrorKind::WouldBlock => self.drop_now(id),
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    /// Each line that is typed at the server's own terminal is told to everyone. One that is too long is told in parts.
+    pub(super) fn hear_console(&mut self) {
+        self.scratch.resize(READ + self.limits.max_line, 0);
+        let Ok(bytes) = self.sockets.read_console(&mut self.scratch[..READ]) else { return };
+        for line in self.scratch[..bytes].split_inclusive(|byte| *byte == b'\n') {
+            self.console.extend_from_slice(line);
+            if self.console.ends_with(b"\n") || self.console.len() >= self.limits.max_line {
+                let text = trim_blanks(self.console.trim_end_with(|c| c == '\n' || c == '\r'));
+                if !text.is_empty() {
+                    self.hub.announce(text, &mut self.queues);
+                }
+                self.console.clear();
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What goes out: the flush of the dirty, and what it means for each of them.
+
+use super::peer::Doom;
+use super::{Interest, Phase, Reactor, Sockets};
+use crate::frame::Frame;
+use crate::limits::TOO_SLOW_AFTER;
+use crate::message::{ConnId, Outbox};
+use crate::send_queue::Flushed;
+use crate::timers::Deadline;
+
+impl<S: Sockets> Reactor<S> {
+    pub(super) fn flush(&mut self) {
+        let mut place = 0;
+        while let Some(id) = self.queues.dirty(place) {
+            place += 1;
+            // Whoever was dropped while dirty is gone without being flushed.
+            match self.peers.get(id.index()).map(|peer| &peer.frame) {
+                Some(Frame::Datagram) => self.flush_datagrams(id),
+                Some(_) => {
+                    let flushed = self.queues.flush(id, |bytes| self.sockets.send(id, bytes));
+                    self.flushed(id, flushed);
+                }
+                None => {}
+            }
+        }
+        self.queues.end_flush();
+    }
+
+    /// Bounds what a turn holds where nobody is fed: many may go in one turn, and many hear of each.
+    pub(super) fn flush_if_brimming(&mut self) {
+        if self.queues.wants_flush() {
+            self.flush();
+        }
+    }
+
+    /// What a flush means for the connection: whether it is too slow, is read, goes on closing.
+    pub(super) fn flushed(&mut self, id: ConnId, flushed: Flushed) {
+        let Flushed::Unsent(unsent) = flushed else { return self.doom(id, Doom::Lost) };
+        let peer = &mut self.peers[id.index()];
+        match peer.phase {
+            _ if unsent > self.limits.hard_queue() => return self.doom(id, Doom::TooSlow),
+            Phase::Flushing { ended } if unsent == 0 => return self.shut(id, ended),
+            Phase::Flushing { .. } | Phase::Discarding => {}
+            Phase::Open if unsent > self.limits.half_queue() => peer.phase = Phase::Waiting,
+            Phase::Waiting if unsent <= self.limits.half_queue() => {
+                peer.phase = Phase::Resuming;
+                self.resuming.push(id);
+            }
+            Phase::Open | Phase::Waiting | Phase::Resuming => {}
+        }
+        match &peer.slow {
+            None if unsent > self.limits.queue && !peer.phase.is_closing() => {
+                peer.slow = Some(self.timers.arm(self.now + TOO_SLOW_AFTER, Deadline::TooSlow, id));
+            }
+            Some(_) if unsent <= self.limits.queue => {
+                peer.slow.take().into_iter().for_each(|slow| self.timers.cancel(slow));
+            }
+            _ => {}
+        }
+        self.watch(id);
+    }
+
+    /// Tells the sockets what the connection is to be watched for, if that has changed.
+    pub(super) fn watch(&mut self, id: ConnId) {
+        let peer = &mut self.peers[id.index()];
+        let interest = Interest {
+            read: matches!(peer.phase, Phase::Open | Phase::Discarding),
+            write: self.queues.unsent(id) > 0,
+        };
+        if interest != peer.interest {
+            peer.interest = interest;
+            if self.sockets.watch(id, interest).is_err() {
+                self.doom(id, Doom::Lost);
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What the reactor knows of one connection, but for what it is still to be sent.
+
+use super::Interest;
+use crate::dialect::Dialect;
+use crate::frame::Frame;
+use crate::pool::BufferId;
+use crate::timers::TimerId;
+
+/// The in-half of a connection; its out-half is in [`SendQueues`]. See `a_peer_is_small`.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub frame: Frame,
+    pub dialect: Dialect,
+    pub phase: Phase,
+    /// What the sockets were last told.
+    pub interest: Interest,
+    /// Bytes that came and are not consumed: an unfinished line, or in [`Phase::Waiting`] whole ones too.
+    pub held: Option<BufferId>,
+    /// Until when to register, or in a closing phase to flush or to end the stream.
+    pub deadline: Option<TimerId>,
+    /// Until when its queue must be back within the limit.
+    pub slow: Option<TimerId>,
+    /// Until when something must come, or what is held is a message.
+    pub pause: Option<TimerId>,
+}
+
+/// What is done with a connection. The first three are in the hub's care, the others have left it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Read.
+    Open,
+    /// Not read while more than half of its own queue is unsent.
+    Waiting,
+    /// As `Waiting`, but its queue has room again: the next turn goes on with what is held.
+    Resuming,
+    /// Closing: being flushed. `ended`: its own stream has ended, so there will be nothing to discard.
+    Flushing { ended: bool },
+    /// Closing: everything is flushed and our side is shut; its input is thrown away until it ends.
+    Discarding,
+}
+
+impl Phase {
+    pub fn is_closing(self) -> bool {
+        matches!(self, Phase::Flushing { .. } | Phase::Discarding)
+    }
+}
+
+/// Why a connection ends that isn't asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doom {
+    /// It is broken, or was reset.
+    Lost,
+    /// It doesn't read what it is sent.
+    TooSlow,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_small() {
+        assert!(size_of::<Peer>() <= 32, "{}", size_of::<Peer>());
+    }
+}
