@@ -3,6 +3,7 @@
 
 use crate::door::Door;
 use crate::limits::{KIB, Limits, MAX_MAX_LINE, MIN_MAX_LINE, MIN_QUEUE, MIN_SEND_BUFFER};
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use std::fmt;
 use std::path::PathBuf;
@@ -90,10 +91,10 @@ pub struct ServeOptions {
     #[arg(long, value_name = "TIME", env = "REDPOLL_DRAIN", default_value = "5s", value_parser = duration)]
     drain: Duration,
     /// Tell everyone each line that is typed at the server's own terminal
-    #[arg(long, env = "REDPOLL_CONSOLE")]
+    #[arg(long, env = "REDPOLL_CONSOLE", value_parser = BoolishValueParser::new())]
     pub console: bool,
     /// Let udp listen on addresses that are neither loopback nor private, where forged addresses can come from anywhere
-    #[arg(long, env = "REDPOLL_UDP_PUBLIC")]
+    #[arg(long, env = "REDPOLL_UDP_PUBLIC", value_parser = BoolishValueParser::new())]
     pub udp_public: bool,
     /// How long nothing comes before a message without LF counts as whole, for classic, nickname and relay; 1ms or more
     #[arg(long, value_name = "TIME", env = "REDPOLL_PAUSE", default_value = "50ms", value_parser = pause)]

@@ -73,3 +73,21 @@ impl Door {
         self == Door::Relay
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_door_has_its_scheme_and_a_dialect_with_an_arena() {
+        for (place, door) in Door::ALL.into_iter().enumerate() {
+            assert_eq!(place, door as usize, "{door:?}");
+            assert_eq!(
+                Door::ALL.into_iter().filter(|other| other.scheme() == door.scheme()).count(),
+                1,
+                "{door:?}"
+            );
+            assert_eq!(Dialect::ALL.get(door.dialect().index()), Some(&door.dialect()), "{door:?}");
+        }
+    }
+}

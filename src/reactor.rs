@@ -192,8 +192,8 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    /// One turn: waits, reads whoever is ready once, flushes, keeps deadlines, reaps, and accepts last, so that no id
-    /// is used again while something of its former owner is at hand.
+    /// One turn: waits, reads whoever is ready once, flushes, keeps deadlines, reaps, and accepts last. Ids are
+    /// given to new owners only behind the events of this turn's wait, so that none of those is for a former owner.
     ///
     /// # Errors
     /// Where the poller itself fails.

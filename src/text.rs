@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn plain_is_what_is_printable_wherever_it_stands() {
-        for len in 0..20 {
+        for len in 0..40 {
             for place in 0..len {
                 for byte in 0..=255 {
                     let mut bytes = vec![b'~'; len];

@@ -2,7 +2,8 @@
 //! parses a slice into a [`Meaning`] that borrows from it, and appends an [`Event`] to the bytes that its peers get.
 //! It decides nothing: who exists, who hears and what is allowed is the hub's.
 //!
-//! A new dialect is one file here, one variant of [`Dialect`], and the match arms that the compiler then demands.
+//! A new dialect is one file here, one variant of [`Dialect`] with its place in [`Dialect::ALL`], the match arms that the
+//! compiler then demands, and a door (`door.rs`) to come in by.
 
 mod classic;
 mod lcq;

@@ -12,7 +12,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Whether an accepted connection has its listener's options already.
@@ -24,8 +24,8 @@ pub(super) struct Listener {
     door: Door,
     socket: Bound,
     send_buffer: Option<usize>,
-    /// A socket file of our own, removed with the listener.
-    file: Option<PathBuf>,
+    /// A socket file of our own, removed with the listener, and which file that is: another may stand there by then.
+    file: Option<(PathBuf, (u64, u64))>,
 }
 
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Listener {
     pub fn url(&self) -> io::Result<String> {
         let scheme = self.door.scheme();
         let address = match (&self.file, &self.socket) {
-            (Some(path), _) => return Ok(format!("{scheme}://{}", path.display())),
+            (Some((path, _)), _) => return Ok(format!("{scheme}://{}", path.display())),
             (None, Bound::Stream(socket)) => socket.local_addr()?.as_socket(),
             (None, Bound::Datagram(socket)) => Some(socket.local_addr()?),
         };
@@ -109,7 +109,9 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Some(path) = &self.file {
+        if let Some((path, ours)) = &self.file
+            && identity(path).is_ok_and(|there| there == *ours)
+        {
             let _ = fs::remove_file(path);
         }
     }
@@ -163,10 +165,16 @@ fn open_file(path: &Path) -> io::Result<Listener> {
     let bound = socket.bind(&address);
     rustix::process::umask(before);
     bound?;
-    let file = Some(path.to_owned());
+    let file = Some((path.to_owned(), identity(path)?));
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(Listener { door: Door::Unix, socket: Bound::Stream(socket), send_buffer: None, file })
+}
+
+/// Device and inode: which file a path stands for.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let there = fs::symlink_metadata(path)?;
+    Ok((there.dev(), there.ino()))
 }
 
 /// An IPv4 address that came in by an IPv6 listener is held as what it is.

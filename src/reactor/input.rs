@@ -62,6 +62,7 @@ impl<S: Sockets> Reactor<S> {
         self.flush_if_brimming();
         let Reactor { hub, peers, queues, scratch, .. } = self;
         let peer = &mut peers[id.index()];
+        queues.counters.lines_in += u64::from(len > 0);
         match session::finish(hub, id, &mut peer.frame, peer.dialect, &scratch[..len], queues) {
             Next::Close => {}
             Next::Stay => hub.leave(id, b"", queues),
@@ -154,18 +155,22 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    /// Each line that is typed at the server's own terminal is told to everyone. One that is too long is told in parts.
+    /// Each line that is typed at the server's own terminal is told to everyone; one that is too long in parts.
     pub(super) fn hear_console(&mut self) {
         self.scratch.resize(READ + self.limits.max_line, 0);
         let Ok(bytes) = self.sockets.read_console(&mut self.scratch[..READ]) else { return };
-        for line in self.scratch[..bytes].split_inclusive(|byte| *byte == b'\n') {
-            self.console.extend_from_slice(line);
-            if self.console.ends_with(b"\n") || self.console.len() >= self.limits.max_line {
-                let text = trim_blanks(self.console.trim_end_with(|c| c == '\n' || c == '\r'));
+        if self.stopping {
+            return;
+        }
+        let Reactor { hub, queues, scratch, console, limits, .. } = self;
+        for &byte in &scratch[..bytes] {
+            console.push(byte);
+            if byte == b'\n' || console.len() == limits.max_line {
+                let text = trim_blanks(console.trim_end_with(|c| c == '\n' || c == '\r'));
                 if !text.is_empty() {
-                    self.hub.announce(text, &mut self.queues);
+                    hub.announce(text, queues);
                 }
-                self.console.clear();
+                console.clear();
             }
         }
     }
