@@ -58,10 +58,11 @@ impl Limits {
         self.queue / 2
     }
 
-    /// Bytes in a connection's queue at which it is too slow at once.
+    /// Bytes in a connection's queue at which it is too slow at once. What it keeps even then, the rest of a line and the
+    /// refusal, is always less, whatever the flags.
     #[must_use]
     pub fn hard_queue(&self) -> usize {
-        self.queue.saturating_mul(TOO_SLOW_FACTOR)
+        self.queue.saturating_mul(TOO_SLOW_FACTOR).max(2 * self.max_sent_line())
     }
 
     /// The most bytes of a line that the server sends: every byte of a line may become a three-byte U+FFFD, and two

@@ -1,7 +1,9 @@
 //! What the turn of the event loop promises, each shown in the simulator: who is read and sent to how often, what a peer
 //! that doesn't read costs, and how connections and the server end.
 
-use redpoll::limits::{FAREWELLS, KIB, Limits, MAX_LISTENER_PAUSE, READ};
+use redpoll::limits::{
+    FAREWELLS, KIB, Limits, MAX_LISTENER_PAUSE, MAX_MAX_LINE, MIN_QUEUE, READ, TOO_SLOW_AFTER,
+};
 use redpoll::reactor::Running;
 use redpoll::sim::{Faults, PeerNo, Sim};
 use std::time::Duration;
@@ -102,7 +104,7 @@ mod reading_and_sending {
     }
 
     #[test]
-    fn more_than_an_arena_in_one_turn_flows_in_order() {
+    fn more_than_an_arena_is_put_off_and_flows_in_order() {
         let mut sim = Sim::new(Limits::default());
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
         for i in 0..100 {
@@ -113,7 +115,11 @@ mod reading_and_sending {
         assert!(asked.len() < READ, "one read");
         sim.send(alice, asked);
         sim.turn();
-        let answers = sim.lines(alice);
+        let mut answers = sim.lines(alice);
+        let first: usize = answers.iter().map(String::len).sum();
+        assert!((1..2 * 128 * KIB).contains(&first), "{first} bytes are an arena and what filled it");
+        sim.run();
+        answers.extend(sim.lines(alice));
         let bytes: usize = answers.iter().map(String::len).sum();
         assert!(bytes > 4 * 128 * KIB, "{bytes} bytes are several arenas");
         let pongs: Vec<_> = answers.iter().filter(|line| line.starts_with("+pong")).collect();
@@ -342,22 +348,56 @@ mod who_does_not_read {
     #[test]
     fn and_is_dropped_for_it_as_it_resumes_is_not_read_again_though_it_hangs_up() {
         let mut sim = small_queues();
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
-        // Both wait: what alice has still to say is more than bob's queue takes, and bob has more to ask than a line.
-        let flood = "/ping x\n".repeat(700) + &"x\n".repeat(20_000);
-        for (peer, asked) in [(alice, flood), (bob, "/ping x\n".repeat(5_000))] {
+        let others: Vec<PeerNo> = (0..30).map(|i| arrive(&mut sim, [&format!("other{i}")])[0]).collect();
+        let [bob] = arrive(&mut sim, ["bob"]);
+        // All wait: what the others have still to say is more than bob's queue takes, and bob has more to ask than a line.
+        let flood = "/ping x\n".repeat(700) + &"x\n".repeat(2_000);
+        let asking =
+            others.iter().map(|other| (*other, flood.clone())).chain([(bob, "/ping x\n".repeat(5_000))]);
+        for (peer, asked) in asking {
             sim.stall(peer, 0);
             sim.send(peer, asked);
             sim.run();
         }
-        // Both may go on in the next turn, alice first; bob's queue isn't empty yet.
-        sim.stall(alice, usize::MAX);
+        // All may go on in the next turn, bob last; his queue isn't empty yet.
+        others.iter().for_each(|other| sim.stall(*other, usize::MAX));
         sim.stall(bob, 4 * KIB);
         sim.turn();
         sim.reset(bob);
         sim.run();
-        assert_eq!(sim.lines(alice).last().map(String::as_str), Some("* bob left (too slow)"));
+        let heard = sim.lines(others[0]);
+        assert!(heard.iter().any(|line| line == "* bob left (too slow)"), "{:?}", heard.last());
         assert!(sim.is_closed(bob));
+    }
+
+    #[test]
+    fn keeps_the_rest_of_a_line_longer_than_its_queue_and_the_server_goes_on() {
+        let limits = Limits { max_line: MAX_MAX_LINE, queue: MIN_QUEUE, ..Limits::default() };
+        let mut sim = Sim::new(limits);
+        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        sim.stall(bob, 1);
+        sim.send(alice, [vec![0xFF; MAX_MAX_LINE - 1], b"\n".to_vec()].concat());
+        sim.run();
+        sim.pass(TOO_SLOW_AFTER);
+        sim.send(alice, "/ping\n");
+        sim.run();
+        assert_eq!(sim.lines(alice), ["* bob left (too slow)", "+pong"]);
+    }
+
+    #[test]
+    fn and_reads_as_fast_as_it_can_outlives_a_burst_of_short_lines() {
+        let mut sim = Sim::new(Limits::default());
+        let name = "\u{10428}".repeat(32);
+        let [alice, bob] = arrive(&mut sim, [name.as_str(), "bob"]);
+        // What the socket of somebody takes who reads all of it between two waits.
+        sim.send(alice, "x\n".repeat(READ / 2));
+        for _ in 0..1000 {
+            sim.stall(bob, 256 * KIB);
+            sim.turn();
+        }
+        sim.stall(bob, usize::MAX);
+        sim.run();
+        assert_eq!(sim.lines(bob).len(), READ / 2);
     }
 
     #[test]

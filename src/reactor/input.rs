@@ -42,11 +42,19 @@ impl<S: Sockets> Reactor<S> {
                 Stop::Dry => break,
                 Stop::Close => return self.close(id, false),
                 Stop::Full => {
+                    let brimming = fed.consumed > 0 && self.queues.wants_flush();
                     // Looked at even where nothing new is to be sent: its queue decides whether it waits.
                     self.queues.mark_dirty(id);
                     self.flush();
                     // Who is doomed stays open until it is reaped.
                     if self.peers[id.index()].phase != Phase::Open || !self.queues.has_room(id) {
+                        break;
+                    }
+                    // Those who heard it are given a turn to take it: within one, a read's worth of short lines would
+                    // make a whole room too slow, however fast it reads.
+                    if brimming {
+                        self.peers[id.index()].phase = Phase::Resuming;
+                        self.resuming.push(id);
                         break;
                     }
                 }

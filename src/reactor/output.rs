@@ -64,7 +64,8 @@ impl<S: Sockets> Reactor<S> {
     pub(super) fn watch(&mut self, id: ConnId) {
         let peer = &mut self.peers[id.index()];
         let interest = Interest {
-            read: matches!(peer.phase, Phase::Open | Phase::Discarding),
+            // Who resumes is read in the next turn, so there is nothing to gain from two system calls.
+            read: matches!(peer.phase, Phase::Open | Phase::Resuming | Phase::Discarding),
             write: self.queues.unsent(id) > 0,
         };
         if interest != peer.interest {

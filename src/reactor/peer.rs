@@ -31,7 +31,7 @@ pub(super) enum Phase {
     Open,
     /// Not read while more than half of its own queue is unsent.
     Waiting,
-    /// As `Waiting`, but its queue has room again: the next turn goes on with what is held.
+    /// Its queue has room again, or what it said has filled an arena: the next turn goes on with what is held.
     Resuming,
     /// Closing: being flushed. `ended`: its own stream has ended, so there will be nothing to discard.
     Flushing { ended: bool },
