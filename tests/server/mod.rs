@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -71,6 +71,11 @@ impl Server {
         stream.set_write_timeout(Some(DEADLINE)).expect("a socket has a timeout");
         stream.set_nodelay(true).expect("lines leave at once");
         stream
+    }
+
+    /// Its standard input, where that is a pipe.
+    pub fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("it is piped")
     }
 
     /// Asks it to stop, by name of the signal.
