@@ -6,7 +6,7 @@
 mod server;
 
 use rustix::process::Signal;
-use server::{DEADLINE, Folder, Server, redpoll};
+use server::{DEADLINE, Folder, Server, redpoll, uninterrupted};
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -221,7 +221,7 @@ mod addresses {
         ming.connect(format!("127.0.0.1:{port}")).expect("it is an address");
         ming.send(b"L ming").expect("it can be sent");
         let mut answer = [0; 16];
-        let got = ming.recv(&mut answer).expect("it is answered");
+        let got = uninterrupted(|| ming.recv(&mut answer)).expect("it is answered");
         assert_eq!(&answer[..got], b"OK");
     }
 
@@ -255,7 +255,7 @@ mod addresses {
         ming.connect(server.address_of("udp")).expect("it is an address");
         ming.send(b"L ming").expect("it can be sent");
         let mut answer = [0; 16];
-        let got = ming.recv(&mut answer).expect("it is answered");
+        let got = uninterrupted(|| ming.recv(&mut answer)).expect("it is answered");
         assert_eq!(&answer[..got], b"OK");
     }
 
@@ -316,8 +316,8 @@ mod console {
         let before = operator.figure("turns");
         // Nobody says anything for so long; a server that is told of the end again and again turns all the time.
         alice.get_ref().set_read_timeout(Some(Duration::from_millis(200))).expect("a socket has a timeout");
-        let silence = alice.read(&mut [0; 1]).expect_err("nothing is said");
-        assert!(matches!(silence.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+        let silence = uninterrupted(|| alice.read(&mut [0; 1])).expect_err("nothing is said");
+        assert!(matches!(silence.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{silence}");
         let turns = operator.figure("turns") - before;
         assert!(turns < 10, "{turns} turns");
         alice.get_ref().set_read_timeout(Some(DEADLINE)).expect("a socket has a timeout");

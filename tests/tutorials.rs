@@ -4,7 +4,7 @@
 
 mod server;
 
-use server::{DEADLINE, Server, redpoll};
+use server::{DEADLINE, Server, redpoll, uninterrupted};
 use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -44,7 +44,7 @@ impl Client {
     /// `sock.recv(1024).decode()`: empty at the end of the stream.
     fn recv(&mut self) -> String {
         let mut buffer = vec![0; self.most];
-        let got = self.socket.read(&mut buffer).expect("something comes");
+        let got = uninterrupted(|| self.socket.read(&mut buffer)).expect("something comes");
         buffer.truncate(got);
         String::from_utf8(buffer).expect("the client decodes strictly")
     }

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses the part that it needs")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -87,6 +87,17 @@ impl Server {
     /// How it ended.
     pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().expect("the server is ours")
+    }
+}
+
+/// A receive that is made again where a signal interrupts it: where a socket has a timeout, the kernel doesn't do so
+/// itself, whoever the signal is for (signal(7)).
+pub fn uninterrupted<T>(mut receive: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match receive() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            received => return received,
+        }
     }
 }
 

@@ -2,12 +2,12 @@
 //! answered a ping, so that what it sent was obeyed; nothing is ever slept for.
 
 use super::{Stage, Story, ping};
-use crate::server::{DEADLINE, Folder, Server, redpoll};
+use crate::server::{DEADLINE, Folder, Server, redpoll, uninterrupted};
 use redpoll::door::Door;
 use rustix::process::Signal;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
@@ -93,12 +93,7 @@ impl Peer {
     /// One receive. False at the end of the stream.
     fn receive(&mut self) -> Result<bool, String> {
         let mut buffer = [0; 65_536];
-        let got = loop {
-            match self.socket.read(&mut buffer) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                got => break got,
-            }
-        };
+        let got = uninterrupted(|| self.socket.read(&mut buffer));
         let unread = String::from_utf8_lossy(&self.unread);
         let got = got.map_err(|error| format!("gets {unread:?} and then {error}"))?;
         if self.door == Door::Udp {
