@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Output;
 
 /// The flags of `serve` that there are.
-const FLAGS: [&str; 10] = [
+const FLAGS: [&str; 13] = [
     "--listen",
     "--max-line",
     "--queue",
@@ -20,6 +20,9 @@ const FLAGS: [&str; 10] = [
     "--max-rooms-per-connection",
     "--quiet-above",
     "--drain",
+    "--pause",
+    "--console",
+    "--udp-public",
 ];
 
 /// Runs the program to its end.
@@ -55,7 +58,10 @@ fn help_names_the_commands_and_every_flag() {
     assert!(help.contains("serve") && help.contains("Usage: redpoll"), "{help}");
     let help = said(&["serve", "--help"]);
     for flag in FLAGS {
-        assert!(help.contains(&format!("{flag} ")), "{flag} is missing from:\n{help}");
+        assert!(
+            help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")),
+            "{flag} is missing from:\n{help}"
+        );
         let variable = format!("REDPOLL_{}", flag[2..].to_uppercase().replace('-', "_"));
         assert!(help.contains(&variable), "{variable} is missing from:\n{help}");
     }
@@ -101,6 +107,7 @@ fn a_wrong_value_is_refused_by_flag_value_and_bound() {
         ("--max-connections", "all", "invalid digit"),
         ("--quiet-above", "x", "invalid digit"),
         ("--drain", "", "whole number"),
+        ("--pause", "0", "1ms"),
         ("--listen", "localhost", "port is missing"),
         ("--listen", "smtp://localhost:25", "no scheme `smtp`"),
         ("--listen", "::1:5", "brackets"),

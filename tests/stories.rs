@@ -5,7 +5,7 @@ mod server;
 mod story;
 
 use redpoll::name::EVERY_SCRIPT;
-use story::simulated::Simulated;
+use story::simulated::{Simulated, gone_wrong};
 use story::sockets::Sockets;
 use story::{Story, tell_all};
 
@@ -16,6 +16,14 @@ fn can_be_told(story: &Story) -> bool {
 #[test]
 fn every_story_in_the_simulator() {
     tell_all(can_be_told, Simulated::new);
+}
+
+#[test]
+fn every_story_in_a_simulator_that_goes_wrong() {
+    for seed in 0..8 {
+        println!("seed {seed}");
+        tell_all(can_be_told, |story| gone_wrong(story, seed));
+    }
 }
 
 #[test]

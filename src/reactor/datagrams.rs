@@ -41,6 +41,10 @@ impl<S: Sockets> Reactor<S> {
     pub(super) fn attend_datagram(&mut self, source: Source, bytes: usize) {
         self.queues.counters.bytes_in += bytes as u64;
         self.flush_if_brimming();
+        if self.datagrams.find(source).is_some_and(|id| self.peers[id.index()].phase.is_closing()) {
+            // Whoever has just quit there is gone once that was flushed, and may come again.
+            self.flush();
+        }
         let known = self.datagrams.find(source);
         let id = match known {
             Some(id) => id,

@@ -40,7 +40,7 @@ impl Sim {
     /// A server that listens at these doors, without faults.
     #[must_use]
     pub fn with_doors(limits: Limits, doors: &[Door]) -> Sim {
-        let sockets = SimSockets::new(doors.len());
+        let sockets = SimSockets::new(doors);
         Sim { reactor: Reactor::new(sockets, doors.to_vec(), limits), running: Running::On, turns: 0 }
     }
 

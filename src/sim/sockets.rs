@@ -2,6 +2,7 @@
 //! keeps its side of the bargain: no use of a closed connection, no id given twice.
 
 use super::rng::Rng;
+use crate::door::Door;
 use crate::message::{ConnId, Origin};
 use crate::reactor::{Interest, Ready, Sockets};
 use crate::timers::Time;
@@ -136,7 +137,8 @@ pub struct SimSockets {
     accepted: usize,
     /// Peers before this one are closed, every one of them.
     closed_before: usize,
-    /// By door: the server doesn't look for newcomers there.
+    doors: Vec<Door>,
+    /// By door: the server looks neither for newcomers nor for datagrams there.
     deaf: Vec<bool>,
     /// Datagrams on their way to the server: the door, where from, what.
     datagrams_in: VecDeque<(usize, SocketAddr, Vec<u8>)>,
@@ -156,8 +158,8 @@ pub struct SimSockets {
 }
 
 impl SimSockets {
-    pub(super) fn new(doors: usize) -> SimSockets {
-        SimSockets { deaf: vec![false; doors], ..SimSockets::default() }
+    pub(super) fn new(doors: &[Door]) -> SimSockets {
+        SimSockets { doors: doors.to_vec(), deaf: vec![false; doors.len()], ..SimSockets::default() }
     }
 
     pub(super) fn push_datagram(&mut self, door: usize, from: SocketAddr, bytes: &[u8]) {
@@ -261,7 +263,9 @@ impl Sockets for SimSockets {
         {
             ready.push(Ready::Listener(next.door));
         }
-        if let Some((door, ..)) = self.datagrams_in.front() {
+        if let Some((door, ..)) = self.datagrams_in.front()
+            && !self.deaf[*door]
+        {
             ready.push(Ready::Listener(*door));
         }
         if !self.console.is_empty() {
@@ -303,6 +307,9 @@ impl Sockets for SimSockets {
         self.owners[id.index()] = Some(PeerNo(self.accepted));
         self.peers[self.accepted].id = Some(id);
         self.accepted += 1;
+        if self.doors[listener] == Door::Unix {
+            return Ok(Origin::Unix);
+        }
         // Ports begin where the system's own would; the address is that of a tutorial.
         let port = 50_000 + (self.accepted % 10_000) as u16;
         Ok(Origin::Inet(SocketAddr::from((Ipv4Addr::LOCALHOST, port))))

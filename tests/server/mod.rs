@@ -1,8 +1,12 @@
 //! The built program, started for one test on a port that the system chooses, and killed with it.
 
-use std::io::{BufRead, BufReader};
+#![allow(dead_code, reason = "each test uses the part that it needs")]
+
+use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::net::TcpStream;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// What nobody should ever have to wait for; only failing tests do.
@@ -11,8 +15,10 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 /// A server that has said where it listens.
 pub struct Server {
     child: Child,
-    /// HOST:PORT.
+    /// HOST:PORT, the first if there are several.
     pub address: String,
+    /// Where it listens, as it says it: scheme and address of each.
+    pub listens: Vec<(String, String)>,
 }
 
 /// The program, without the variables of whoever runs the tests.
@@ -33,14 +39,29 @@ impl Server {
 
     /// A command that serves at one address.
     pub fn run(command: &mut Command) -> Server {
+        Server::run_at(1, command)
+    }
+
+    /// A command that serves at so many addresses.
+    pub fn run_at(addresses: usize, command: &mut Command) -> Server {
         let child = command.spawn().expect("the program can be started");
-        let mut server = Server { child, address: String::new() };
-        let mut line = String::new();
+        let mut server = Server { child, address: String::new(), listens: Vec::new() };
         let stdout = server.child.stdout.as_mut().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("the program says where it listens");
-        let address = line.trim_end().strip_prefix("listening line://");
-        server.address = address.expect("the program says where it listens").to_owned();
+        let mut lines = BufReader::new(stdout).lines();
+        for _ in 0..addresses {
+            let line = lines.next().expect("the program says where it listens").expect("it is UTF-8");
+            let url = line.strip_prefix("listening ").expect(&line);
+            let (scheme, address) = url.split_once("://").expect(&line);
+            server.listens.push((scheme.to_owned(), address.to_owned()));
+        }
+        server.address = server.listens[0].1.clone();
         server
+    }
+
+    /// Where it listens by that scheme.
+    pub fn address_of(&self, scheme: &str) -> &str {
+        let at = self.listens.iter().find(|(listens, _)| listens == scheme);
+        &at.expect("it listens by that scheme").1
     }
 
     /// A connection on which nothing takes for ever.
@@ -52,6 +73,11 @@ impl Server {
         stream
     }
 
+    /// Its standard input, where that is a pipe.
+    pub fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("it is piped")
+    }
+
     /// Asks it to stop, by name of the signal.
     pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
@@ -61,6 +87,43 @@ impl Server {
     /// How it ended.
     pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().expect("the server is ours")
+    }
+}
+
+/// A receive that is made again where a signal interrupts it: where a socket has a timeout, the kernel doesn't do so
+/// itself, whoever the signal is for (signal(7)).
+pub fn uninterrupted<T>(mut receive: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match receive() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            received => return received,
+        }
+    }
+}
+
+/// A folder of one's own for socket files, removed with all that is in it.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// An empty one that nobody else uses.
+    pub fn new() -> Folder {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        // Not in the target folder: the path of a socket is at most 107 bytes long (unix(7)).
+        let folder = std::env::temp_dir().join(format!("redpoll-tests-{process}-{count}"));
+        std::fs::create_dir(&folder).expect("there is a place for temporary files");
+        Folder(folder)
+    }
+
+    /// A file in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -12,14 +12,16 @@
 //! Then one step a line, in which NAMES is one peer or several with `, ` between:
 //!
 //! ```text
-//! NAMES connects         a connection, and the two lines that greet it
+//! NAMES connects         a connection, and what greets it: two lines at the line protocol's door
 //! NAMES knocks           a connection, and nothing is known of what it hears
 //! NAMES arrives          connects, says `#NAME`, hears `+nick NAME` and how many are in the lobby
+//! NAMES connects by udp  by that door, and so for the other two; the server has every door that its story uses
 //! NAMES > text           sends the text and LF
-//! NAMES >> text          sends the text alone
+//! NAMES >> text          sends the text alone, at once: one message, where messages end by a pause; one datagram
 //! NAMES < text           the next line that each gets is exactly this; where it ends with `…`, begins like this
+//! NAMES <= text          the next that each gets is exactly this, and not a line: these bytes, or one datagram
 //! NAMES <* text          the next lines, one or more, all begin like this; another line follows
-//! NAMES ends             shuts its sending side
+//! NAMES ends             shuts its sending side; where there is none, nothing more is known of what it hears
 //! NAMES vanishes         resets the connection
 //! NAMES closed           the next that each gets is the end of the stream
 //! time passes 60s        told in the simulator only
@@ -27,12 +29,16 @@
 //! ```
 //!
 //! In a text `\n`, `\r`, `\t`, `\s` (a space), `\\`, `\xFF` and `\u{202E}` are what they are elsewhere, and `\{120*x}` is
-//! 120 times `x`. At the end nobody whose stream is open may have anything unread: each says `/ping the-end`, and what
-//! it gets next must be the answer.
+//! 120 times `x`. At the end nobody whose stream is open may have anything unread: each says `/ping the-end`, or where
+//! there is no such command a line with NUL, and what it gets next must be the answer.
+//!
+//! Where messages end by a pause nobody waits for it but the server: a story goes on with what the message caused, and
+//! only then sends the next one. For those who get datagrams, `<` and `<=` take one each.
 
 pub mod simulated;
 pub mod sockets;
 
+use redpoll::door::Door;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -40,15 +46,20 @@ use std::time::Duration;
 
 /// Where a story is told. Peers are known by their number: the first that connects is 0.
 pub trait Stage {
-    /// One more peer connects.
-    fn connect(&mut self);
-    /// A peer sends bytes; the server has obeyed all that are whole lines before anyone else acts.
+    /// One more peer connects, by a door that the story uses.
+    fn connect(&mut self, door: Door);
+    /// A peer sends bytes; the server has obeyed all that are whole lines, or a datagram, before anyone else acts.
     fn send(&mut self, peer: usize, bytes: &[u8]);
-    /// The next line that a peer gets, `None` at the end of the stream.
+    /// The next line or datagram that a peer gets, `None` at the end of the stream.
     ///
     /// # Errors
     /// What else there is, or that there is nothing.
     fn hear(&mut self, peer: usize) -> Result<Option<String>, String>;
+    /// The next so many bytes that a peer gets, or its next datagram, however long.
+    ///
+    /// # Errors
+    /// What else there is, or that there is nothing.
+    fn hear_bytes(&mut self, peer: usize, len: usize) -> Result<Vec<u8>, String>;
     /// A peer shuts its sending side.
     fn end(&mut self, peer: usize);
     /// A peer resets its connection.
@@ -86,11 +97,12 @@ struct Step {
 
 #[derive(Debug)]
 enum What {
-    Connects,
-    Knocks,
-    Arrives,
+    Connects(Door),
+    Knocks(Door),
+    Arrives(Door),
     Sends(Vec<u8>),
     Hears(String),
+    HearsBytes(Vec<u8>),
     HearsMany(String),
     Ends,
     Vanishes,
@@ -141,6 +153,19 @@ impl Story {
         if story.steps.is_empty() { Err("it tells nothing".into()) } else { Ok(story) }
     }
 
+    /// The doors that its peers come by, each once; the first is that of the line protocol.
+    pub fn doors(&self) -> Vec<Door> {
+        let mut doors = vec![Door::Line];
+        for step in &self.steps {
+            if let What::Connects(door) | What::Knocks(door) | What::Arrives(door) = step.what
+                && !doors.contains(&door)
+            {
+                doors.push(door);
+            }
+        }
+        doors
+    }
+
     /// True where only the simulator can tell it.
     pub fn needs_a_clock(&self) -> bool {
         self.steps.iter().any(|step| matches!(step.what, What::Passes(_)))
@@ -178,6 +203,7 @@ struct Teller<S> {
 
 struct Peer {
     number: usize,
+    door: Door,
     /// It can still send, and is to be asked at the end whether it has anything unread.
     open: bool,
     /// A line that it has got, and that no step has dealt with.
@@ -186,26 +212,25 @@ struct Peer {
 
 impl<S: Stage> Teller<S> {
     fn act(&mut self, name: &str, what: &What) -> Result<(), String> {
-        if matches!(what, What::Connects | What::Knocks | What::Arrives) {
+        if let What::Connects(door) | What::Knocks(door) | What::Arrives(door) = *what {
             let number = self.peers.len();
-            self.stage.connect();
-            if self.peers.insert(name.into(), Peer { number, open: true, next: None }).is_some() {
+            self.stage.connect(door);
+            if self.peers.insert(name.into(), Peer { number, door, open: true, next: None }).is_some() {
                 return Err("is there already; give the second connection another name".into());
             }
         }
         let peer = self.peers.get_mut(name).ok_or("has not connected")?;
         let number = peer.number;
         match what {
-            What::Knocks => {}
-            What::Connects => self.greeting(name)?,
-            What::Arrives => {
-                self.greeting(name)?;
-                self.stage.send(number, format!("#{name}\n").as_bytes());
-                self.expect(name, &format!("+nick {name}"))?;
-                self.expect(name, "+room lobby …")?;
+            What::Knocks(_) => {}
+            What::Connects(door) => self.greeting(name, *door)?,
+            What::Arrives(door) => {
+                self.greeting(name, *door)?;
+                self.arrival(name, *door, number)?;
             }
             What::Sends(bytes) => self.stage.send(number, bytes),
             What::Hears(expected) => self.expect(name, expected)?,
+            What::HearsBytes(expected) => self.expect_bytes(name, expected)?,
             What::HearsMany(start) => {
                 let start = format!("{start}…");
                 self.expect(name, &start)?;
@@ -230,9 +255,57 @@ impl<S: Stage> Teller<S> {
         Ok(())
     }
 
-    fn greeting(&mut self, name: &str) -> Result<(), String> {
-        self.expect(name, "* You are connected from 127.0.0.1:…")?;
+    fn greeting(&mut self, name: &str, door: Door) -> Result<(), String> {
+        match door {
+            Door::Line => self.expect(name, "* You are connected from 127.0.0.1:…")?,
+            Door::Unix => self.expect(name, "* You are connected from unix")?,
+            Door::Classic => return self.expect(name, "You are connected from:('127.0.0.1', …"),
+            Door::Nickname => return self.expect_bytes(name, b"NICKNAME"),
+            Door::Relay | Door::Udp => return Ok(()),
+        }
         self.expect(name, "* Say #name …")
+    }
+
+    fn arrival(&mut self, name: &str, door: Door, number: usize) -> Result<(), String> {
+        let says = match door {
+            Door::Line | Door::Unix => format!("#{name}\n"),
+            Door::Classic => format!("#{name}"),
+            Door::Nickname => name.to_owned(),
+            Door::Udp => format!("L {name}"),
+            Door::Relay => {
+                return Err("arrives there with what it says first; connect it, and let it speak".into());
+            }
+        };
+        self.stage.send(number, says.as_bytes());
+        match door {
+            Door::Classic => self.expect(name, &format!("Your user detail saved as : {name}")),
+            Door::Nickname => {
+                self.expect(name, &format!("{name} joined!"))?;
+                self.expect(name, "Connected to server!")
+            }
+            Door::Udp => self.expect_bytes(name, b"OK"),
+            _ => {
+                self.expect(name, &format!("+nick {name}"))?;
+                self.expect(name, "+room lobby …")
+            }
+        }
+    }
+
+    /// The next bytes of a peer are these.
+    fn expect_bytes(&mut self, name: &str, expected: &[u8]) -> Result<(), String> {
+        let peer = self.peers.get_mut(name).ok_or("has not connected")?;
+        let number = peer.number;
+        let should = format!("should get {:?}", String::from_utf8_lossy(expected));
+        if let Some(line) = &peer.next {
+            return Err(format!("{should}, but gets {line:?}"));
+        }
+        let got =
+            self.stage.hear_bytes(number, expected.len()).map_err(|why| format!("{should}, but {why}"))?;
+        if got == expected {
+            Ok(())
+        } else {
+            Err(format!("{should}, but gets {:?}", String::from_utf8_lossy(&got)))
+        }
     }
 
     /// The next line of a peer is this, or is left for the next step.
@@ -264,13 +337,32 @@ impl<S: Stage> Teller<S> {
     fn end(mut self) -> Result<(), String> {
         let mut names: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.open).collect();
         names.sort_by_key(|(_, peer)| peer.number);
-        let open: Vec<_> = names.into_iter().map(|(name, peer)| (name.clone(), peer.number)).collect();
-        for (name, peer) in open {
-            self.stage.send(peer, b"/ping the-end\n");
-            self.expect(&name, "+pong the-end").map_err(|why| format!("{name} {why}"))?;
+        let open: Vec<_> =
+            names.into_iter().map(|(name, peer)| (name.clone(), peer.number, peer.door)).collect();
+        for (name, peer, door) in open {
+            let (ping, pong) = ping(door, "the-end");
+            self.stage.send(peer, &ping);
+            self.expect(&name, &pong).map_err(|why| format!("{name} {why}"))?;
         }
         self.stage.finish()
     }
+}
+
+/// What is always answered at a door, has no other effect, and what the answer is. It is long enough for the answer
+/// not to be more than three times as long.
+fn ping(door: Door, token: &str) -> (Vec<u8>, String) {
+    match door {
+        Door::Line | Door::Unix => (format!("/ping {token}\n").into(), format!("+pong {token}")),
+        _ => (format!("\0 {token:16}\n").into(), "!bad-byte the line holds a NUL byte".into()),
+    }
+}
+
+/// The door that is meant by `by SCHEME`, or by nothing.
+fn door_of(text: Option<&str>) -> Result<Door, String> {
+    let Some(text) = text else { return Ok(Door::Line) };
+    let scheme = text.strip_prefix("by ").unwrap_or(text);
+    let door = Door::ALL.into_iter().find(|door| door.scheme() == scheme);
+    door.ok_or_else(|| format!("there is no door {text:?}: by line, by udp"))
 }
 
 fn step(line: usize, words: &str) -> Result<Step, String> {
@@ -299,15 +391,16 @@ fn step(line: usize, words: &str) -> Result<Step, String> {
         None => (rest, None),
     };
     let what = match (verb, text) {
-        ("connects", None) => What::Connects,
-        ("knocks", None) => What::Knocks,
-        ("arrives", None) => What::Arrives,
+        ("connects", by) => What::Connects(door_of(by)?),
+        ("knocks", by) => What::Knocks(door_of(by)?),
+        ("arrives", by) => What::Arrives(door_of(by)?),
         ("ends", None) => What::Ends,
         ("vanishes", None) => What::Vanishes,
         ("closed", None) => What::Closed,
         (">", text) => What::Sends([&unescape(text.unwrap_or(""))?[..], b"\n"].concat()),
         (">>", Some(text)) => What::Sends(unescape(text)?),
         ("<", Some(text)) => What::Hears(heard(text)?),
+        ("<=", Some(text)) => What::HearsBytes(unescape(text)?),
         ("<*", Some(text)) => What::HearsMany(heard(text)?),
         _ => return Err(format!("there is no step {rest:?}")),
     };
@@ -360,7 +453,7 @@ fn unescape(text: &str) -> Result<Vec<u8>, String> {
                 let (times, left) = braced(behind)?;
                 let (times, what) = times.split_once('*').ok_or_else(wrong)?;
                 let times = times.parse().map_err(|_| wrong())?;
-                bytes.extend_from_slice(what.repeat(times).as_bytes());
+                bytes.extend_from_slice(&unescape(what)?.repeat(times));
                 used = escape.len() - left;
             }
             _ => return Err(wrong()),
@@ -380,6 +473,8 @@ pub fn tell_all<S: Stage>(may: impl Fn(&Story) -> bool, stage: impl Fn(&Story) -
     let mut told = 0;
     for story in Story::all().iter().filter(|story| may(story)) {
         told += 1;
+        // Where a server panics, the last one that is shown is the story.
+        println!("{}", story.name);
         if let Err(why) = story.tell(stage(story)) {
             let _ = write!(wrong, "\n{why}");
         }

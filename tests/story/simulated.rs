@@ -3,9 +3,12 @@
 use super::{Stage, Story};
 use clap::Parser;
 use redpoll::cli::ServeOptions;
+use redpoll::door::Door;
 use redpoll::limits::Limits;
 use redpoll::reactor::Running;
-use redpoll::sim::{PeerNo, Sim};
+use redpoll::sim::{Faults, PeerNo, Sim};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The flags of `redpoll serve` alone, as every build has them.
@@ -15,11 +18,19 @@ struct Flags {
     options: ServeOptions,
 }
 
-/// The simulated server, and what each peer got and has not told yet.
+/// The simulated server and its peers.
 pub struct Simulated {
     sim: Sim,
-    unread: Vec<Vec<u8>>,
+    doors: Vec<Door>,
+    pause: Duration,
+    peers: Vec<Peer>,
     stopped: bool,
+}
+
+/// A peer, and what it got and has not told yet.
+enum Peer {
+    Stream { number: PeerNo, door: Door, unread: Vec<u8> },
+    Datagrams { address: SocketAddr, unread: VecDeque<Vec<u8>> },
 }
 
 impl Simulated {
@@ -31,44 +42,112 @@ impl Simulated {
         if limits.max_connections == 0 {
             limits.max_connections = Limits::default().max_connections;
         }
-        Simulated { sim: Sim::new(limits), unread: Vec::new(), stopped: false }
+        let (doors, pause) = (story.doors(), limits.pause);
+        Simulated { sim: Sim::with_doors(limits, &doors), doors, pause, peers: Vec::new(), stopped: false }
+    }
+
+    fn place(&self, door: Door) -> usize {
+        self.doors.iter().position(|listens| *listens == door).expect("the story's doors are there")
+    }
+
+    /// The stream of a peer; who sends datagrams has none.
+    fn number(&self, peer: usize) -> Option<PeerNo> {
+        match &self.peers[peer] {
+            Peer::Stream { number, .. } => Some(*number),
+            Peer::Datagrams { .. } => None,
+        }
+    }
+
+    /// Looks for what has come for a peer.
+    fn look(&mut self, peer: usize) {
+        match &mut self.peers[peer] {
+            Peer::Stream { number, unread, .. } => unread.extend(self.sim.take(*number)),
+            Peer::Datagrams { address, unread } => unread.extend(self.sim.datagrams(*address)),
+        }
     }
 }
 
+/// The same where sockets cut, delay and break off what they can without anything being lost.
+pub fn gone_wrong(story: &Story, seed: u64) -> Simulated {
+    let mut stage = Simulated::new(story);
+    let mut faults = Faults { accepts: 0, ..Faults::plenty(seed) };
+    if stage.doors.contains(&Door::Udp) {
+        // A datagram that can't be sent is lost.
+        faults.blocked_sends = 0;
+    }
+    stage.sim.sockets().set_faults(Some(faults));
+    stage
+}
+
 impl Stage for Simulated {
-    fn connect(&mut self) {
-        self.sim.connect();
+    fn connect(&mut self, door: Door) {
+        let peer = if door == Door::Udp {
+            let port = 40_000 + u16::try_from(self.peers.len()).expect("a story has few peers");
+            Peer::Datagrams { address: SocketAddr::from(([127, 0, 0, 1], port)), unread: VecDeque::new() }
+        } else {
+            let number = self.sim.connect_at(self.place(door));
+            Peer::Stream { number, door, unread: Vec::new() }
+        };
+        self.peers.push(peer);
         self.sim.run();
-        self.unread.push(Vec::new());
     }
 
     fn send(&mut self, peer: usize, bytes: &[u8]) {
-        self.sim.send(PeerNo(peer), bytes);
-        self.sim.run();
+        match self.peers[peer] {
+            Peer::Stream { number, door, .. } => {
+                self.sim.send(number, bytes);
+                self.sim.run();
+                // On real sockets this much passes before anybody hears of it.
+                if matches!(door, Door::Classic | Door::Nickname | Door::Relay) && !bytes.ends_with(b"\n") {
+                    self.sim.pass(self.pause);
+                }
+            }
+            Peer::Datagrams { address, .. } => {
+                let udp = self.place(Door::Udp);
+                self.sim.send_datagram(udp, address, bytes);
+                self.sim.run();
+            }
+        }
     }
 
     fn hear(&mut self, peer: usize) -> Result<Option<String>, String> {
-        let unread = &mut self.unread[peer];
-        unread.extend(self.sim.take(PeerNo(peer)));
-        match unread.iter().position(|byte| *byte == b'\n') {
-            Some(lf) => {
-                let line: Vec<u8> = unread.drain(..=lf).collect();
-                let line = String::from_utf8(line).map_err(|error| format!("gets {error}"))?;
-                Ok(Some(line[..lf].to_owned()))
+        self.look(peer);
+        match &mut self.peers[peer] {
+            Peer::Stream { number, unread, .. } => match unread.iter().position(|byte| *byte == b'\n') {
+                Some(lf) => {
+                    let line: Vec<u8> = unread.drain(..=lf).collect();
+                    let line = String::from_utf8(line).map_err(|error| format!("gets {error}"))?;
+                    Ok(Some(line[..lf].to_owned()))
+                }
+                None if !unread.is_empty() => {
+                    Err(format!("gets half a line: {:?}", String::from_utf8_lossy(unread)))
+                }
+                None if self.sim.is_ended(*number) => Ok(None),
+                None => Err("gets nothing".into()),
+            },
+            Peer::Datagrams { unread, .. } => {
+                let datagram = unread.pop_front().ok_or("gets nothing")?;
+                String::from_utf8(datagram).map(Some).map_err(|error| format!("gets {error}"))
             }
-            None if !unread.is_empty() => Err(format!("gets half a line: {unread:?}")),
-            None if self.sim.is_ended(PeerNo(peer)) => Ok(None),
-            None => Err("gets nothing".into()),
+        }
+    }
+
+    fn hear_bytes(&mut self, peer: usize, len: usize) -> Result<Vec<u8>, String> {
+        self.look(peer);
+        match &mut self.peers[peer] {
+            Peer::Stream { unread, .. } if unread.len() >= len => Ok(unread.drain(..len).collect()),
+            Peer::Stream { unread, .. } => Err(format!("gets {:?} alone", String::from_utf8_lossy(unread))),
+            Peer::Datagrams { unread, .. } => unread.pop_front().ok_or_else(|| "gets nothing".into()),
         }
     }
 
     fn end(&mut self, peer: usize) {
-        self.sim.end(PeerNo(peer));
+        self.number(peer).into_iter().for_each(|number| self.sim.end(number));
         self.sim.run();
     }
 
     fn vanish(&mut self, peer: usize) {
-        self.sim.reset(PeerNo(peer));
+        self.number(peer).into_iter().for_each(|number| self.sim.reset(number));
         self.sim.run();
     }
 

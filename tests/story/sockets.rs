@@ -1,18 +1,21 @@
 //! A stage on real sockets: the built program, and a connection for each peer. Before another peer acts, the last one is
 //! answered a ping, so that what it sent was obeyed; nothing is ever slept for.
 
-use super::{Stage, Story};
-use crate::server::Server;
+use super::{Stage, Story, ping};
+use crate::server::{DEADLINE, Folder, Server, redpoll, uninterrupted};
+use redpoll::door::Door;
 use rustix::process::Signal;
-use socket2::SockRef;
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 /// The program and its peers.
 pub struct Sockets {
     server: Server,
+    /// Where the operators' socket is.
+    _folder: Folder,
     peers: Vec<Option<Peer>>,
     /// Who sent last, and may not have been obeyed yet.
     unsettled: Option<usize>,
@@ -20,30 +23,42 @@ pub struct Sockets {
 }
 
 struct Peer {
-    stream: BufReader<TcpStream>,
-    /// Lines that came before the answer to our own ping.
-    heard: VecDeque<String>,
+    door: Door,
+    socket: Socket,
+    /// What came and no step has dealt with: bytes of a stream.
+    unread: Vec<u8>,
+    /// The same of who gets datagrams.
+    datagrams: VecDeque<Vec<u8>>,
 }
 
 /// What no story says.
 const PING: &str = "has-the-server-obeyed";
 
 impl Sockets {
-    /// A server with the flags of a story.
+    /// A server with the doors and flags of a story.
     pub fn new(story: &Story) -> Sockets {
-        Sockets { server: Server::start(&story.flags), peers: Vec::new(), unsettled: None, stopped: false }
+        let folder = Folder::new();
+        let doors = story.doors();
+        let mut command = redpoll();
+        command.arg("serve");
+        for door in &doors {
+            let url = match door {
+                Door::Unix => format!("unix://{}", folder.path("operators").display()),
+                _ => format!("{}://127.0.0.1:0", door.scheme()),
+            };
+            command.args(["--listen", &url]);
+        }
+        let server = Server::run_at(doors.len(), command.args(&story.flags));
+        Sockets { server, _folder: folder, peers: Vec::new(), unsettled: None, stopped: false }
     }
 
     fn settle(&mut self, next: Option<usize>) {
         let Some(last) = self.unsettled.filter(|last| Some(*last) != next) else { return };
         self.unsettled = None;
         let Some(peer) = &mut self.peers[last] else { return };
-        let Ok(()) = peer.send(format!("/ping {PING}\n").as_bytes()) else { return };
-        while let Ok(Some(line)) = peer.line() {
-            if line == format!("+pong {PING}") {
-                break;
-            }
-            peer.heard.push_back(line);
+        let (ping, pong) = ping(peer.door, PING);
+        if peer.send(&ping).is_ok() {
+            peer.hear_until(&pong);
         }
     }
 
@@ -53,57 +68,145 @@ impl Sockets {
 }
 
 impl Peer {
+    fn connect(server: &Server, door: Door) -> Peer {
+        let address = server.address_of(door.scheme());
+        let inet = || SockAddr::from(address.parse::<SocketAddr>().expect("it is an address"));
+        let (domain, kind, address) = match door {
+            Door::Unix => (Domain::UNIX, Type::STREAM, SockAddr::unix(address).expect("it is a path")),
+            Door::Udp => (Domain::IPV4, Type::DGRAM, inet()),
+            _ => (Domain::IPV4, Type::STREAM, inet()),
+        };
+        let socket = Socket::new(domain, kind, None).expect("there are sockets");
+        socket.connect(&address).expect("the server accepts");
+        socket.set_read_timeout(Some(DEADLINE)).expect("a socket has a timeout");
+        socket.set_write_timeout(Some(DEADLINE)).expect("a socket has a timeout");
+        if domain == Domain::IPV4 && kind == Type::STREAM {
+            socket.set_tcp_nodelay(true).expect("lines leave at once");
+        }
+        Peer { door, socket, unread: Vec::new(), datagrams: VecDeque::new() }
+    }
+
     fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.stream.get_mut().write_all(bytes)
+        self.socket.write_all(bytes)
+    }
+
+    /// One receive. False at the end of the stream.
+    fn receive(&mut self) -> Result<bool, String> {
+        let mut buffer = [0; 65_536];
+        let got = uninterrupted(|| self.socket.read(&mut buffer));
+        let unread = String::from_utf8_lossy(&self.unread);
+        let got = got.map_err(|error| format!("gets {unread:?} and then {error}"))?;
+        if self.door == Door::Udp {
+            self.datagrams.push_back(buffer[..got].to_vec());
+            return Ok(true);
+        }
+        self.unread.extend_from_slice(&buffer[..got]);
+        // A server gone wild must not eat the machine.
+        assert!(self.unread.len() < 1 << 24, "so much is never sent");
+        Ok(got > 0)
+    }
+
+    /// Hears, until a line or datagram has come that is taken out again.
+    fn hear_until(&mut self, last: &str) {
+        let line = format!("{last}\n").into_bytes();
+        loop {
+            let at = self.unread.windows(line.len()).position(|window| window == line);
+            if let Some(at) = at.filter(|at| *at == 0 || self.unread[at - 1] == b'\n') {
+                self.unread.drain(at..at + line.len());
+                return;
+            }
+            if let Some(at) = self.datagrams.iter().position(|datagram| datagram == last.as_bytes()) {
+                self.datagrams.remove(at);
+                return;
+            }
+            if !self.receive().unwrap_or(false) {
+                return;
+            }
+        }
     }
 
     fn line(&mut self) -> Result<Option<String>, String> {
-        let mut line = Vec::new();
-        // No line of the server is longer; a server gone wild must not eat the machine.
-        let limit = 1 << 20;
-        let read = self.stream.by_ref().take(limit).read_until(b'\n', &mut line);
-        read.map_err(|error| format!("gets {:?} and then {error}", String::from_utf8_lossy(&line)))?;
-        match line.pop() {
-            None => Ok(None),
-            Some(b'\n') => Ok(Some(String::from_utf8(line).map_err(|error| format!("gets {error}"))?)),
-            Some(last) => Err(format!("gets half a line: {:?} {last}", String::from_utf8_lossy(&line))),
+        let bytes = if self.door == Door::Udp {
+            self.datagram()?
+        } else {
+            loop {
+                if let Some(lf) = self.unread.iter().position(|byte| *byte == b'\n') {
+                    let mut line: Vec<u8> = self.unread.drain(..=lf).collect();
+                    line.pop();
+                    break line;
+                }
+                if !self.receive()? {
+                    return match self.unread.is_empty() {
+                        true => Ok(None),
+                        false => {
+                            Err(format!("gets half a line: {:?}", String::from_utf8_lossy(&self.unread)))
+                        }
+                    };
+                }
+            }
+        };
+        String::from_utf8(bytes).map(Some).map_err(|error| format!("gets {error}"))
+    }
+
+    fn datagram(&mut self) -> Result<Vec<u8>, String> {
+        while self.datagrams.is_empty() {
+            self.receive()?;
         }
+        Ok(self.datagrams.pop_front().unwrap_or_default())
+    }
+
+    fn bytes(&mut self, len: usize) -> Result<Vec<u8>, String> {
+        if self.door == Door::Udp {
+            return self.datagram();
+        }
+        while self.unread.len() < len {
+            if !self.receive()? {
+                return Err(format!("gets {:?} alone", String::from_utf8_lossy(&self.unread)));
+            }
+        }
+        Ok(self.unread.drain(..len).collect())
     }
 }
 
 impl Stage for Sockets {
-    fn connect(&mut self) {
+    fn connect(&mut self, door: Door) {
         self.settle(None);
-        let stream = BufReader::new(self.server.connect());
-        self.peers.push(Some(Peer { stream, heard: VecDeque::new() }));
+        self.peers.push(Some(Peer::connect(&self.server, door)));
+        // Nothing greets it that shows that it is in, and it hears what others say from then on.
+        if door == Door::Relay {
+            self.unsettled = Some(self.peers.len() - 1);
+        }
     }
 
     fn send(&mut self, peer: usize, bytes: &[u8]) {
         self.settle(Some(peer));
         // Where the server has closed already, what it said before is still to be read.
+        let whole = self.peer(peer).door == Door::Udp || bytes.ends_with(b"\n");
         let sent = self.peer(peer).send(bytes);
-        self.unsettled = (sent.is_ok() && bytes.ends_with(b"\n")).then_some(peer);
+        self.unsettled = (sent.is_ok() && whole).then_some(peer);
     }
 
     fn hear(&mut self, peer: usize) -> Result<Option<String>, String> {
-        let listener = self.peer(peer);
-        match listener.heard.pop_front() {
-            Some(line) => Ok(Some(line)),
-            None => listener.line(),
-        }
+        self.peer(peer).line()
+    }
+
+    fn hear_bytes(&mut self, peer: usize, len: usize) -> Result<Vec<u8>, String> {
+        self.peer(peer).bytes(len)
     }
 
     fn end(&mut self, peer: usize) {
         self.settle(Some(peer));
         self.unsettled = None;
-        self.peer(peer).stream.get_mut().shutdown(Shutdown::Write).expect("an open stream can be shut");
+        if self.peer(peer).door != Door::Udp {
+            self.peer(peer).socket.shutdown(Shutdown::Write).expect("an open stream can be shut");
+        }
     }
 
     fn vanish(&mut self, peer: usize) {
         self.settle(None);
         let gone = self.peers[peer].take().expect("it has not gone already");
         // socket(7): with SO_LINGER of no time, closing resets the connection.
-        SockRef::from(gone.stream.get_ref()).set_linger(Some(Duration::ZERO)).expect("a socket lingers");
+        gone.socket.set_linger(Some(Duration::ZERO)).expect("a socket lingers");
     }
 
     fn pass(&mut self, _: Duration) {

@@ -1,0 +1,193 @@
+//! Peers that are source addresses, in the simulator: what they are sent, what they cost, and what comes at once.
+
+use redpoll::door::Door;
+use redpoll::limits::{DATAGRAMS_A_TURN, KIB, Limits, MAX_ANSWER_TO_STRANGERS, MAX_SHORT, MAX_UNASKED};
+use redpoll::sim::rng::Rng;
+use redpoll::sim::{PeerNo, Sim};
+use std::net::SocketAddr;
+
+/// The doors of these tests, and which is which.
+const DOORS: [Door; 4] = [Door::Line, Door::Udp, Door::Udp, Door::Unix];
+const UDP: usize = 1;
+const OTHER: usize = 2;
+const UNIX: usize = 3;
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([192, 168, 0, 7], port))
+}
+
+/// Sends one datagram; what its source gets for it.
+fn ask(sim: &mut Sim, from: SocketAddr, datagram: impl AsRef<[u8]>) -> Vec<String> {
+    sim.send_datagram(UDP, from, datagram);
+    sim.run();
+    heard(sim, from)
+}
+
+fn heard(sim: &mut Sim, at: SocketAddr) -> Vec<String> {
+    let datagrams = sim.datagrams(at).into_iter();
+    datagrams.map(|datagram| String::from_utf8(datagram).expect("the server sends UTF-8")).collect()
+}
+
+/// A line peer that has nothing unread.
+fn arrive(sim: &mut Sim, name: &str) -> PeerNo {
+    let peer = sim.connect();
+    sim.send(peer, format!("#{name}\n"));
+    sim.run();
+    sim.take(peer);
+    peer
+}
+
+/// A figure of `/stats`.
+fn figure(sim: &mut Sim, key: &str) -> usize {
+    let operator = sim.connect_at(UNIX);
+    sim.send(operator, "/stats\n/quit\n");
+    sim.run();
+    let lines = sim.lines(operator);
+    sim.end(operator);
+    sim.run();
+    let start = format!("+stats {key} ");
+    let line = lines.iter().find_map(|line| line.strip_prefix(&start));
+    line.expect("there is such a figure").parse().expect("it is a number")
+}
+
+#[test]
+fn a_silent_peer_is_sent_so_much_and_then_nothing_until_it_speaks() {
+    let mut sim = Sim::with_doors(Limits::default(), &DOORS);
+    let alice = arrive(&mut sim, "alice");
+    let ming = address(1);
+    assert_eq!(ask(&mut sim, ming, "L ming"), ["OK"]);
+    for asked in ["hm", "L ming", "C nobody hello"] {
+        let answered: usize = ask(&mut sim, ming, asked).iter().map(String::len).sum();
+        let line = "x".repeat(KIB - 8);
+        let datagram = "alice : ".len() + line.len();
+        let dropped = figure(&mut sim, "datagrams-dropped");
+        for _ in 0..80 {
+            sim.send(alice, format!("{line}\n"));
+        }
+        sim.run();
+        let got: usize = heard(&mut sim, ming).iter().map(String::len).sum();
+        let most = (MAX_UNASKED - answered) / (datagram.min(MAX_SHORT - 1)) * datagram.min(MAX_SHORT - 1);
+        assert_eq!(got, most, "after {asked:?}");
+        let count = 80 - most / datagram.min(MAX_SHORT - 1);
+        assert_eq!(figure(&mut sim, "datagrams-dropped") - dropped, count, "what is lost is counted");
+    }
+}
+
+#[test]
+fn a_stranger_is_never_sent_more_than_three_times_what_it_sent() {
+    let mut sim = Sim::with_doors(Limits::default(), &DOORS);
+    arrive(&mut sim, "alice");
+    let (mut rng, mut answers) = (Rng::new(7), 0);
+    let parts = ["L ", "C ", "Q ", "alice", "admin", " ", "\n", "\0", "ü", "x", ":", "\u{202E}", "guest-1"];
+    for port in 1..5000 {
+        let mut datagram = String::new();
+        for _ in 0..rng.below(6) {
+            datagram.push_str(parts[rng.below(parts.len())]);
+        }
+        // Whoever gets a name is no stranger.
+        let from = address(port);
+        let got = ask(&mut sim, from, &datagram);
+        if got.first().is_some_and(|got| got == "OK") {
+            assert_eq!(ask(&mut sim, from, format!("Q{}", &datagram[1..])), ["EXIT"], "{datagram:?}");
+            continue;
+        }
+        let bytes: usize = got.iter().map(String::len).sum();
+        assert!(bytes <= MAX_ANSWER_TO_STRANGERS * datagram.len(), "{got:?} for {datagram:?}");
+        answers += got.len();
+    }
+    assert!(answers > 100, "some are answered: {answers}");
+    assert_eq!(sim.reactor().connections(), 1, "and nothing of them is left");
+}
+
+#[test]
+fn a_burst_from_one_source_is_obeyed_in_its_order() {
+    let mut sim = Sim::with_doors(Limits::default(), &DOORS);
+    let alice = arrive(&mut sim, "alice");
+    let ming = address(1);
+    for datagram in ["L ming", "C ming one", "C ming two", "Q ming"] {
+        sim.send_datagram(UDP, ming, datagram);
+    }
+    sim.run();
+    assert_eq!(heard(&mut sim, ming), ["OK", "EXIT"]);
+    assert_eq!(sim.lines(alice), ["* ming joined", "ming: one", "ming: two", "* ming left"]);
+}
+
+#[test]
+fn who_quits_can_enter_again_in_the_same_turn() {
+    let mut sim = Sim::with_doors(Limits::default(), &DOORS);
+    let alice = arrive(&mut sim, "alice");
+    let (ming, hans) = (address(1), address(2));
+    for (from, datagram) in [
+        (ming, "L ming"),
+        (ming, "Q ming"),
+        (hans, "L ming"),
+        (ming, "L ming"),
+        (ming, "L bai"),
+        (hans, "C ming hi"),
+    ] {
+        sim.send_datagram(UDP, from, datagram);
+    }
+    sim.run();
+    assert_eq!(heard(&mut sim, ming), ["OK", "EXIT", "occupied", "OK", "ming : hi"]);
+    assert_eq!(heard(&mut sim, hans), ["OK", "Welcome bai to the chat room"]);
+    assert_eq!(
+        sim.lines(alice),
+        ["* ming joined", "* ming left", "* ming joined", "* bai joined", "ming: hi"]
+    );
+}
+
+#[test]
+fn more_datagrams_than_are_read_in_a_turn_are_read_in_the_next() {
+    let mut sim = Sim::with_doors(Limits::default(), &DOORS);
+    let alice = arrive(&mut sim, "alice");
+    let ming = address(1);
+    sim.send_datagram(UDP, ming, "L ming");
+    let many = 3 * DATAGRAMS_A_TURN;
+    (0..many).for_each(|number| sim.send_datagram(UDP, ming, format!("C ming {number}")));
+    sim.send(alice, "/ping\n");
+    sim.run();
+    let lines = sim.lines(alice);
+    let place = lines.iter().position(|line| line == "+pong").expect("alice is answered");
+    assert!(place <= DATAGRAMS_A_TURN, "and waits for no more than one turn: {place}");
+    let said: Vec<&String> = lines.iter().filter(|line| line.starts_with("ming: ")).collect();
+    assert_eq!(said.len(), many);
+    assert!((0..many).all(|number| *said[number] == format!("ming: {number}")), "in their order");
+}
+
+#[test]
+fn the_same_address_at_another_door_is_another_peer() {
+    let mut sim = Sim::with_doors(Limits::default(), &DOORS);
+    let ming = address(1);
+    assert_eq!(ask(&mut sim, ming, "L ming"), ["OK"]);
+    sim.send_datagram(OTHER, ming, "L ming");
+    sim.send_datagram(OTHER, ming, "C ming hello");
+    sim.send_datagram(OTHER, ming, "Q ming");
+    sim.run();
+    assert_eq!(heard(&mut sim, ming), ["occupied"]);
+}
+
+#[test]
+fn peers_count_as_connections() {
+    let mut sim = Sim::with_doors(Limits { max_connections: 2, ..Limits::default() }, &DOORS);
+    let alice = arrive(&mut sim, "alice");
+    assert_eq!(ask(&mut sim, address(1), "L ming"), ["OK"]);
+    assert_eq!(ask(&mut sim, address(2), "L hans"), [""; 0], "datagrams promise nothing");
+    let late = sim.connect();
+    sim.run();
+    assert_eq!(sim.lines(late), ["!server-full try again later"]);
+    assert_eq!(ask(&mut sim, address(1), "Q ming"), ["EXIT"]);
+    sim.end(late);
+    sim.run();
+    assert_eq!(ask(&mut sim, address(2), "L hans"), ["OK"]);
+    assert_eq!(sim.lines(alice), ["* ming joined", "* ming left", "* hans joined"]);
+}
+
+#[test]
+fn a_server_that_stops_tells_them_and_waits_for_none() {
+    let mut sim = Sim::with_doors(Limits::default(), &DOORS);
+    let ming = address(1);
+    assert_eq!(ask(&mut sim, ming, "L ming"), ["OK"]);
+    sim.stop();
+    assert_eq!(sim.run(), redpoll::reactor::Running::Done);
+    assert_eq!(heard(&mut sim, ming), ["!shutting-down the server stops"]);
+}

@@ -1,0 +1,358 @@
+//! The doors of the built program: socket files and who may use them, what is said where it can't listen, standard input
+//! as a terminal of the server's own.
+
+#![allow(clippy::panic, reason = "a test says by it what is wrong")]
+
+mod server;
+
+use rustix::process::Signal;
+use server::{DEADLINE, Folder, Server, redpoll, uninterrupted};
+use std::fs;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+/// `unix://PATH`.
+fn url(path: &Path) -> String {
+    format!("unix://{}", path.display())
+}
+
+/// An operator, who has been greeted.
+struct Operator(BufReader<UnixStream>);
+
+impl Operator {
+    fn connect(path: &Path) -> Operator {
+        let stream = UnixStream::connect(path).expect("the server accepts");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a socket has a timeout");
+        let mut operator = Operator(BufReader::new(stream));
+        assert_eq!(operator.line(), "* You are connected from unix\n");
+        assert!(operator.line().starts_with("* Say #name"));
+        operator
+    }
+
+    fn say(&mut self, line: &str) {
+        self.0.get_mut().write_all(line.as_bytes()).expect("the server is there");
+    }
+
+    fn line(&mut self) -> String {
+        line(&mut self.0)
+    }
+
+    /// A figure of `/stats`.
+    fn figure(&mut self, key: &str) -> u64 {
+        self.say("/stats\n");
+        let (start, mut figure) = (format!("+stats {key} "), None);
+        loop {
+            let line = self.line();
+            if let Some(value) = line.strip_prefix(&start) {
+                figure = value.trim_end().parse().ok();
+            } else if line.starts_with("+end stats ") {
+                return figure.expect("there is such a figure");
+            }
+        }
+    }
+}
+
+fn line(stream: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    stream.read_line(&mut line).expect("the server says something");
+    line
+}
+
+/// A line peer of that name, who has heard how many are in the lobby.
+fn arrive(server: &Server, name: &str) -> BufReader<TcpStream> {
+    let mut peer = BufReader::new(server.connect());
+    peer.get_mut().write_all(format!("#{name}\n").as_bytes()).expect("the server is there");
+    while !line(&mut peer).starts_with("+room lobby ") {}
+    peer
+}
+
+/// What a server that can't start says, with exit code 1.
+fn complaint(arguments: &[&str]) -> String {
+    let output = redpoll().arg("serve").args(arguments).output().expect("the program can be started");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(output.stdout.is_empty(), "nothing is said to listen");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text
+}
+
+mod socket_files {
+    use super::*;
+
+    #[test]
+    fn it_is_its_owners_alone_and_removed_at_exit() {
+        let folder = Folder::new();
+        let path = folder.path("operators");
+        let mut server = Server::run(redpoll().args(["serve", "--listen", &url(&path)]));
+        let file = fs::symlink_metadata(&path).expect("it is there");
+        assert!(file.file_type().is_socket());
+        assert_eq!(file.permissions().mode() & 0o7777, 0o600);
+        assert_eq!(server.address_of("unix"), path.to_str().expect("it is UTF-8"));
+        let mut operator = Operator::connect(&path);
+        operator.say("/who *\n");
+        assert_eq!(operator.line(), "+end who * 0\n");
+        server.signal(Signal::TERM);
+        assert_eq!(operator.line(), "!shutting-down the server stops\n");
+        drop(operator);
+        assert_eq!(server.wait().code(), Some(0));
+        assert!(fs::symlink_metadata(&path).is_err(), "it is gone");
+    }
+
+    #[test]
+    fn that_of_a_dead_server_is_replaced() {
+        let folder = Folder::new();
+        let path = folder.path("operators");
+        drop(UnixListener::bind(&path).expect("the folder is ours"));
+        assert!(path.exists(), "nobody has removed it");
+        let _server = Server::run(redpoll().args(["serve", "--listen", &url(&path)]));
+        Operator::connect(&path);
+    }
+
+    #[test]
+    fn that_of_a_server_that_was_killed_is_replaced() {
+        let folder = Folder::new();
+        let path = folder.path("operators");
+        drop(Server::run(redpoll().args(["serve", "--listen", &url(&path)])));
+        assert!(path.exists(), "nobody has removed it");
+        let _server = Server::run(redpoll().args(["serve", "--listen", &url(&path)]));
+        Operator::connect(&path);
+    }
+
+    #[test]
+    fn that_of_a_live_server_is_left_alone() {
+        let folder = Folder::new();
+        let path = folder.path("operators");
+        let _server = Server::run(redpoll().args(["serve", "--listen", &url(&path)]));
+        let complaint = complaint(&["--listen", "127.0.0.1:0", "--listen", &url(&path)]);
+        assert!(complaint.contains(&url(&path)) && complaint.contains("another server"), "{complaint}");
+        Operator::connect(&path);
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_is_left_alone() {
+        let folder = Folder::new();
+        let (path, folder_in_it) = (folder.path("notes"), folder.path("more"));
+        fs::write(&path, "important").expect("the folder is ours");
+        fs::create_dir(&folder_in_it).expect("the folder is ours");
+        for path in [&path, &folder_in_it] {
+            let complaint = complaint(&["--listen", &url(path)]);
+            assert!(complaint.contains(&url(path)), "{complaint}");
+        }
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), "important");
+        assert!(folder_in_it.is_dir());
+        let complaint = complaint(&["--listen", &url(&folder.path("none/operators"))]);
+        assert!(complaint.contains("none/operators"), "{complaint}");
+    }
+
+    #[test]
+    fn where_another_address_is_taken_nothing_is_left_of_it() {
+        let folder = Folder::new();
+        let path = folder.path("operators");
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = taken.local_addr().expect("it is bound").to_string();
+        let complaint = complaint(&["--listen", &url(&path), "--listen", &address]);
+        assert!(complaint.contains(&address), "{complaint}");
+        assert!(fs::symlink_metadata(&path).is_err());
+    }
+}
+
+mod addresses {
+    use super::*;
+
+    #[test]
+    fn each_is_said_in_the_order_of_the_flags() {
+        let folder = Folder::new();
+        let unix = url(&folder.path("operators"));
+        let urls = [
+            "udp://127.0.0.1:0",
+            "127.0.0.1:0",
+            &unix,
+            "relay://127.0.0.1:0",
+            "nickname://127.0.0.1:0",
+            "classic://127.0.0.1:0",
+            "line://127.0.0.1:0",
+        ];
+        let mut by_flags = redpoll();
+        by_flags.arg("serve");
+        by_flags.args(urls.iter().flat_map(|url| ["--listen", url]));
+        let mut by_environment = redpoll();
+        by_environment.arg("serve").env("REDPOLL_LISTEN", urls.join(" "));
+        for mut command in [by_flags, by_environment] {
+            let server = Server::run_at(urls.len(), &mut command);
+            let schemes: Vec<&str> = server.listens.iter().map(|(scheme, _)| scheme.as_str()).collect();
+            assert_eq!(schemes, ["udp", "line", "unix", "relay", "nickname", "classic", "line"]);
+            for (scheme, address) in &server.listens {
+                assert!(scheme == "unix" || !address.ends_with(":0"), "the real port: {scheme}://{address}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_scheme_that_there_is_not_is_refused_and_all_are_named() {
+        for url in ["irc://127.0.0.1:0", "LINE://127.0.0.1:0", "://127.0.0.1:0", "tcp://127.0.0.1:0"] {
+            let output = redpoll().args(["serve", "--listen", url]).output().expect("it can be started");
+            assert_eq!(output.status.code(), Some(2), "{url}");
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            for scheme in ["line", "unix", "classic", "nickname", "relay", "udp"] {
+                assert!(text.contains(scheme), "{scheme} is missing from: {text}");
+            }
+        }
+        for url in ["unix://", "udp://127.0.0.1", "classic://"] {
+            let output = redpoll().args(["serve", "--listen", url]).output().expect("it can be started");
+            assert_eq!(output.status.code(), Some(2), "{url}");
+        }
+    }
+
+    #[test]
+    fn datagrams_from_anywhere_have_to_be_asked_for() {
+        for url in ["udp://0.0.0.0:0", "udp://[::]:0"] {
+            let complaint = complaint(&["--listen", url]);
+            assert!(complaint.contains(url) && complaint.contains("--udp-public"), "{complaint}");
+        }
+        let server = Server::run(redpoll().args(["serve", "--udp-public", "--listen", "udp://0.0.0.0:0"]));
+        let port = server.address.strip_prefix("0.0.0.0:").expect("it listens everywhere");
+        let ming = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+        ming.set_read_timeout(Some(DEADLINE)).expect("a socket has a timeout");
+        ming.connect(format!("127.0.0.1:{port}")).expect("it is an address");
+        ming.send(b"L ming").expect("it can be sent");
+        let mut answer = [0; 16];
+        let got = uninterrupted(|| ming.recv(&mut answer)).expect("it is answered");
+        assert_eq!(&answer[..got], b"OK");
+    }
+
+    #[test]
+    fn a_port_of_datagrams_in_use_is_named() {
+        let taken = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+        let url = format!("udp://{}", taken.local_addr().expect("it is bound"));
+        let complaint = complaint(&["--listen", &url]);
+        assert!(complaint.contains(&url) && complaint.contains("another server"), "{complaint}");
+    }
+
+    #[test]
+    fn ipv6_is_spoken_at_every_door() {
+        if TcpListener::bind("[::1]:0").is_err() {
+            // This machine has none.
+            return;
+        }
+        let mut command = redpoll();
+        command.args(["serve", "--listen", "[::1]:0", "--listen", "classic://[::1]:0"]);
+        let server = Server::run_at(3, command.args(["--listen", "udp://[::1]:0"]));
+        let mut peer = BufReader::new(server.connect());
+        let port = peer.get_ref().local_addr().expect("it is connected").port();
+        assert_eq!(line(&mut peer), format!("* You are connected from [::1]:{port}\n"));
+        let classic = TcpStream::connect(server.address_of("classic")).expect("the server accepts");
+        classic.set_read_timeout(Some(DEADLINE)).expect("a socket has a timeout");
+        let port = classic.local_addr().expect("it is connected").port();
+        let greeting = line(&mut BufReader::new(classic));
+        assert_eq!(greeting, format!("You are connected from:('::1', {port})\n"));
+        let ming = UdpSocket::bind("[::1]:0").expect("a port is free");
+        ming.set_read_timeout(Some(DEADLINE)).expect("a socket has a timeout");
+        ming.connect(server.address_of("udp")).expect("it is an address");
+        ming.send(b"L ming").expect("it can be sent");
+        let mut answer = [0; 16];
+        let got = uninterrupted(|| ming.recv(&mut answer)).expect("it is answered");
+        assert_eq!(&answer[..got], b"OK");
+    }
+
+    #[test]
+    fn ipv4_that_comes_in_by_ipv6_is_shown_as_what_it_is() {
+        if TcpListener::bind("[::]:0").is_err() {
+            // This machine has none.
+            return;
+        }
+        let server = Server::run(redpoll().args(["serve", "--listen", "[::]:0"]));
+        let port = server.address.strip_prefix("[::]:").expect("it listens everywhere");
+        let peer = TcpStream::connect(format!("127.0.0.1:{port}")).expect("the server accepts");
+        peer.set_read_timeout(Some(DEADLINE)).expect("a socket has a timeout");
+        assert!(line(&mut BufReader::new(peer)).starts_with("* You are connected from 127.0.0.1:"));
+    }
+}
+
+mod console {
+    use super::*;
+
+    /// A server with a socket file for operators, and a pipe as its standard input.
+    fn serve(folder: &Folder, flags: &[&str]) -> (Server, std::process::ChildStdin) {
+        let mut command = redpoll();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--listen", &url(&folder.path("operators"))]);
+        let mut server = Server::run_at(2, command.args(flags).stdin(Stdio::piped()));
+        let stdin = server.stdin();
+        (server, stdin)
+    }
+
+    #[test]
+    fn each_line_is_told_to_everyone_who_is_registered() {
+        let folder = Folder::new();
+        let (server, mut stdin) = serve(&folder, &["--console"]);
+        let (mut alice, mut bob) = (arrive(&server, "alice"), arrive(&server, "bob"));
+        assert_eq!(line(&mut alice), "* bob joined\n");
+        let mut stranger = BufReader::new(server.connect());
+        stdin.write_all(b"tea\r\n\n  \nand \x1b[31mcake\nhal").expect("the server is there");
+        for peer in [&mut alice, &mut bob] {
+            assert_eq!(line(peer), "* administrator: tea\n");
+            assert_eq!(line(peer), "* administrator: and \u{FFFD}[31mcake\n");
+        }
+        stdin.write_all(b"f\n").expect("the server is there");
+        assert_eq!(line(&mut alice), "* administrator: half\n");
+        stranger.get_mut().write_all(b"/ping\n").expect("the server is there");
+        (0..2).for_each(|_| assert!(line(&mut stranger).starts_with("* ")));
+        assert_eq!(line(&mut stranger), "+pong\n");
+    }
+
+    #[test]
+    fn the_end_of_it_changes_nothing_and_costs_nothing() {
+        let folder = Folder::new();
+        let (mut server, mut stdin) = serve(&folder, &["--console"]);
+        let mut operator = Operator::connect(&folder.path("operators"));
+        let mut alice = arrive(&server, "alice");
+        stdin.write_all(b"bye\n").expect("the server is there");
+        drop(stdin);
+        assert_eq!(line(&mut alice), "* administrator: bye\n");
+        let before = operator.figure("turns");
+        // Nobody says anything for so long; a server that is told of the end again and again turns all the time.
+        alice.get_ref().set_read_timeout(Some(Duration::from_millis(200))).expect("a socket has a timeout");
+        let silence = uninterrupted(|| alice.read(&mut [0; 1])).expect_err("nothing is said");
+        assert!(matches!(silence.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{silence}");
+        let turns = operator.figure("turns") - before;
+        assert!(turns < 10, "{turns} turns");
+        alice.get_ref().set_read_timeout(Some(DEADLINE)).expect("a socket has a timeout");
+        alice.get_mut().write_all(b"/ping\n").expect("the server is there");
+        assert_eq!(line(&mut alice), "+pong\n");
+        server.signal(Signal::TERM);
+        drop((alice, operator));
+        assert_eq!(server.wait().code(), Some(0));
+    }
+
+    #[test]
+    fn it_is_not_read_unless_asked_for() {
+        let folder = Folder::new();
+        let (server, mut stdin) = serve(&folder, &[]);
+        let mut alice = arrive(&server, "alice");
+        stdin.write_all(b"tea\n").expect("the pipe is there");
+        alice.get_mut().write_all(b"/ping\n").expect("the server is there");
+        assert_eq!(line(&mut alice), "+pong\n");
+        let mut operator = Operator::connect(&folder.path("operators"));
+        operator.say("/announce cake\n");
+        assert_eq!(operator.line(), "+announced 1\n");
+        assert_eq!(line(&mut alice), "* administrator: cake\n");
+    }
+
+    #[test]
+    fn a_standard_input_that_is_a_file_is_no_reason_not_to_serve() {
+        let folder = Folder::new();
+        let file = folder.path("input");
+        fs::write(&file, "tea\n").expect("the folder is ours");
+        let file = fs::File::open(&file).expect("it is there");
+        let mut command = redpoll();
+        command.args(["serve", "--console", "--listen", "127.0.0.1:0"]).stdin(file);
+        let server = Server::run(&mut command);
+        let mut alice = arrive(&server, "alice");
+        alice.get_mut().write_all(b"/ping\n").expect("the server is there");
+        assert_eq!(line(&mut alice), "+pong\n");
+    }
+}

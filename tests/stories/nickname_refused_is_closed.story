@@ -1,0 +1,25 @@
+// The client answers its nickname by itself and only once: it gets one line that says why, and the end.
+alice arrives by nickname
+a, b, c, d, e connects by nickname
+a >> ALICE
+a < !nick-taken ALICE is taken
+a closed
+b >> al ice
+b < !nick-invalid al ice is not a name: 1 to 32 letters, digits, - _ .
+b closed
+c >> Administrator
+c < !nick-reserved Administrator is reserved
+c closed
+d >> guest-7
+d < !nick-reserved guest-7 is reserved
+d closed
+e >> \{33*x}
+e < !nick-invalid \{33*x} is not a name: 1 to 32 letters, digits, - _ .
+e closed
+// Blanks around it are no part of it, and a blank answer is none.
+f connects by nickname
+f >> \s \n
+f >> \sfritz \n
+f < fritz joined!
+f < Connected to server!
+alice < fritz joined!
