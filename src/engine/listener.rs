@@ -48,10 +48,7 @@ impl Listener {
                     let addresses = (host.as_str(), *port).to_socket_addrs();
                     let addresses =
                         addresses.map_err(|error| context(&format!("can't listen on {url}"), &error))?;
-                    for address in addresses {
-                        let listener = open_port(url.door, address, limits, udp_public);
-                        listeners.push(listener.map_err(|error| explain(url, address, &error))?);
-                    }
+                    listeners.extend(open_ports(url, addresses, limits, udp_public)?);
                 }
             }
         }
@@ -115,6 +112,34 @@ impl Drop for Listener {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Binds every address of a name. One that this machine doesn't have (`localhost` is `::1` too, IPv6 or not) is no
+/// failure where it has another.
+fn open_ports(
+    url: &ListenUrl,
+    addresses: impl Iterator<Item = SocketAddr>,
+    limits: &Limits,
+    udp_public: bool,
+) -> io::Result<Vec<Listener>> {
+    let (mut open, mut missing) = (Vec::new(), None);
+    for address in addresses {
+        match open_port(url.door, address, limits, udp_public) {
+            Ok(listener) => open.push(listener),
+            Err(error) if is_missing(&error) => missing = missing.or(Some(explain(url, address, &error))),
+            Err(error) => return Err(explain(url, address, &error)),
+        }
+    }
+    match missing {
+        Some(error) if open.is_empty() => Err(error),
+        _ => Ok(open),
+    }
+}
+
+/// Whether this machine lacks an address, or its whole family.
+fn is_missing(error: &io::Error) -> bool {
+    let family = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+    error.kind() == ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(family)
 }
 
 fn open_port(door: Door, address: SocketAddr, limits: &Limits, udp_public: bool) -> io::Result<Listener> {
