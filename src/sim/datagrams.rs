@@ -20,7 +20,7 @@ use std::time::Duration;
 const ADDRESSES: usize = 5;
 
 /// Bytes that all may send in one story, each datagram and line counted as some more.
-const MAX_SENT: usize = 256 * KIB;
+const MAX_SENT: usize = 128 * KIB;
 const COST: usize = 32;
 
 /// What may be on its way before the server works: so much is done in one turn.
@@ -31,7 +31,7 @@ const MAX_PENDING_BYTES: usize = 8 * KIB;
 mod deed {
     /// A datagram from the present address; those that follow come from the address of the next byte.
     pub const FROM: u8 = 0xF5;
-    /// A datagram.
+    /// A datagram. It waits with others until the server works.
     pub const SEND: u8 = 0xF6;
     /// A datagram, and the server works.
     pub const RUN: u8 = 0xF7;
@@ -102,8 +102,8 @@ struct Address {
     name: Option<(String, String)>,
     /// When its last datagram came, while it has a name.
     spoke: Time,
-    /// What it has been due since it last got something, and whether each of these must come.
-    due: Vec<(Due, bool)>,
+    /// What it has been due since the server last was at rest.
+    due: Vec<Due>,
     /// It has sent something that is on its way.
     speaks: bool,
     /// Bytes that it was sent behind its last datagram.
@@ -117,7 +117,7 @@ struct Story {
     /// What the operator is to hear.
     due: Vec<String>,
     addresses: [Address; ADDRESSES],
-    /// Names, folded, in the order in which their addresses last spoke.
+    /// Those with names, in the order in which they last spoke.
     order: Vec<usize>,
     kicked: Vec<(Time, String)>,
     present: usize,
@@ -178,10 +178,11 @@ impl Story {
             }
         }
         match deed {
+            deed::SEND => {}
             deed::FROM => self.present = script.below(ADDRESSES),
             deed::RUN => self.run(),
             deed::FAIL => {
-                let percent = script.below(101);
+                let percent = script.below(96);
                 self.run();
                 self.failing = percent > 0;
                 let faults = Faults { blocked_sends: percent, rng: Rng::new(7), ..Faults::none() };
@@ -208,7 +209,6 @@ impl Story {
             return;
         }
         let at = self.present;
-        // Nothing counts that comes from an address in the turn in which it left.
         if self.pending >= MAX_PENDING || self.pending_bytes >= MAX_PENDING_BYTES {
             self.run();
         }
@@ -222,6 +222,7 @@ impl Story {
         if self.addresses[at].name.is_some() {
             self.speak(at);
         } else if had_name {
+            // Nothing counts that comes from an address in the turn in which it left.
             self.run();
         }
     }
@@ -383,7 +384,7 @@ impl Story {
             due => due,
         };
         self.pending_bytes += due.most();
-        self.addresses[at].due.push((due, true));
+        self.addresses[at].due.push(due);
     }
 
     /// The server does all that is on its way, and each has got what it was due.
@@ -401,6 +402,7 @@ impl Story {
         {
             let until = self.addresses[at].spoke + MAX_SILENCE;
             let mut silent = Vec::new();
+            let due = self.addresses.each_ref().map(|address| address.due.len());
             while let Some(&at) = self.order.first()
                 && self.addresses[at].spoke + MAX_SILENCE == until
             {
@@ -408,7 +410,7 @@ impl Story {
                 silent.push(at);
             }
             // Who goes at the same time hears no more of the others.
-            silent.into_iter().for_each(|at| self.addresses[at].due.clear());
+            silent.into_iter().for_each(|at| self.addresses[at].due.truncate(due[at]));
         }
         self.sim.pass(time);
         self.check();
@@ -455,20 +457,20 @@ impl Address {
             let text = datagram.to_str().expect("the server speaks UTF-8");
             assert!(!text.is_empty() && text.len() <= MAX_SHORT, "{} bytes in a datagram", text.len());
             assert!(text.chars().all(is_safe), "not safe to show: {text:?}");
-            let next = due.find(|(due, must)| {
+            let next = due.find(|due| {
                 let comes = due.is(text);
                 assert!(
-                    comes || failing || !must || self.unasked + due.most() > MAX_UNASKED || due.may_lack(),
+                    comes || failing || self.unasked + due.most() > MAX_UNASKED || due.may_lack(),
                     "{at} was sent {text:?} where {due:?} is due"
                 );
                 comes
             });
             assert!(next.is_some(), "{at} was sent {text:?}, which wasn't due");
-            let is_answer = next.is_some_and(|(due, _)| due.may_lack());
+            let is_answer = next.is_some_and(|due| due.may_lack());
             self.unasked += if is_answer { 0 } else { text.len() };
             assert!(self.unasked <= MAX_UNASKED, "{at} is sent too much unasked");
         }
-        for (due, _) in due {
+        for due in due {
             let fits = self.unasked + due.most() <= MAX_UNASKED;
             assert!(!fits || failing || due.may_lack(), "{at} still waits for {due:?}");
         }
