@@ -257,7 +257,9 @@ impl Sockets for SimSockets {
         {
             ready.push(Ready::Listener(next.door));
         }
-        if let Some((door, ..)) = self.datagrams_in.front() {
+        if let Some((door, ..)) = self.datagrams_in.front()
+            && !self.deaf[*door]
+        {
             ready.push(Ready::Listener(*door));
         }
         if !self.console.is_empty() {
