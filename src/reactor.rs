@@ -914,7 +914,7 @@ mod tests {
         sim.send(bob, "#bob\n");
         sim.send_datagram(1, ming, "L ming");
         sim.run();
-        (sim.lines(bob), sim.datagrams(ming));
+        let _ = (sim.lines(bob), sim.datagrams(ming));
         sim.send_datagram(1, ming, format!("C ming {}", "\u{1}".repeat(MIN_MAX_LINE)));
         sim.send_datagram(1, ming, format!("C ming {}", "x".repeat(MIN_MAX_LINE - "C ming ".len())));
         sim.run();

@@ -6,9 +6,7 @@ use super::rng::Rng;
 use super::script::Script;
 use super::{Faults, PeerNo, Sim};
 use crate::door::Door;
-use crate::limits::{
-    KICKED_FOR, KIB, Limits, MAX_ANSWER_TO_STRANGERS, MAX_SHORT, MAX_SILENCE, MAX_UNASKED,
-};
+use crate::limits::{KIB, KICKED_FOR, Limits, MAX_ANSWER_TO_STRANGERS, MAX_SHORT, MAX_SILENCE, MAX_UNASKED};
 use crate::name::{self, Name};
 use crate::text::is_safe;
 use crate::timers::Time;
@@ -21,7 +19,7 @@ const ADDRESSES: usize = 5;
 
 /// Bytes that all may send in one story, each datagram and line counted as some more.
 const MAX_SENT: usize = 128 * KIB;
-const COST: usize = 32;
+const COST: usize = 128;
 
 /// What may be on its way before the server works: so much is done in one turn.
 const MAX_PENDING: usize = 32;
@@ -300,7 +298,8 @@ impl Story {
 
     /// The operator does something with words.
     fn operate(&mut self, deed: u8, words: &[u8]) {
-        let words: Vec<u8> = words.iter().copied().filter(|byte| !b"\n\r\0".contains(byte)).take(KIB).collect();
+        let words: Vec<u8> =
+            words.iter().copied().filter(|byte| !b"\n\r\0".contains(byte)).take(KIB).collect();
         if words.is_empty() || !self.pays(words.len() * ADDRESSES) {
             return;
         }

@@ -239,7 +239,8 @@ pub(super) fn shown(door: Door, line: &str) -> Option<Heard<'_>> {
         return known.then_some(Heard::Refused { code, details });
     }
     let named = |who, notice| is_name(who).then_some(Heard::Notice(notice));
-    let renamed = |line: &'_ str| line.split_once(" is now ").is_some_and(|(from, to)| is_name(from) && is_name(to));
+    let renamed =
+        |line: &'_ str| line.split_once(" is now ").is_some_and(|(from, to)| is_name(from) && is_name(to));
     let announced = match door {
         Door::Nickname => line.strip_prefix("Administrator message: "),
         Door::Udp => line.strip_prefix("administrator : "),
@@ -286,7 +287,8 @@ pub(super) fn shown(door: Door, line: &str) -> Option<Heard<'_>> {
                 "occupied" => return Some(Heard::Refused { code: "nick-taken", details: "" }),
                 _ => {}
             }
-            if let Some(who) = line.strip_prefix("Welcome ").and_then(|who| who.strip_suffix(" to the chat room"))
+            if let Some(who) =
+                line.strip_prefix("Welcome ").and_then(|who| who.strip_suffix(" to the chat room"))
             {
                 return named(who, Notice::Arrived { who });
             }

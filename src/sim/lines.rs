@@ -259,7 +259,8 @@ mod tests {
     #[test]
     fn a_cut_character_is_known() {
         for cut in ["é", "€", "\u{800}", "\u{D7FF}", "\u{10000}", "\u{10FFFF}"] {
-            (1..cut.len()).for_each(|end| assert!(ends_within_a_character(&cut.as_bytes()[..end]), "{cut:?}"));
+            (1..cut.len())
+                .for_each(|end| assert!(ends_within_a_character(&cut.as_bytes()[..end]), "{cut:?}"));
             assert!(!ends_within_a_character(cut.as_bytes()));
         }
         assert!(!ends_within_a_character(b"\xFF\xC3") && !ends_within_a_character(b"\xED\xA0"));

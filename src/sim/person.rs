@@ -128,7 +128,11 @@ impl Person {
     /// Whether it has ever asked for this name, or may have.
     pub fn claims(&self, name: &str) -> bool {
         let is_guest = || self.door == Door::Relay && name.starts_with("guest-");
-        if self.speaks_lines() { self.names.contains(name) } else { self.sent.contains_str(name) || is_guest() }
+        if self.speaks_lines() {
+            self.names.contains(name)
+        } else {
+            self.sent.contains_str(name) || is_guest()
+        }
     }
 
     /// Whether some of what it sent reads so, as far as that is ASCII: where a character was cut, it isn't the same.

@@ -529,10 +529,7 @@ impl Story {
                 let room = folded(room);
                 assert!(self.people[listener].enters(&room), "{listener} was never in {room}");
                 let mut people = self.people.iter();
-                assert!(
-                    people.any(|person| person.claims(who) && person.enters(&room)),
-                    "{who}, {room}"
-                );
+                assert!(people.any(|person| person.claims(who) && person.enters(&room)), "{who}, {room}");
             }
             Notice::Renamed { from, to } => {
                 let mut people = self.people.iter();
@@ -579,7 +576,11 @@ impl Story {
         {
             let passed = self.people[listener].passed.get(only).copied().unwrap_or(0);
             let said = said_by(only, passed);
-            assert!(said.is_some(), "{from} never said {:?} to {listener} behind their line {passed}", text.text);
+            assert!(
+                said.is_some(),
+                "{from} never said {:?} to {listener} behind their line {passed}",
+                text.text
+            );
             return (Some(only), said.unwrap_or(passed));
         }
         assert!(
