@@ -5,7 +5,7 @@
 use crate::door::Door;
 use crate::message::{Meaning, Rank, Refusal, Request, Scope};
 use crate::name::Name;
-use crate::text::push_safe;
+use crate::text::{is_safe, push_safe};
 use bstr::{BStr, ByteSlice};
 
 /// A line from the server.
@@ -312,6 +312,12 @@ pub(super) fn safe(text: &[u8]) -> String {
     let mut safe = Vec::new();
     push_safe(text, &mut safe);
     String::from_utf8(safe).expect("what is safe is UTF-8")
+}
+
+/// Whether a text may be shown as it is. Most is printable ASCII, and told by two comparisons a byte, which a fuzzer
+/// traces each.
+pub(super) fn may_be_shown(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || text.chars().all(is_safe)
 }
 
 /// What stands before and behind the first of these bytes.

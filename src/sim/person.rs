@@ -17,8 +17,10 @@ pub(super) struct Person {
     pub door: Door,
     pub from: From,
     max_line: usize,
-    /// All that it has sent, if it came by a tutorial's door: where a message of it ends, time decides.
-    pub sent: Vec<u8>,
+    /// All that it has sent, if it came by a tutorial's door: where a message of it ends, time decides; and what of that
+    /// is printable ASCII.
+    sent: Vec<u8>,
+    plain: Vec<u8>,
     /// It was asked `NICKNAME`.
     pub asked: bool,
     /// It has asked for the server to stop, for its figures.
@@ -93,6 +95,7 @@ impl Person {
             from,
             max_line,
             sent: Vec::new(),
+            plain: Vec::new(),
             asked: false,
             shutdown: false,
             stats: false,
@@ -137,11 +140,12 @@ impl Person {
 
     /// Whether some of what it sent reads so, as far as that is ASCII: where a character was cut, it isn't the same.
     pub fn may_have_said(&self, text: &str) -> bool {
-        plain(&self.sent).contains_str(plain(text.as_bytes()))
+        self.plain.contains_str(plain(text.as_bytes()).collect::<Vec<u8>>())
     }
 
     pub fn note_sent(&mut self, slice: &[u8]) {
         if !self.speaks_lines() {
+            self.plain.extend(plain(slice));
             return self.sent.extend_from_slice(slice);
         }
         for piece in slice.split_inclusive(|byte| *byte == b'\n') {
@@ -287,6 +291,6 @@ impl Person {
 }
 
 /// Printable ASCII.
-fn plain(text: &[u8]) -> Vec<u8> {
-    text.iter().copied().filter(|byte| matches!(byte, b' '..=b'~')).collect()
+fn plain(text: &[u8]) -> impl Iterator<Item = u8> {
+    text.iter().copied().filter(|byte| matches!(byte, b' '..=b'~'))
 }

@@ -9,7 +9,6 @@ use crate::door::Door;
 use crate::limits::{KIB, Limits, MAX_SHORT, MAX_SILENCE, MIN_MAX_LINE, MIN_QUEUE};
 use crate::name;
 use crate::reactor::Running;
-use crate::text::is_safe;
 use bstr::ByteSlice;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -363,7 +362,7 @@ impl Story {
     fn judge_bytes(&mut self, listener: usize, line: &[u8]) {
         let line = std::str::from_utf8(line).expect("the server speaks UTF-8");
         assert!(!line.is_empty(), "an empty message");
-        assert!(line.chars().all(is_safe), "not safe to show: {line:?}");
+        assert!(grammar::may_be_shown(line), "not safe to show: {line:?}");
         let door = self.people[listener].door;
         if !self.people[listener].speaks_lines() {
             return self.judge_shown(listener, door, line);
