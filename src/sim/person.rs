@@ -2,7 +2,7 @@
 //! how far it has heard. Read from the bytes that it sent by `grammar.rs`, not from anything the server did with them.
 
 use super::PeerNo;
-use super::grammar::{self, safe, targets};
+use super::grammar::{self, blankless, safe, targets};
 use crate::door::Door;
 use crate::limits::MIN_QUEUE;
 use crate::message::{Meaning, Rank, Request};
@@ -21,6 +21,8 @@ pub(super) struct Person {
     /// is printable ASCII.
     sent: Vec<u8>,
     plain: Vec<u8>,
+    /// Where a message of that may begin: with each slice, and behind each LF.
+    starts: Vec<usize>,
     /// It was asked `NICKNAME`.
     pub asked: bool,
     /// It has asked for the server to stop, for its figures.
@@ -96,6 +98,7 @@ impl Person {
             max_line,
             sent: Vec::new(),
             plain: Vec::new(),
+            starts: Vec::new(),
             asked: false,
             shutdown: false,
             stats: false,
@@ -143,8 +146,39 @@ impl Person {
         self.plain.contains_str(plain(text.as_bytes()).collect::<Vec<u8>>())
     }
 
+    /// Whether a message that it may have sent says this, or this and more, under that name: without the name in front
+    /// if it is its own, or else with whatever stands there. As far as it is ASCII.
+    pub fn may_have_said_as(&self, name: &str, text: &str) -> bool {
+        let text: Vec<u8> = plain(text.as_bytes()).collect();
+        let says = |message: &[u8]| plain(message).take(text.len()).eq(text.iter().copied());
+        let key = name::fold(name.as_bytes()).ok();
+        let is_own = |nick: &[u8]| key.is_some() && name::fold(blankless(nick)).ok() == key;
+        self.starts.iter().any(|start| {
+            let message = self.sent[*start..].split_str("\n").next().unwrap_or_default();
+            match self.door {
+                Door::Line | Door::Unix => false,
+                Door::Classic => {
+                    let text = message.strip_prefix(b"@").and_then(|message| message.split_once_str(":"));
+                    text.is_some_and(|(_, text)| says(text))
+                }
+                Door::Nickname | Door::Relay => {
+                    let behind = message.split_once_str(":");
+                    says(message) || behind.is_some_and(|(nick, text)| is_own(nick) && says(blankless(text)))
+                }
+                Door::Udp => {
+                    let rest = self.sent[*start..].strip_prefix(b"C ").map(|rest| blankless(rest));
+                    let said = rest.and_then(|rest| rest.split_once_str(" "));
+                    said.is_some_and(|(nick, text)| is_own(nick) && says(blankless(text)))
+                }
+            }
+        })
+    }
+
     pub fn note_sent(&mut self, slice: &[u8]) {
         if !self.speaks_lines() {
+            self.starts.push(self.sent.len());
+            let ends = slice.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+            self.starts.extend(ends.map(|(end, _)| self.sent.len() + end + 1));
             self.plain.extend(plain(slice));
             return self.sent.extend_from_slice(slice);
         }

@@ -443,7 +443,7 @@ impl Story {
             Door::Line | Door::Unix => {
                 person.said.iter().any(|said| matches!(said.to, To::People(_)) && text.is_of(&said.text))
             }
-            Door::Classic => person.may_have_said(line),
+            Door::Classic => person.may_have_said_as("", line),
             Door::Nickname | Door::Relay | Door::Udp => false,
         })
     }
@@ -585,7 +585,7 @@ impl Story {
         assert!(
             claimants.iter().any(|at| {
                 let person = &self.people[*at];
-                said_by(*at, 0).is_some() || (!person.speaks_lines() && person.may_have_said(text.text))
+                said_by(*at, 0).is_some() || person.may_have_said_as(from, text.text)
             }),
             "{from} never said {:?} to {listener}",
             text.text
