@@ -166,7 +166,7 @@ impl Person {
                     says(message) || behind.is_some_and(|(nick, text)| is_own(nick) && says(blankless(text)))
                 }
                 Door::Udp => {
-                    let rest = self.sent[*start..].strip_prefix(b"C ").map(|rest| blankless(rest));
+                    let rest = self.sent[*start..].strip_prefix(b"C ").map(blankless);
                     let said = rest.and_then(|rest| rest.split_once_str(" "));
                     said.is_some_and(|(nick, text)| is_own(nick) && says(blankless(text)))
                 }
