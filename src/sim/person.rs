@@ -151,8 +151,11 @@ impl Person {
     pub fn may_have_said_as(&self, name: &str, text: &str) -> bool {
         let text: Vec<u8> = plain(text.as_bytes()).collect();
         let says = |message: &[u8]| plain(message).take(text.len()).eq(text.iter().copied());
-        let key = name::fold(name.as_bytes()).ok();
-        let is_own = |nick: &[u8]| key.is_some() && name::fold(blankless(nick)).ok() == key;
+        // Most often it is written as it is shown, and folding takes long.
+        let is_own = |nick: &[u8]| {
+            let (nick, name) = (blankless(nick), name.as_bytes());
+            nick == name || name::fold(nick).is_ok_and(|key| name::fold(name) == Ok(key))
+        };
         self.starts.iter().any(|start| {
             let message = self.sent[*start..].split_str("\n").next().unwrap_or_default();
             match self.door {
@@ -163,12 +166,12 @@ impl Person {
                 }
                 Door::Nickname | Door::Relay => {
                     let behind = message.split_once_str(":");
-                    says(message) || behind.is_some_and(|(nick, text)| is_own(nick) && says(blankless(text)))
+                    says(message) || behind.is_some_and(|(nick, text)| says(blankless(text)) && is_own(nick))
                 }
                 Door::Udp => {
                     let rest = self.sent[*start..].strip_prefix(b"C ").map(blankless);
                     let said = rest.and_then(|rest| rest.split_once_str(" "));
-                    said.is_some_and(|(nick, text)| is_own(nick) && says(blankless(text)))
+                    said.is_some_and(|(nick, text)| says(blankless(text)) && is_own(nick))
                 }
             }
         })
