@@ -371,8 +371,25 @@ impl<S: Sockets> Reactor<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{KIB, MIN_QUEUE};
+    use crate::limits::{KIB, MIN_MAX_LINE, MIN_QUEUE};
     use crate::sim::Sim;
+
+    #[test]
+    fn a_datagram_is_no_longer_than_a_line_may_be() {
+        let limits = Limits { max_line: MIN_MAX_LINE, ..Limits::default() };
+        let mut sim = Sim::with_doors(limits, &[Door::Line, Door::Udp]);
+        let (bob, ming) = (sim.connect(), SocketAddr::from(([127, 0, 0, 1], 9)));
+        sim.send(bob, "#bob\n");
+        sim.send_datagram(1, ming, "L ming");
+        sim.run();
+        sim.take(bob);
+        sim.datagrams(ming);
+        sim.send_datagram(1, ming, format!("C ming {}", "\u{1}".repeat(MIN_MAX_LINE)));
+        sim.send_datagram(1, ming, format!("C ming {}", "x".repeat(MIN_MAX_LINE - "C ming ".len())));
+        sim.run();
+        assert_eq!(sim.lines(bob), ["ming: ".to_owned() + &"x".repeat(MIN_MAX_LINE - "C ming ".len())]);
+        assert_eq!(sim.datagrams(ming), [b"!line-too-long 128"]);
+    }
 
     #[test]
     fn a_farewell_does_not_lift_a_queue_above_its_limit() {

@@ -3,7 +3,7 @@
 //! each body asserts stands in `src/sim/`.
 
 use redpoll::sim::rng::Rng;
-use redpoll::sim::{hubs, lines, names, sessions};
+use redpoll::sim::{datagrams, hubs, lines, names, sessions};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
@@ -84,6 +84,11 @@ fn the_corpus_of_sessions_holds() {
 }
 
 #[test]
+fn the_corpus_of_datagrams_holds() {
+    replay("datagrams", datagrams::check_datagrams);
+}
+
+#[test]
 fn thousands_of_random_streams_hold() {
     smoke("line", lines::check_lines, 4000);
 }
@@ -101,4 +106,9 @@ fn thousands_of_random_hubs_hold() {
 #[test]
 fn thousands_of_random_sessions_hold() {
     smoke("session", sessions::check_session, 2000);
+}
+
+#[test]
+fn thousands_of_random_datagrams_hold() {
+    smoke("datagrams", datagrams::check_datagrams, 1000);
 }

@@ -61,7 +61,9 @@ impl<S: Sockets> Reactor<S> {
         if peer.phase.is_closing() || queues.is_deaf(id) {
             return;
         }
-        let fed = session::feed(hub, id, &mut peer.frame, peer.dialect, &scratch[..bytes], MAX_SHORT, queues);
+        // What others hear of it is a line, which has its limit too.
+        let max = MAX_SHORT.min(self.limits.max_line);
+        let fed = session::feed(hub, id, &mut peer.frame, peer.dialect, &scratch[..bytes], max, queues);
         queues.counters.lines_in += fed.messages;
         match (fed.stop, hub.rank(id).is_registered()) {
             (Stop::Close, _) => self.close(id, true),

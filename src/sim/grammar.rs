@@ -2,9 +2,10 @@
 //! what a line from it says. An oracle for the fuzz bodies; it shares no code with `dialect/` on purpose, and decides
 //! in the order in which the page tells it rather than in the fastest.
 
+use crate::door::Door;
 use crate::message::{Meaning, Rank, Refusal, Request, Scope};
 use crate::name::Name;
-use crate::text::push_safe;
+use crate::text::{is_safe, push_safe};
 use bstr::{BStr, ByteSlice};
 
 /// A line from the server.
@@ -32,6 +33,7 @@ pub(super) enum Notice<'a> {
     Joined { who: &'a str, room: &'a str },
     Parted { who: &'a str, room: &'a str },
     Renamed { from: &'a str, to: &'a str },
+    Announced { text: &'a str },
 }
 
 /// Codes that the server says last, before it closes a connection itself.
@@ -106,6 +108,10 @@ fn answer(rest: &str) -> Option<Heard<'_>> {
         ("end", ["who", room, count]) => is_whose(room) && is_count(count),
         ("end", ["rooms", count]) => is_count(count),
         ("end", ["help"]) => true,
+        ("announced", [count]) | ("end", ["stats", count]) => is_count(count),
+        ("kicked", [name]) => is_name(name),
+        ("stats", [key, count]) => !key.is_empty() && is_count(count),
+        ("shutdown", [""]) => true,
         _ => false,
     };
     holds.then_some(Heard::Answer { word, details })
@@ -116,7 +122,11 @@ fn notice(text: &str) -> Option<Notice<'_>> {
         return Some(Notice::HowToBegin);
     }
     if let Some(address) = text.strip_prefix("You are connected from ") {
-        return address.parse::<std::net::SocketAddr>().ok().map(|_| Notice::Connected);
+        let holds = address == "unix" || address.parse::<std::net::SocketAddr>().is_ok();
+        return holds.then_some(Notice::Connected);
+    }
+    if let Some(text) = text.strip_prefix("administrator: ") {
+        return (!text.is_empty()).then_some(Notice::Announced { text });
     }
     let (who, what) = text.split_once(' ')?;
     let notice = match what {
@@ -152,12 +162,12 @@ fn is_count(text: &str) -> bool {
 
 /// What a line to the server, without its LF, means. The details of a refusal are for people; only its code counts.
 pub(super) fn meant(line: &[u8], rank: Rank) -> Meaning<'_> {
-    let stranger = rank == Rank::Stranger;
+    let stranger = !rank.is_registered();
     let (head, text) = cut(line, b":");
     let name = blankless(head.get(1..).unwrap_or_default());
     match (line.first(), text) {
         (None, _) => Meaning::Nothing,
-        (Some(b'/'), _) => commanded(&line[1..], stranger),
+        (Some(b'/'), _) => commanded(&line[1..], rank),
         (Some(b'#'), password) if stranger && !name.is_empty() => {
             Meaning::Request(Request::Register { nick: name, password })
         }
@@ -174,14 +184,26 @@ pub(super) fn meant(line: &[u8], rank: Rank) -> Meaning<'_> {
 
 const USAGE: Meaning<'static> = Meaning::Refused(Refusal::Usage(""));
 
-fn commanded(line: &[u8], stranger: bool) -> Meaning<'_> {
+fn commanded(line: &[u8], rank: Rank) -> Meaning<'_> {
+    let (stranger, operator) = (!rank.is_registered(), rank.is_operator());
     let (word, arguments) = cut(line, b" \t");
     let name = arguments.map(|arguments| blankless(arguments)).filter(|name| !name.is_empty());
     let request = match word.to_ascii_lowercase().as_slice() {
         b"ping" => Some(Request::Ping { token: arguments.unwrap_or_default() }),
         b"help" => Some(Request::Help),
         b"quit" => Some(Request::Quit { message: name.unwrap_or_default() }),
-        _ if stranger => return Meaning::Refused(Refusal::RegisterFirst),
+        b"announce" if operator => arguments.map(|text| Request::Announce { text }),
+        b"kick" if operator => name.map(|name| {
+            let (nick, reason) = cut(name, b" \t");
+            Request::Kick { nick, reason: blankless(reason.unwrap_or_default()) }
+        }),
+        b"stats" if operator => Some(Request::Stats),
+        b"shutdown" if operator => Some(Request::Shutdown),
+        b"who" | b"rooms" if operator => Some(listed(&word.to_ascii_lowercase(), name)),
+        b"nick" | b"say" | b"msg" | b"join" | b"leave" if stranger => {
+            return Meaning::Refused(Refusal::RegisterFirst);
+        }
+        _ if stranger && !operator => return Meaning::Refused(Refusal::RegisterFirst),
         b"nick" => name.map(|nick| Request::Rename { nick }),
         b"say" => arguments.map(|text| Request::Say { room: None, text }),
         b"msg" => {
@@ -193,16 +215,92 @@ fn commanded(line: &[u8], stranger: bool) -> Meaning<'_> {
         }
         b"join" => name.map(|room| Request::Join { room }),
         b"leave" => Some(Request::Leave { room: name }),
-        b"who" => Some(Request::Who(match name {
-            None => Scope::Current,
-            Some(room) if room == "*" => Scope::Everyone,
-            Some(room) => Scope::Room(room),
-        })),
-        b"rooms" => Some(Request::Rooms),
+        b"who" | b"rooms" => Some(listed(&word.to_ascii_lowercase(), name)),
         b"announce" | b"kick" | b"stats" | b"shutdown" => return Meaning::Refused(Refusal::Denied),
         _ => return Meaning::Refused(Refusal::UnknownCommand(word)),
     };
     request.map_or(USAGE, Meaning::Request)
+}
+
+fn listed<'a>(word: &[u8], name: Option<&'a BStr>) -> Request<'a> {
+    match name {
+        _ if word == b"rooms" => Request::Rooms,
+        None => Request::Who(Scope::Current),
+        Some(room) if room == "*" => Request::Who(Scope::Everyone),
+        Some(room) => Request::Who(Scope::Room(room)),
+    }
+}
+
+/// What is shown to the clients of the tutorials: a message without its LF, as the table of dialects.md has it for this
+/// door. `None` if it knows no such message; a classic client's may be anything, since it is told texts alone.
+pub(super) fn shown(door: Door, line: &str) -> Option<Heard<'_>> {
+    if let Some(rest) = line.strip_prefix('!') {
+        let (code, details) = rest.split_once(' ').unwrap_or((rest, ""));
+        let known = CODES.contains(&code) || CLOSING.contains(&code);
+        return known.then_some(Heard::Refused { code, details });
+    }
+    let named = |who, notice| is_name(who).then_some(Heard::Notice(notice));
+    let renamed =
+        |line: &'_ str| line.split_once(" is now ").is_some_and(|(from, to)| is_name(from) && is_name(to));
+    let announced = match door {
+        Door::Nickname => line.strip_prefix("Administrator message: "),
+        Door::Udp => line.strip_prefix("administrator : "),
+        _ => line.strip_prefix("administrator: "),
+    };
+    if let Some(text) = announced {
+        return (!text.is_empty()).then_some(Heard::Notice(Notice::Announced { text }));
+    }
+    if let Some(direct) = line.strip_prefix('@')
+        && door != Door::Classic
+    {
+        let (from, text) = direct.split_once(": ")?;
+        return (is_name(from) && !text.is_empty()).then_some(Heard::Direct { from, text });
+    }
+    match door {
+        Door::Classic => {
+            if let Some(from) = line.strip_prefix("You are connected from:('") {
+                let (ip, port) = from.strip_suffix(')')?.split_once("', ")?;
+                let holds = ip.parse::<std::net::IpAddr>().is_ok() && port.parse::<u16>().is_ok();
+                return holds.then_some(Heard::Notice(Notice::Connected));
+            }
+            let nick = line.strip_prefix("Your user detail saved as : ")?;
+            return is_name(nick).then_some(Heard::Answer { word: "nick", details: nick });
+        }
+        Door::Nickname | Door::Udp if renamed(line) => {
+            let (from, to) = line.split_once(" is now ")?;
+            return Some(Heard::Notice(Notice::Renamed { from, to }));
+        }
+        Door::Nickname => {
+            if line == "Connected to server!" {
+                return Some(Heard::Answer { word: "room", details: "lobby 0" });
+            }
+            if let Some(who) = line.strip_suffix(" joined!").filter(|who| is_name(who)) {
+                return named(who, Notice::Arrived { who });
+            }
+            if let Some(who) = line.strip_suffix(" left!").filter(|who| is_name(who)) {
+                return named(who, Notice::Gone { who, reason: None });
+            }
+        }
+        Door::Udp => {
+            match line {
+                "OK" => return Some(Heard::Answer { word: "ok", details: "" }),
+                "EXIT" => return Some(Heard::Answer { word: "exit", details: "" }),
+                "occupied" => return Some(Heard::Refused { code: "nick-taken", details: "" }),
+                _ => {}
+            }
+            if let Some(who) =
+                line.strip_prefix("Welcome ").and_then(|who| who.strip_suffix(" to the chat room"))
+            {
+                return named(who, Notice::Arrived { who });
+            }
+            if let Some(who) = line.strip_suffix(" exited the chat room").filter(|who| is_name(who)) {
+                return named(who, Notice::Gone { who, reason: None });
+            }
+        }
+        Door::Relay | Door::Line | Door::Unix => {}
+    }
+    let (from, text) = line.split_once(if door == Door::Udp { " : " } else { ": " })?;
+    (is_name(from) && !text.is_empty()).then_some(Heard::Said { room: "lobby", from, text })
 }
 
 /// The names in a list of recipients.
@@ -215,6 +313,12 @@ pub(super) fn safe(text: &[u8]) -> String {
     let mut safe = Vec::new();
     push_safe(text, &mut safe);
     String::from_utf8(safe).expect("what is safe is UTF-8")
+}
+
+/// Whether a text may be shown as it is. Most is printable ASCII, and told by two comparisons a byte, which a fuzzer
+/// traces each.
+pub(super) fn may_be_shown(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || text.chars().all(is_safe)
 }
 
 /// What stands before and behind the first of these bytes.
@@ -269,6 +373,7 @@ mod tests {
             "!too-slow",
             "* You are connected from 127.0.0.1:50123",
             "* You are connected from [::1]:50123",
+            "* You are connected from unix",
             "* alice joined",
             "* alice left (left (too slow))",
             "* alice joined &lobby",

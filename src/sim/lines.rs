@@ -3,7 +3,8 @@
 use super::grammar;
 use super::script::Script;
 use crate::dialect::Dialect;
-use crate::frame::{LineFrame, Step};
+use crate::frame::{Frame, LineFrame, Step};
+use crate::limits::MAX_PAUSES;
 use crate::message::{Meaning, Rank, Refusal};
 
 /// Whatever the stream, however it is sliced, and whatever the limit:
@@ -12,24 +13,40 @@ use crate::message::{Meaning, Rank, Refusal};
 ///   the limit is named once;
 /// - each is said with the very slice that brings its LF, or its first byte beyond the limit;
 /// - what is consumed adds up to the stream, and no more than one line of the limit's length is ever kept;
+/// - a frame that knows pauses finds the same where there are none; where there are, after any slices and any number of
+///   times, a pause ends what was begun, too long or not, unless it comes within a character of what is UTF-8 so far:
+///   then it is waited for, so many times in a row and no more;
 /// - strangers and members mean by every line what `meant` of `grammar.rs` reads in it.
 ///
-/// The input: which limit, how many slices and their lengths (which begin again at the end), the stream.
+/// The input: which limit, and in the upper bits after which slices there is a pause; how many slices and their lengths
+/// (which begin again at the end), the stream.
 ///
 /// # Panics
 /// If one of these doesn't hold.
 pub fn check_lines(data: &[u8]) {
     let mut script = Script::new(data);
+    let pauses = Pauses(data.first().map_or(0, |byte| byte / 8));
     let max = script.pick(&[128, 1, 2, 3, 8, 16, 64, 256]);
     let lengths: Vec<usize> = script.some(16).iter().map(|length| usize::from(*length)).collect();
     let stream = script.rest();
     let expected = split_naively(stream, max);
     for lengths in [&[][..], &lengths, &[1]] {
         let ends = slice_ends(stream.len(), lengths);
-        let lines = lines_by_slices(stream, max, &ends);
+        for pauses in [NO_PAUSES, pauses] {
+            let frame = Frame::Pause(LineFrame::default());
+            let messages = messages_by_slices(frame, stream, max, &ends, pauses);
+            let expected = split_by_pauses(stream, max, &ends, pauses);
+            assert_eq!(messages, expected, "slices of {lengths:?}, {pauses:?}");
+        }
+        let frame = Frame::Line(LineFrame::default());
+        // To lines a pause means nothing.
+        let lines = messages_by_slices(frame, stream, max, &ends, pauses);
+        let without = Frame::Pause(LineFrame::default());
+        assert!(borrowed(&lines).eq(borrowed(&messages_by_slices(without, stream, max, &ends, NO_PAUSES))));
         assert_eq!(lines.len(), expected.len(), "slices of {lengths:?}");
         for (line, (due, expected)) in lines.into_iter().zip(&expected) {
             let came = ends.iter().find(|end| *end >= due).unwrap_or(&END);
+            let line = (line.0, line.1.as_deref());
             assert_eq!(line, (*came, *expected), "slices of {lengths:?}");
         }
     }
@@ -77,21 +94,54 @@ fn slice_ends(len: usize, lengths: &[usize]) -> Vec<usize> {
     ends
 }
 
-/// What the frame makes of the stream, each line with the end of the slice at which it was said.
-fn lines_by_slices<'a>(stream: &'a [u8], max: usize, ends: &[usize]) -> Vec<(usize, Option<&'a [u8]>)> {
-    let (mut frame, mut lines, mut start) = (LineFrame::default(), Vec::new(), 0);
-    for &end in ends {
+/// After which slices there are pauses: after the first of each four where the first bit is set, and so on; as many as
+/// are put off and one more where the fifth is.
+#[derive(Debug, Clone, Copy)]
+struct Pauses(u8);
+
+const NO_PAUSES: Pauses = Pauses(0);
+
+impl Pauses {
+    fn after(self, slice: usize) -> u8 {
+        match (self.0 >> (slice % 4) & 1, self.0 >> 4) {
+            (0, _) => 0,
+            (_, 0) => 1,
+            _ => MAX_PAUSES + 1,
+        }
+    }
+}
+
+/// A message, `None` where it is too long, with the end of the slice at which it was said.
+type Said = (usize, Option<Vec<u8>>);
+
+fn borrowed(messages: &[Said]) -> impl Iterator<Item = (usize, Option<&[u8]>)> {
+    messages.iter().map(|(end, message)| (*end, message.as_deref()))
+}
+
+/// What a frame makes of the stream.
+fn messages_by_slices(
+    mut frame: Frame,
+    stream: &[u8],
+    max: usize,
+    ends: &[usize],
+    pauses: Pauses,
+) -> Vec<Said> {
+    let (mut messages, mut start) = (Vec::new(), 0);
+    for (slice, &end) in ends.iter().enumerate() {
+        if slice > 0 && end == ends[slice - 1] {
+            continue;
+        }
         loop {
             let step = frame.next(&stream[start..end], max);
             let bytes = match step {
                 Step::More => break,
                 Step::Skip(bytes) => bytes,
                 Step::TooLong(bytes) => {
-                    lines.push((end, None));
+                    messages.push((end, None));
                     bytes
                 }
-                Step::Message(bytes, line) => {
-                    lines.push((end, Some(line)));
+                Step::Message(bytes, message) => {
+                    messages.push((end, Some(message.to_vec())));
                     bytes
                 }
             };
@@ -100,17 +150,80 @@ fn lines_by_slices<'a>(stream: &'a [u8], max: usize, ends: &[usize]) -> Vec<(usi
             assert!(start <= end, "nothing is consumed that hasn't come");
         }
         assert!(end - start <= max, "{} bytes are kept of a line of {max}", end - start);
+        for _ in 0..pauses.after(slice) {
+            if !frame.awaits_pause(end - start) {
+                break;
+            }
+            match frame.pause(&stream[start..end]) {
+                Step::More => {}
+                Step::Message(bytes, message) => {
+                    messages.push((end, Some(message.to_vec())));
+                    start += bytes;
+                }
+                step => assert_eq!(step, Step::More, "a pause brings a message or none"),
+            }
+        }
     }
     match frame.finish(&stream[start..]) {
         Step::More => {}
-        Step::Message(bytes, line) => {
-            lines.push((END, Some(line)));
+        Step::Message(bytes, message) => {
+            messages.push((END, Some(message.to_vec())));
             start += bytes;
         }
         step => assert_eq!(step, Step::More, "an end brings a last line or none"),
     }
     assert_eq!(start, stream.len(), "what is consumed adds up to the stream");
-    lines
+    messages
+}
+
+/// The same, byte by byte.
+fn split_by_pauses(stream: &[u8], max: usize, ends: &[usize], pauses: Pauses) -> Vec<Said> {
+    let (mut messages, mut begun, mut too_long, mut start) = (Vec::new(), Vec::new(), false, 0);
+    let without_cr = |message: &[u8]| message.strip_suffix(b"\r").unwrap_or(message).to_vec();
+    for (slice, &end) in ends.iter().enumerate() {
+        if slice > 0 && end == start {
+            continue;
+        }
+        for &byte in &stream[start..end] {
+            begun.push(byte);
+            if begun.len() > max && !too_long {
+                too_long = true;
+                messages.push((end, None));
+            }
+            if byte == b'\n' {
+                begun.pop();
+                if !too_long {
+                    messages.push((end, Some(without_cr(&begun))));
+                }
+                begun.clear();
+                too_long = false;
+            }
+        }
+        start = end;
+        for pause in 0..pauses.after(slice) {
+            let waits = !too_long && pause < MAX_PAUSES && ends_within_a_character(&begun);
+            if begun.is_empty() || waits {
+                continue;
+            }
+            if !too_long {
+                messages.push((end, Some(without_cr(&begun))));
+            }
+            begun.clear();
+            too_long = false;
+        }
+    }
+    if !begun.is_empty() && !too_long {
+        messages.push((END, Some(without_cr(&begun))));
+    }
+    messages
+}
+
+/// Whether some bytes more would make it UTF-8, which it isn't yet. One of these three fits behind every first byte of a
+/// character (RFC 3629 section 4), and 0x80 behind every other.
+fn ends_within_a_character(begun: &[u8]) -> bool {
+    let is_whole = |more: &[u8]| std::str::from_utf8(&[begun, more].concat()).is_ok();
+    let completes = |next: u8| (1..=3).any(|count| is_whole(&[next, 0x80, 0x80][..count]));
+    !is_whole(b"") && [0x80, 0x90, 0xA0].into_iter().any(completes)
 }
 
 fn assert_meaning(line: &[u8], rank: Rank) {
@@ -141,6 +254,16 @@ mod tests {
         assert_eq!(slice_ends(3, &[]), [3]);
         assert_eq!(slice_ends(3, &[0]), [3]);
         assert_eq!(slice_ends(0, &[1]), [0]);
+    }
+
+    #[test]
+    fn a_cut_character_is_known() {
+        for cut in ["é", "€", "\u{800}", "\u{D7FF}", "\u{10000}", "\u{10FFFF}"] {
+            (1..cut.len())
+                .for_each(|end| assert!(ends_within_a_character(&cut.as_bytes()[..end]), "{cut:?}"));
+            assert!(!ends_within_a_character(cut.as_bytes()));
+        }
+        assert!(!ends_within_a_character(b"\xFF\xC3") && !ends_within_a_character(b"\xED\xA0"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A server without a system: the reactor's own turn over sockets in memory, a clock that only moves when asked, and
 //! faults by seed. Tests, the fuzz bodies and the in-memory benchmark live on it; the server itself never uses it.
 
+pub mod datagrams;
 mod grammar;
 pub mod hubs;
 pub mod lines;

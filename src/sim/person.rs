@@ -1,17 +1,35 @@
 //! A connection of a fuzzed session as its peer knows it: what it asked for, what it said, what it must be answered, and
 //! how far it has heard. Read from the bytes that it sent by `grammar.rs`, not from anything the server did with them.
 
-use super::grammar::{self, safe, targets};
-use crate::limits::{MIN_MAX_LINE, MIN_QUEUE};
+use super::PeerNo;
+use super::grammar::{self, blankless, safe, targets};
+use crate::door::Door;
+use crate::limits::MIN_QUEUE;
 use crate::message::{Meaning, Rank, Request};
 use crate::name;
 use bstr::ByteSlice;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::ops::Range;
 
 /// A connection, as its peer knows it.
-#[derive(Default)]
 pub(super) struct Person {
+    pub door: Door,
+    pub from: From,
+    max_line: usize,
+    /// All that it has sent, if it came by a tutorial's door: where a message of it ends, time decides; and what of that
+    /// is printable ASCII.
+    sent: Vec<u8>,
+    plain: Vec<u8>,
+    /// Where a message of that may begin: with each slice, and behind each LF.
+    starts: Vec<usize>,
+    /// It was asked `NICKNAME`.
+    pub asked: bool,
+    /// It has asked for the server to stop, for its figures.
+    pub shutdown: bool,
+    pub stats: bool,
+    /// It may have been kicked: what it heard can be read as the refusal of a name too.
+    pub maybe_kicked: bool,
     /// What it has sent since the last LF; empty while the rest of a line too long goes by.
     line: Vec<u8>,
     too_long: bool,
@@ -46,6 +64,13 @@ pub(super) struct Person {
     pub passed: Vec<usize>,
 }
 
+/// Where somebody is to be found.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum From {
+    Peer(PeerNo),
+    Address(SocketAddr),
+}
+
 /// Something that somebody said, made safe.
 pub(super) struct Said {
     pub to: To,
@@ -59,15 +84,112 @@ pub(super) enum To {
     Room(Option<String>),
     /// Those who are left behind.
     Company,
+    /// Everyone, by an operator.
+    Everyone,
+    /// Those who are left behind by the one whose connection it ends, who hears it too.
+    Kicked,
 }
 
 impl Person {
+    pub fn new(door: Door, from: From, max_line: usize) -> Person {
+        Person {
+            door,
+            from,
+            max_line,
+            sent: Vec::new(),
+            plain: Vec::new(),
+            starts: Vec::new(),
+            asked: false,
+            shutdown: false,
+            stats: false,
+            maybe_kicked: false,
+            line: Vec::new(),
+            too_long: false,
+            ended: false,
+            reset: false,
+            stalled: false,
+            balked: false,
+            overdue: false,
+            quit: false,
+            names: BTreeSet::new(),
+            keys: BTreeSet::new(),
+            rooms: BTreeSet::new(),
+            said: Vec::new(),
+            due: Vec::new(),
+            answered: 0,
+            hearing: Vec::new(),
+            lines: 0,
+            bytes: 0,
+            backlog: 0..0,
+            farewell: None,
+            passed: Vec::new(),
+        }
+    }
+
+    /// Whether it speaks the line protocol.
+    pub fn speaks_lines(&self) -> bool {
+        matches!(self.door, Door::Line | Door::Unix)
+    }
+
+    /// Whether it has ever asked for this name, or may have.
+    pub fn claims(&self, name: &str) -> bool {
+        let is_guest = || self.door == Door::Relay && name.starts_with("guest-");
+        if self.speaks_lines() {
+            self.names.contains(name)
+        } else {
+            self.sent.contains_str(name) || is_guest()
+        }
+    }
+
+    /// Whether some of what it sent reads so, as far as that is ASCII: where a character was cut, it isn't the same.
+    pub fn may_have_said(&self, text: &str) -> bool {
+        self.plain.contains_str(plain(text.as_bytes()).collect::<Vec<u8>>())
+    }
+
+    /// Whether a message that it may have sent says this, or this and more, under that name: without the name in front
+    /// if it is its own, or else with whatever stands there. As far as it is ASCII.
+    pub fn may_have_said_as(&self, name: &str, text: &str) -> bool {
+        let text: Vec<u8> = plain(text.as_bytes()).collect();
+        let says = |message: &[u8]| plain(message).take(text.len()).eq(text.iter().copied());
+        // Most often it is written as it is shown, and folding takes long.
+        let is_own = |nick: &[u8]| {
+            let (nick, name) = (blankless(nick), name.as_bytes());
+            nick == name || name::fold(nick).is_ok_and(|key| name::fold(name) == Ok(key))
+        };
+        self.starts.iter().any(|start| {
+            let message = self.sent[*start..].split_str("\n").next().unwrap_or_default();
+            match self.door {
+                Door::Line | Door::Unix => false,
+                Door::Classic => {
+                    let text = message.strip_prefix(b"@").and_then(|message| message.split_once_str(":"));
+                    text.is_some_and(|(_, text)| says(text))
+                }
+                Door::Nickname | Door::Relay => {
+                    let behind = message.split_once_str(":");
+                    says(message) || behind.is_some_and(|(nick, text)| says(blankless(text)) && is_own(nick))
+                }
+                Door::Udp => {
+                    let rest = self.sent[*start..].strip_prefix(b"C ").map(blankless);
+                    let said = rest.and_then(|rest| rest.split_once_str(" "));
+                    said.is_some_and(|(nick, text)| says(blankless(text)) && is_own(nick))
+                }
+            }
+        })
+    }
+
     pub fn note_sent(&mut self, slice: &[u8]) {
+        if !self.speaks_lines() {
+            self.starts.push(self.sent.len());
+            let ends = slice.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+            self.starts.extend(ends.map(|(end, _)| self.sent.len() + end + 1));
+            self.plain.extend(plain(slice));
+            return self.sent.extend_from_slice(slice);
+        }
         for piece in slice.split_inclusive(|byte| *byte == b'\n') {
             self.line.extend_from_slice(piece);
-            if self.line.len() > MIN_MAX_LINE && !self.too_long {
+            if self.line.len() > self.max_line && !self.too_long {
                 self.too_long = true;
-                self.owe(format!("!line-too-long {MIN_MAX_LINE}"));
+                self.owe(format!("!line-too-long {}", self.max_line));
             }
             if piece.ends_with(b"\n") {
                 self.line.pop();
@@ -99,10 +221,14 @@ impl Person {
             return self.owe("!bad-byte".to_owned());
         }
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
-        for rank in [Rank::Stranger, Rank::Member] {
+        let ranks = match self.door {
+            Door::Unix => [Rank::Operator { registered: false }, Rank::Operator { registered: true }],
+            _ => [Rank::Stranger, Rank::Member],
+        };
+        for rank in ranks {
             let meaning = grammar::meant(line, rank);
             // Who is registered is for the hub to say: what both ranks may ask is noted once, the rest in any case.
-            if rank == Rank::Stranger || meaning != grammar::meant(line, Rank::Stranger) {
+            if rank == ranks[0] || meaning != grammar::meant(line, ranks[0]) {
                 self.note_meaning(meaning);
             }
         }
@@ -140,14 +266,14 @@ impl Person {
             Request::Ping { token } if token.is_empty() => self.owe("+pong".to_owned()),
             Request::Ping { token } => self.owe(format!("+pong {}", safe(token))),
             Request::Help => self.owe("+end help".to_owned()),
+            Request::Announce { text } => self.said.push(Said { to: To::Everyone, text: safe(text) }),
+            Request::Kick { reason, .. } => self.said.push(Said { to: To::Kicked, text: safe(reason) }),
+            Request::Stats => self.stats = true,
+            Request::Shutdown => self.shutdown = true,
             Request::Leave { .. } | Request::Who(_) | Request::Rooms => {}
-            Request::Enter { .. }
-            | Request::SayAs { .. }
-            | Request::QuitAs { .. }
-            | Request::Announce { .. }
-            | Request::Kick { .. }
-            | Request::Stats
-            | Request::Shutdown => unreachable!("lines can't mean it to those who aren't operators"),
+            Request::Enter { .. } | Request::SayAs { .. } | Request::QuitAs { .. } => {
+                unreachable!("no line means it")
+            }
         }
     }
 
@@ -168,7 +294,7 @@ impl Person {
     /// line that passes it.
     pub fn assert_room_for_direct(&self, at: usize, line: &str) {
         let place = self.bytes.saturating_sub(self.backlog.start);
-        let most = MIN_QUEUE / 2 + 3 * MIN_MAX_LINE + 300;
+        let most = MIN_QUEUE / 2 + 3 * self.max_line + 300;
         let holds = !self.backlog.contains(&self.bytes) || place <= most;
         assert!(holds, "{line:?} stood behind {place} bytes that {at} hadn't read");
     }
@@ -186,6 +312,7 @@ impl Person {
     pub fn assert_served(&self, at: usize) {
         assert!(self.hearing.is_empty(), "{at} was left in the middle of {:?}", self.hearing.as_bstr());
         match self.farewell.as_deref() {
+            None if self.maybe_kicked || !self.speaks_lines() => {}
             Some("+bye") | None => {
                 assert_eq!(
                     self.answered,
@@ -198,4 +325,9 @@ impl Person {
             Some(_) => {}
         }
     }
+}
+
+/// Printable ASCII.
+fn plain(text: &[u8]) -> impl Iterator<Item = u8> {
+    text.iter().copied().filter(|byte| matches!(byte, b' '..=b'~'))
 }

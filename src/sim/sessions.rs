@@ -2,14 +2,15 @@
 //! break, time that passes; every line that any of them hears is held against what all of them sent.
 
 use super::grammar::{self, CLOSING, Heard, Notice};
-use super::person::{Person, To};
+use super::person::{From, Person, To};
 use super::script::Script;
-use super::{Faults, PeerNo, Sim};
-use crate::limits::{KIB, Limits, MIN_MAX_LINE, MIN_QUEUE};
+use super::{Faults, Sim};
+use crate::door::Door;
+use crate::limits::{KIB, Limits, MAX_SHORT, MAX_SILENCE, MIN_MAX_LINE, MIN_QUEUE};
 use crate::name;
 use crate::reactor::Running;
-use crate::text::is_safe;
 use bstr::ByteSlice;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Voices that a script can speak with; each is one connection at a time.
@@ -28,7 +29,9 @@ const LINE_COST: usize = 32;
 /// The deeds of a script. All are bytes that UTF-8 never holds, so that a script can be read, and cut anywhere by a
 /// fuzzer that knows nothing of it; all other bytes are what the present voice sends, slice by slice between deeds.
 mod deed {
-    /// The voice of the next byte speaks from here on; it connects if it hasn't.
+    /// So many milliseconds pass as the next byte says. UTF-8 never holds this one either.
+    pub const PAUSE: u8 = 0xC1;
+    /// The voice of the next byte speaks from here on; it connects if it hasn't, by the door that the byte says too.
     pub const SPEAK: u8 = 0xF5;
     /// That voice connects anew; its former connection stays as it is.
     pub const CONNECT: u8 = 0xF6;
@@ -64,9 +67,14 @@ mod deed {
 ///   of them where the connection was left in peace;
 /// - no direct message is queued behind more than half of a queue;
 /// - what the server says last is the last thing that is heard;
+/// - what the tutorials' clients hear is what the table of `dialects.md` knows, at most 1024 bytes each; those of the classic
+///   one hear no chatter;
+/// - the operators' commands are answered to those who came by their door alone, and an announcement or a reason stems from
+///   one of them; the server stops only if it was asked to;
 /// - in the end, when all read and end their streams, all are closed and the server holds nothing.
 ///
-/// The input: a byte that is 0 for a world without faults or else their seed, then bytes and the deeds of `deed` below.
+/// The input: a byte that is 0 for a world without faults or else their seed, and where it is a deed lines may be longer;
+/// then bytes and the deeds of `deed` below.
 ///
 /// # Panics
 /// If one of these doesn't hold.
@@ -75,7 +83,7 @@ pub fn check_session(data: &[u8]) {
     let mut story = Story::new(script.byte().unwrap_or(0));
     let mut slice = Vec::new();
     while let Some(byte) = script.byte() {
-        if byte < deed::SPEAK {
+        if byte < deed::SPEAK && byte != deed::PAUSE {
             slice.push(byte);
             continue;
         }
@@ -96,10 +104,15 @@ pub fn check_session(data: &[u8]) {
 /// A server and the people at it.
 struct Story {
     sim: Sim,
+    max_line: usize,
+    /// How many of the people have connected; the others speak by datagrams.
+    connected: usize,
     people: Vec<Person>,
     /// Who has each voice, by their place among the people.
     voices: [Option<usize>; VOICES],
     voice: usize,
+    /// By which door who connects comes in.
+    door: usize,
     /// The last slice that was sent.
     last: Vec<u8>,
     /// What may still be sent.
@@ -110,8 +123,9 @@ struct Story {
 
 impl Story {
     fn new(seed: u8) -> Story {
+        let max_line = if seed < deed::SPEAK { MIN_MAX_LINE } else { KIB };
         let limits = Limits {
-            max_line: MIN_MAX_LINE,
+            max_line,
             queue: MIN_QUEUE,
             max_connections: VOICES - 1,
             max_rooms: Some(4),
@@ -119,15 +133,18 @@ impl Story {
             quiet_above: Some(3),
             ..Limits::default()
         };
-        let sim = match seed {
-            0 => Sim::new(limits),
-            seed => Sim::with_faults(limits, Faults::plenty(u64::from(seed))),
-        };
+        let mut sim = Sim::with_doors(limits, &Door::ALL);
+        if seed != 0 {
+            sim.sockets().set_faults(Some(Faults::plenty(u64::from(seed))));
+        }
         Story {
             sim,
+            max_line,
+            connected: 0,
             people: Vec::new(),
             voices: [None; VOICES],
             voice: 0,
+            door: 0,
             last: Vec::new(),
             budget: MAX_SENT,
             stopped: false,
@@ -138,11 +155,11 @@ impl Story {
     fn act(&mut self, deed: u8, script: &mut Script<'_>) {
         match deed {
             deed::SPEAK => {
-                self.voice = script.below(VOICES);
+                self.choose(script);
                 self.speaker();
             }
             deed::CONNECT => {
-                self.voice = script.below(VOICES);
+                self.choose(script);
                 if self.people.len() < MAX_PEOPLE {
                     self.voices[self.voice] = None;
                 }
@@ -157,14 +174,18 @@ impl Story {
             deed::END => self.end_stream(),
             deed::RESET => {
                 let Some(at) = self.speaker() else { return };
-                self.people[at].reset = true;
-                self.sim.reset(PeerNo(at));
+                if let From::Peer(peer) = self.people[at].from {
+                    self.people[at].reset = true;
+                    self.sim.reset(peer);
+                }
             }
             deed::PASS => {
                 let quarters = script.below(256) as u32;
-                let overdue = self.people.iter_mut().filter(|person| person.stalled);
-                overdue.for_each(|person| person.overdue = true);
-                self.sim.pass(Duration::from_millis(250) * quarters);
+                self.pass(Duration::from_millis(250) * quarters);
+            }
+            deed::PAUSE => {
+                let millis = script.below(256) as u64;
+                self.pass(Duration::from_millis(millis));
             }
             deed::REPEAT => {
                 let slice = std::mem::take(&mut self.last);
@@ -180,13 +201,29 @@ impl Story {
         }
     }
 
+    fn choose(&mut self, script: &mut Script<'_>) {
+        let choice = script.below(256);
+        self.voice = choice % VOICES;
+        self.door = choice / VOICES % Door::ALL.len();
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let overdue = self.people.iter_mut().filter(|person| person.stalled);
+        overdue.for_each(|person| person.overdue = true);
+        self.sim.pass(time);
+    }
+
     /// The place of who has the present voice, who connects if need be.
     fn speaker(&mut self) -> Option<usize> {
         if self.voices[self.voice].is_none() && self.people.len() < MAX_PEOPLE {
             self.voices[self.voice] = Some(self.people.len());
-            let peer = self.sim.connect();
-            assert_eq!(peer, PeerNo(self.people.len()));
-            self.people.push(Person::default());
+            let from = if Door::ALL[self.door] == Door::Udp {
+                From::Address(SocketAddr::from(([127, 0, 0, 2], 40_000 + self.people.len() as u16)))
+            } else {
+                self.connected += 1;
+                From::Peer(self.sim.connect_at(self.door))
+            };
+            self.people.push(Person::new(Door::ALL[self.door], from, self.max_line));
         }
         self.voices[self.voice]
     }
@@ -199,32 +236,38 @@ impl Story {
         }
         self.budget -= cost;
         self.people[at].note_sent(slice);
-        self.sim.send(PeerNo(at), slice);
+        match self.people[at].from {
+            From::Peer(peer) => self.sim.send(peer, slice),
+            From::Address(address) => self.sim.send_datagram(udp(), address, slice),
+        }
     }
 
     fn stall(&mut self, room: usize) {
         let Some(at) = self.speaker() else { return };
+        let From::Peer(peer) = self.people[at].from else { return };
         (self.people[at].stalled, self.people[at].balked) = (true, true);
-        self.sim.stall(PeerNo(at), room);
+        self.sim.stall(peer, room);
     }
 
     fn read(&mut self) {
         let Some(at) = self.speaker() else { return };
         self.listen(at);
-        let id = self.sim.sockets().id(PeerNo(at));
+        let From::Peer(peer) = self.people[at].from else { return };
+        let id = self.sim.sockets().id(peer);
         let unsent = id.map_or(0, |id| self.sim.reactor.unsent(id));
         let person = &mut self.people[at];
         let heard = person.bytes + person.hearing.len();
         person.backlog = heard..heard + unsent;
         person.stalled = false;
-        self.sim.stall(PeerNo(at), usize::MAX);
+        self.sim.stall(peer, usize::MAX);
     }
 
     fn end_stream(&mut self) {
         let Some(at) = self.speaker() else { return };
+        let From::Peer(peer) = self.people[at].from else { return };
         if !std::mem::replace(&mut self.people[at].ended, true) {
             self.people[at].note_end();
-            self.sim.end(PeerNo(at));
+            self.sim.end(peer);
         }
     }
 
@@ -234,6 +277,11 @@ impl Story {
         for listener in 0..self.people.len() {
             self.listen(listener);
         }
+        assert!(self.sim.running == Running::On || self.was_stopped(), "nobody asked it to stop");
+    }
+
+    fn was_stopped(&self) -> bool {
+        self.stopped || self.people.iter().any(|person| person.shutdown)
     }
 
     /// All read all, and end; nothing must be left.
@@ -246,42 +294,158 @@ impl Story {
             self.end_stream();
         }
         self.sim.pass(Duration::from_secs(20));
+        if self.people.len() > self.connected {
+            self.sim.pass(MAX_SILENCE);
+        }
         self.check();
+        let stopped = self.was_stopped();
         for (at, person) in std::mem::take(&mut self.people).into_iter().enumerate() {
-            let accepted = self.sim.sockets().was_accepted(PeerNo(at));
+            let From::Peer(peer) = person.from else { continue };
+            let accepted = self.sim.sockets().was_accepted(peer);
             if accepted {
-                assert!(self.sim.is_closed(PeerNo(at)), "{at} is not closed");
+                assert!(self.sim.is_closed(peer), "{at} is not closed");
             }
-            if accepted && !self.stopped && !person.reset && !person.overdue {
+            if accepted && !stopped && !person.reset && !person.overdue {
                 person.assert_served(at);
             }
         }
         let reactor = &self.sim.reactor;
         assert_eq!((reactor.connections(), reactor.held_buffers()), (0, 0), "connections, held buffers");
-        assert!(self.stopped || reactor.hub().registered() == 0, "who is gone is gone from the hub");
+        assert!(stopped || reactor.hub().registered() == 0, "who is gone is gone from the hub");
     }
 
     /// Takes what a person was sent, and judges each line of it.
     fn listen(&mut self, listener: usize) {
-        let bytes = self.sim.take(PeerNo(listener));
+        let peer = match self.people[listener].from {
+            From::Peer(peer) => peer,
+            From::Address(address) => {
+                for datagram in self.sim.datagrams(address) {
+                    assert!(datagram.len() <= MAX_SHORT, "too long for a datagram");
+                    self.judge_bytes(listener, &datagram);
+                }
+                return;
+            }
+        };
+        let bytes = self.sim.take(peer);
         if bytes.is_empty() {
             return;
         }
+        let most = self.max_of(listener);
         let mut hearing = std::mem::take(&mut self.people[listener].hearing);
         hearing.extend_from_slice(&bytes);
         let mut rest = &hearing[..];
+        let person = &mut self.people[listener];
+        if person.door == Door::Nickname
+            && !person.asked
+            && let Some(behind) = rest.strip_prefix(b"NICKNAME")
+        {
+            person.asked = true;
+            person.lines += 1;
+            person.bytes += rest.len() - behind.len();
+            rest = behind;
+        }
         while let Some(end) = rest.find_byte(b'\n') {
-            let line = std::str::from_utf8(&rest[..end]).expect("the server speaks UTF-8");
-            assert!(end < 3 * MIN_MAX_LINE + 300, "too long for a line: {line:?}");
-            assert!(line.chars().all(is_safe), "not safe to show: {line:?}");
-            let heard = grammar::heard(line);
-            assert!(heard.is_some(), "the protocol knows no {line:?}");
-            heard.into_iter().for_each(|heard| self.judge(listener, line, heard));
+            assert!(end < most, "too long for a line: {:?}", rest[..end].as_bstr());
+            self.judge_bytes(listener, &rest[..end]);
             self.people[listener].bytes += end + 1;
             rest = &rest[end + 1..];
         }
-        assert!(rest.len() < 3 * MIN_MAX_LINE + 300, "too long for a line");
+        assert!(rest.len() < most, "too long for a line");
         self.people[listener].hearing = rest.to_vec();
+    }
+
+    /// Bytes of a line to somebody, its LF included.
+    fn max_of(&self, listener: usize) -> usize {
+        if self.people[listener].speaks_lines() { 3 * self.max_line + 300 } else { MAX_SHORT }
+    }
+
+    fn judge_bytes(&mut self, listener: usize, line: &[u8]) {
+        let line = std::str::from_utf8(line).expect("the server speaks UTF-8");
+        assert!(!line.is_empty(), "an empty message");
+        assert!(grammar::may_be_shown(line), "not safe to show: {line:?}");
+        let door = self.people[listener].door;
+        if !self.people[listener].speaks_lines() {
+            return self.judge_shown(listener, door, line);
+        }
+        let heard = grammar::heard(line);
+        assert!(heard.is_some(), "the protocol knows no {line:?}");
+        heard.into_iter().for_each(|heard| self.judge(listener, line, heard));
+    }
+
+    /// What a tutorial's client was sent.
+    fn judge_shown(&mut self, listener: usize, door: Door, line: &str) {
+        let heard = grammar::shown(door, line);
+        let person = &mut self.people[listener];
+        assert_eq!(person.farewell, None, "{listener} heard {line:?} behind the last line");
+        person.lines += 1;
+        let before = person.lines - 1;
+        let is_closing = matches!(heard, Some(Heard::Refused { code, .. }) if CLOSING.contains(&code));
+        match door {
+            // Whatever another wrote to it is all of the line, and so may read like anything.
+            Door::Classic if before > 0 && self.may_be_text(line) => {
+                self.people[listener].assert_room_for_direct(listener, line);
+                self.people[listener].maybe_kicked |= is_closing;
+                return;
+            }
+            Door::Classic => assert!(
+                is_closing || (before == 0) == matches!(heard, Some(Heard::Notice(Notice::Connected))),
+                "{line:?} is line {before} to {listener}"
+            ),
+            Door::Nickname => assert!(is_closing || before > 0, "{line:?} is the first to {listener}"),
+            _ => {}
+        }
+        assert!(heard.is_some(), "a {door:?} client knows no {line:?}");
+        match heard {
+            Some(Heard::Answer { word: "nick", details }) => {
+                assert!(self.people[listener].claims(details), "{line:?}");
+            }
+            Some(Heard::Answer { word: "ok", .. }) => assert!(self.people[listener].may_have_said("L ")),
+            Some(Heard::Answer { word: "exit", .. }) => assert!(self.people[listener].may_have_said("Q ")),
+            Some(Heard::Answer { .. }) | None => {}
+            Some(Heard::Refused { code: "denied" | "register-first", .. }) => {
+                assert!(door == Door::Classic, "{line:?}: nobody can ask for that");
+            }
+            Some(Heard::Refused { code, details }) if is_closing => {
+                let person = &mut self.people[listener];
+                assert!(code != "too-slow" || person.balked || self.faulty, "{listener} did read");
+                // A name that is refused for a while, to one who may go on; and one without a stream always may.
+                let is_name = code == "kicked" && door == Door::Classic && !details.is_empty();
+                let goes_on = door == Door::Udp || is_name && person.claims(details);
+                if !goes_on {
+                    person.farewell = Some(line.to_owned());
+                }
+            }
+            Some(Heard::Refused { .. }) => {}
+            Some(Heard::Notice(notice)) => self.judge_notice(listener, notice),
+            Some(Heard::Direct { from, text }) => {
+                self.people[listener].assert_room_for_direct(listener, line);
+                let text = Text { text, cut: is_cut(line) };
+                self.source(listener, from, text, |to| matches!(to, To::People(_)));
+            }
+            Some(Heard::Said { from, text, .. }) => {
+                let text = Text { text, cut: is_cut(line) };
+                let to_us = |to: &To| {
+                    matches!(to, To::Room(None)) || matches!(to, To::Room(Some(key)) if key == "lobby")
+                };
+                let (by, _) = self.source(listener, from, text, to_us);
+                assert!(door != Door::Udp || by != Some(listener), "{listener} hears itself: {line:?}");
+            }
+        }
+        if let Some(Heard::Refused { code: "shutting-down", .. }) = heard {
+            assert!(self.was_stopped(), "nobody asked it to stop");
+        }
+    }
+
+    /// Whether somebody wrote this to one person.
+    fn may_be_text(&self, line: &str) -> bool {
+        let text = Text { text: line, cut: is_cut(line) };
+        self.people.iter().any(|person| match person.door {
+            Door::Line | Door::Unix => {
+                person.said.iter().any(|said| matches!(said.to, To::People(_)) && text.is_of(&said.text))
+            }
+            Door::Classic => person.may_have_said_as("", line),
+            Door::Nickname | Door::Relay | Door::Udp => false,
+        })
     }
 
     fn judge(&mut self, listener: usize, line: &str, heard: Heard<'_>) {
@@ -302,10 +466,25 @@ impl Story {
                 let room = details.split(' ').next().unwrap_or("");
                 assert!(person.enters(&folded(room)), "{listener} never entered: {line:?}");
             }
+            Heard::Answer { word: "announced" | "kicked" | "stats" | "shutdown", .. } => {
+                assert!(person.door == Door::Unix, "{listener} is no operator: {line:?}");
+                assert!(!line.starts_with("+shutdown") || person.shutdown, "{listener} never asked for it");
+            }
+            Heard::Answer { word: "end", details } if details.starts_with("stats ") => {
+                assert!(person.door == Door::Unix && person.stats, "{listener} is no operator: {line:?}");
+            }
             Heard::Answer { .. } => {}
+            Heard::Refused { code: "denied", .. } => {
+                assert!(person.door == Door::Line, "{listener} is an operator: {line:?}");
+            }
+            Heard::Refused { code: "kicked", details } if person.names.contains(details) => {
+                // The name may be refused for a while, or that was the reason for ending the connection.
+                person.maybe_kicked = true;
+            }
             Heard::Refused { code, .. } if CLOSING.contains(&code) => {
                 assert!(code != "too-slow" || person.balked || self.faulty, "{listener} did read");
                 person.farewell = Some(line.to_owned());
+                assert!(code != "shutting-down" || self.was_stopped(), "nobody asked it to stop");
             }
             Heard::Refused { .. } => {}
             Heard::Notice(notice) => self.judge_notice(listener, notice),
@@ -313,6 +492,7 @@ impl Story {
                 let person = &self.people[listener];
                 person.assert_room_for_direct(listener, line);
                 let to_me = |to: &To| matches!(to, To::People(keys) if keys.iter().any(|key| person.keys.contains(key)));
+                let text = Text { text, cut: false };
                 let (by, passed) = self.source(listener, from, text, to_me);
                 self.people[listener].pass(by, passed);
             }
@@ -322,6 +502,7 @@ impl Story {
                 let to_us = |to: &To| {
                     matches!(to, To::Room(None)) || matches!(to, To::Room(Some(key)) if *key == room)
                 };
+                let text = Text { text, cut: false };
                 let (by, passed) = self.source(listener, from, text, to_us);
                 assert!(by != Some(listener), "{listener} hears itself: {line:?}");
                 self.people[listener].pass(by, passed);
@@ -330,22 +511,28 @@ impl Story {
     }
 
     fn judge_notice(&mut self, listener: usize, notice: Notice<'_>) {
-        let claims = |name: &str| self.people.iter().any(|person| person.names.contains(name));
+        let claims = |name: &str| self.people.iter().any(|person| person.claims(name));
+        let by_operators = |text: &str, fits: fn(&To) -> bool, cut: bool| {
+            let mut said = self.people.iter().flat_map(|person| &person.said);
+            said.any(|said| fits(&said.to) && Text { text, cut }.is_of(&said.text))
+        };
         match notice {
             Notice::Connected | Notice::HowToBegin => {}
+            Notice::Announced { text } => {
+                let cut = !self.people[listener].speaks_lines() && text.len() + 32 > MAX_SHORT;
+                let said = by_operators(text, |to| matches!(to, To::Everyone), cut);
+                assert!(said, "no operator announced {text:?}");
+            }
             Notice::Arrived { who } => assert!(claims(who), "nobody is {who}"),
             Notice::Joined { who, room } | Notice::Parted { who, room } => {
                 let room = folded(room);
                 assert!(self.people[listener].enters(&room), "{listener} was never in {room}");
                 let mut people = self.people.iter();
-                assert!(
-                    people.any(|person| person.names.contains(who) && person.enters(&room)),
-                    "{who}, {room}"
-                );
+                assert!(people.any(|person| person.claims(who) && person.enters(&room)), "{who}, {room}");
             }
             Notice::Renamed { from, to } => {
                 let mut people = self.people.iter();
-                let renamed = people.any(|person| person.names.contains(from) && person.names.contains(to));
+                let renamed = people.any(|person| person.claims(from) && person.claims(to));
                 assert!(renamed, "nobody is both {from} and {to}");
             }
             Notice::Gone { who, reason: None } => assert!(claims(who), "nobody is {who}"),
@@ -353,11 +540,14 @@ impl Story {
                 let known = match reason {
                     "too slow" => self.faulty || self.people.iter().any(|person| person.balked),
                     "connection lost" => self.people.iter().any(|person| person.reset),
-                    _ => false,
+                    "silent" => self.people.len() > self.connected,
+                    "kicked" => by_operators("", |to| matches!(to, To::Kicked), false),
+                    _ => by_operators(reason, |to| matches!(to, To::Kicked), false),
                 };
-                if known {
+                if known && claims(who) {
                     assert!(claims(who), "nobody is {who}");
                 } else {
+                    let reason = Text { text: reason, cut: false };
                     let (by, passed) = self.source(listener, who, reason, |to| matches!(to, To::Company));
                     self.people[listener].pass(by, passed);
                 }
@@ -371,27 +561,60 @@ impl Story {
         &self,
         listener: usize,
         from: &str,
-        text: &str,
+        text: Text<'_>,
         fits: impl Fn(&To) -> bool,
     ) -> (Option<usize>, usize) {
         let claimants: Vec<usize> =
-            (0..self.people.len()).filter(|at| self.people[*at].names.contains(from)).collect();
+            (0..self.people.len()).filter(|at| self.people[*at].claims(from)).collect();
         let said_by = |at: usize, passed: usize| {
             let mut said = self.people[at].said.iter().enumerate().skip(passed);
-            said.find(|(_, said)| said.text == text && fits(&said.to)).map(|(place, _)| place + 1)
+            said.find(|(_, said)| text.is_of(&said.text) && fits(&said.to)).map(|(place, _)| place + 1)
         };
-        if let [only] = claimants[..] {
+        if let [only] = claimants[..]
+            && self.people[only].speaks_lines()
+        {
             let passed = self.people[listener].passed.get(only).copied().unwrap_or(0);
             let said = said_by(only, passed);
-            assert!(said.is_some(), "{from} never said {text:?} to {listener} behind their line {passed}");
+            assert!(
+                said.is_some(),
+                "{from} never said {:?} to {listener} behind their line {passed}",
+                text.text
+            );
             return (Some(only), said.unwrap_or(passed));
         }
         assert!(
-            claimants.into_iter().any(|at| said_by(at, 0).is_some()),
-            "{from} never said {text:?} to {listener}"
+            claimants.iter().any(|at| {
+                let person = &self.people[*at];
+                said_by(*at, 0).is_some() || person.may_have_said_as(from, text.text)
+            }),
+            "{from} never said {:?} to {listener}",
+            text.text
         );
-        (None, 0)
+        (if let [only] = claimants[..] { Some(only) } else { None }, 0)
     }
+}
+
+/// What is heard of a text: all, or its beginning.
+#[derive(Clone, Copy)]
+struct Text<'a> {
+    text: &'a str,
+    cut: bool,
+}
+
+impl Text<'_> {
+    fn is_of(self, said: &str) -> bool {
+        said == self.text || self.cut && said.starts_with(self.text)
+    }
+}
+
+/// Whether what a tutorial's client was sent may have been longer: there was no room for a character more.
+fn is_cut(line: &str) -> bool {
+    line.len() + "\n".len() + 3 >= MAX_SHORT
+}
+
+/// The door of datagrams.
+fn udp() -> usize {
+    Door::ALL.iter().position(|door| *door == Door::Udp).unwrap_or_default()
 }
 
 /// A newcomer is told first where it comes from, then how to begin, unless it is turned away.
