@@ -5,7 +5,6 @@ use crate::dialect::Dialect;
 use crate::frame::{Frame, Step};
 use crate::hub::{Hub, Next};
 use crate::message::{ConnId, Event, Meaning, Outbox, Refusal};
-use crate::text::is_plain;
 
 /// How far [`feed`] came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +49,12 @@ pub fn feed(
             Step::TooLong(bytes) => {
                 consumed += bytes;
                 messages += 1;
-                out.send(from, Event::Refused(Refusal::LineTooLong(max_line)));
+                refuse(from, Refusal::LineTooLong(max_line), out);
+            }
+            Step::Nul(bytes, _) => {
+                consumed += bytes;
+                messages += 1;
+                refuse(from, Refusal::BadByte, out);
             }
             Step::Message(bytes, message) => {
                 consumed += bytes;
@@ -75,6 +79,7 @@ pub fn finish(
 ) -> Next {
     match frame.finish(input) {
         Step::Message(_, message) => understand(hub, from, dialect, message, out),
+        Step::Nul(..) => refuse(from, Refusal::BadByte, out),
         Step::More | Step::Skip(_) | Step::TooLong(_) => Next::Stay,
     }
 }
@@ -91,22 +96,20 @@ pub fn pause(
 ) -> Option<Next> {
     match frame.pause(input) {
         Step::Message(_, message) => Some(understand(hub, from, dialect, message, out)),
+        Step::Nul(..) => Some(refuse(from, Refusal::BadByte, out)),
         Step::More | Step::Skip(_) | Step::TooLong(_) => None,
     }
 }
 
 fn understand(hub: &mut Hub, from: ConnId, dialect: Dialect, message: &[u8], out: &mut impl Outbox) -> Next {
-    let meaning = if !is_plain(message) && message.contains(&0) {
-        Meaning::Refused(Refusal::BadByte)
-    } else {
-        dialect.parse(message, hub.rank(from))
-    };
-    match meaning {
+    match dialect.parse(message, hub.rank(from)) {
         Meaning::Nothing => Next::Stay,
         Meaning::Request(request) => hub.handle(from, request, out),
-        Meaning::Refused(refusal) => {
-            out.send(from, Event::Refused(refusal));
-            Next::Stay
-        }
+        Meaning::Refused(refusal) => refuse(from, refusal, out),
     }
+}
+
+fn refuse(from: ConnId, refusal: Refusal<'_>, out: &mut impl Outbox) -> Next {
+    out.send(from, Event::Refused(refusal));
+    Next::Stay
 }

@@ -41,7 +41,7 @@ pub fn push_safe(bytes: &[u8], out: &mut Vec<u8>) {
 /// short: a word is odd where a byte is 0x80 or more, becomes so when 1 is added (DEL), or wraps when 0x20 is taken away
 /// (C0). A borrow or carry between bytes comes only out of a byte that is odd already.
 #[must_use]
-pub fn is_plain(bytes: &[u8]) -> bool {
+fn is_plain(bytes: &[u8]) -> bool {
     const HIGH: u64 = 0x80 * ONES;
     const ONES: u64 = 0x0101_0101_0101_0101;
     let odd = |word: &[u8; 8]| {

@@ -48,7 +48,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("door", &["dialect", "frame"]),
     ("datagrams", &["limits", "message"]),
     ("hub", &["limits", "message", "name", "text", "timers"]),
-    ("session", &["dialect", "frame", "hub", "message", "text"]),
+    ("session", &["dialect", "frame", "hub", "message"]),
     ("send_queue", &["dialect", "limits", "message", "pool"]),
     (
         "reactor",

@@ -1,7 +1,7 @@
 //! Lines: each ends with LF, one CR before it is dropped (protocol.md, "Framing"). The slicing of the stream never
 //! changes the result: every decision here depends on the bytes and their positions alone.
 
-use super::Step;
+use super::{Step, message};
 use crate::limits::MAX_PAUSES;
 use bstr::ByteSlice;
 
@@ -10,6 +10,8 @@ use bstr::ByteSlice;
 pub struct LineFrame {
     /// So many bytes at the front of the unfinished line hold no LF: they are not searched again.
     searched: u32,
+    /// Those bytes hold NUL.
+    nul: bool,
     /// True while the rest of a line that was too long passes by; then `searched` is 0.
     discarding: bool,
     /// Pauses in a row that came within a character.
@@ -25,18 +27,19 @@ impl LineFrame {
         }
         self.pauses = 0;
         let searched = self.searched as usize;
-        match input[searched..].find_byte(b'\n') {
-            Some(at) => {
+        match self.find_lf(input, searched) {
+            Some(end) => {
                 self.searched = 0;
-                let end = searched + at;
+                let nul = std::mem::take(&mut self.nul);
                 if end < max {
-                    Step::Message(end + 1, without_cr(&input[..end]))
+                    message(end + 1, without_cr(&input[..end]), nul)
                 } else {
                     Step::TooLong(end + 1)
                 }
             }
             None if input.len() > max => {
                 self.searched = 0;
+                self.nul = false;
                 self.discarding = true;
                 Step::TooLong(input.len())
             }
@@ -49,8 +52,8 @@ impl LineFrame {
 
     /// See [`Frame::finish`](super::Frame::finish): an unterminated last line counts as a line.
     pub fn finish<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
-        *self = LineFrame::default();
-        if input.is_empty() { Step::More } else { Step::Message(input.len(), without_cr(input)) }
+        let nul = std::mem::take(self).nul;
+        if input.is_empty() { Step::More } else { message(input.len(), without_cr(input), nul) }
     }
 
     /// See [`Frame::pause`](super::Frame::pause): what has come is a message, as if LF had ended it, and ends the
@@ -69,6 +72,16 @@ impl LineFrame {
     #[must_use]
     pub fn is_discarding(&self) -> bool {
         self.discarding
+    }
+
+    /// Where the line ends, its first bytes having been searched; NUL on the way is noted.
+    fn find_lf(&mut self, input: &[u8], searched: usize) -> Option<usize> {
+        let found = searched + input[searched..].find_byteset(b"\n\0")?;
+        if input[found] == b'\n' {
+            return Some(found);
+        }
+        self.nul = true;
+        Some(found + input[found..].find_byte(b'\n')?)
     }
 
     fn discard<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
@@ -105,7 +118,7 @@ mod tests {
                         seen.push(None);
                         start += n;
                     }
-                    Step::Message(n, line) => {
+                    Step::Message(n, line) | Step::Nul(n, line) => {
                         seen.push(Some(line.to_vec()));
                         start += n;
                     }
@@ -113,7 +126,7 @@ mod tests {
             }
             assert!(end - start <= MAX, "no more than a line is ever kept");
         }
-        if let Step::Message(_, line) = frame.finish(&stream[start..]) {
+        if let Step::Message(_, line) | Step::Nul(_, line) = frame.finish(&stream[start..]) {
             seen.push(Some(line.to_vec()));
         }
         seen
@@ -143,6 +156,30 @@ mod tests {
         assert_eq!(lines(b"12345678", &[]), [some("12345678")]);
         assert_eq!(lines(b"123456789", &[]), [None]);
         assert_eq!(lines(b"bye\r", &[]), [some("bye")]);
+    }
+
+    #[test]
+    fn a_line_that_holds_nul_is_said_to_wherever_it_is_cut() {
+        let stream = b"a\0b\nok\n\0\n0123456\089\nok\nx\0";
+        for cut in 0..=stream.len() {
+            let (mut frame, mut said, mut start) = (LineFrame::default(), Vec::new(), 0);
+            for end in [cut, stream.len()] {
+                loop {
+                    let (bytes, what) = match frame.next(&stream[start..end], MAX) {
+                        Step::More => break,
+                        Step::Skip(bytes) => (bytes, "-"),
+                        Step::TooLong(bytes) => (bytes, "long"),
+                        Step::Message(bytes, _) => (bytes, "line"),
+                        Step::Nul(bytes, _) => (bytes, "nul"),
+                    };
+                    start += bytes;
+                    said.push(what);
+                }
+            }
+            said.retain(|what| *what != "-");
+            assert_eq!(said, ["nul", "line", "nul", "long", "line"], "cut at {cut}");
+            assert_eq!(frame.finish(&stream[start..]), Step::Nul(2, b"x\0"));
+        }
     }
 
     #[test]

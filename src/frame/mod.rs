@@ -14,6 +14,8 @@ pub enum Step<'a> {
     Skip(usize),
     /// A message, without what ended it.
     Message(usize, &'a [u8]),
+    /// A message that holds NUL, likewise: the search for its end has found that on the way.
+    Nul(usize, &'a [u8]),
     /// These belong to a message that is longer than it may be: said once for each, as soon as it is known. The rest
     /// of it is skipped.
     TooLong(usize),
@@ -38,7 +40,9 @@ impl Frame {
             Frame::Line(line) | Frame::Pause(line) => line.next(input, max),
             Frame::Datagram if input.is_empty() => Step::More,
             Frame::Datagram if input.len() > max => Step::TooLong(input.len()),
-            Frame::Datagram => Step::Message(input.len(), input.strip_suffix(b"\n").unwrap_or(input)),
+            Frame::Datagram => {
+                message(input.len(), input.strip_suffix(b"\n").unwrap_or(input), input.contains(&0))
+            }
         }
     }
 
@@ -67,4 +71,8 @@ impl Frame {
             Frame::Pause(line) => left > 0 || line.is_discarding(),
         }
     }
+}
+
+fn message(bytes: usize, message: &[u8], nul: bool) -> Step<'_> {
+    if nul { Step::Nul(bytes, message) } else { Step::Message(bytes, message) }
 }

@@ -88,7 +88,7 @@ impl Hub {
     pub fn rank(&self, id: ConnId) -> Rank {
         let registered = self.roster.user(id).is_some();
         match registered {
-            _ if self.operators.contains(&id) => Rank::Operator { registered },
+            _ if !self.operators.is_empty() && self.operators.contains(&id) => Rank::Operator { registered },
             true => Rank::Member,
             false => Rank::Stranger,
         }

@@ -320,7 +320,10 @@ impl Story {
                 if nick.contains(&b',') || text.is_empty() {
                     return;
                 }
-                if let Some(to) = self.holder(&folded(nick)) {
+                let key = folded(nick);
+                if key == OPERATOR.to_lowercase() {
+                    self.due.push(format!("@{OPERATOR}:{}", safe(text)));
+                } else if let Some(to) = self.holder(&key) {
                     self.owe(to, Due::Text(format!("@{OPERATOR}: {}", safe(text))));
                 }
             }

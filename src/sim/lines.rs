@@ -132,7 +132,7 @@ fn messages_by_slices(
             continue;
         }
         loop {
-            let step = frame.next(&stream[start..end], max);
+            let step = nul_is_said(frame.next(&stream[start..end], max));
             let bytes = match step {
                 Step::More => break,
                 Step::Skip(bytes) => bytes,
@@ -140,7 +140,7 @@ fn messages_by_slices(
                     messages.push((end, None));
                     bytes
                 }
-                Step::Message(bytes, message) => {
+                Step::Message(bytes, message) | Step::Nul(bytes, message) => {
                     messages.push((end, Some(message.to_vec())));
                     bytes
                 }
@@ -154,9 +154,9 @@ fn messages_by_slices(
             if !frame.awaits_pause(end - start) {
                 break;
             }
-            match frame.pause(&stream[start..end]) {
+            match nul_is_said(frame.pause(&stream[start..end])) {
                 Step::More => {}
-                Step::Message(bytes, message) => {
+                Step::Message(bytes, message) | Step::Nul(bytes, message) => {
                     messages.push((end, Some(message.to_vec())));
                     start += bytes;
                 }
@@ -164,9 +164,9 @@ fn messages_by_slices(
             }
         }
     }
-    match frame.finish(&stream[start..]) {
+    match nul_is_said(frame.finish(&stream[start..])) {
         Step::More => {}
-        Step::Message(bytes, message) => {
+        Step::Message(bytes, message) | Step::Nul(bytes, message) => {
             messages.push((END, Some(message.to_vec())));
             start += bytes;
         }
@@ -174,6 +174,16 @@ fn messages_by_slices(
     }
     assert_eq!(start, stream.len(), "what is consumed adds up to the stream");
     messages
+}
+
+/// A step, if it is right about whether its message holds NUL.
+fn nul_is_said(step: Step<'_>) -> Step<'_> {
+    match step {
+        Step::Message(_, message) => assert!(!message.contains(&0), "{message:?} holds NUL"),
+        Step::Nul(_, message) => assert!(message.contains(&0), "{message:?} holds no NUL"),
+        Step::More | Step::Skip(_) | Step::TooLong(_) => {}
+    }
+    step
 }
 
 /// The same, byte by byte.
