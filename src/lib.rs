@@ -6,6 +6,7 @@
 //! - [`message`]: request, event, refusal, audience, outbox: the words that all layers share.
 //! - [`frame`] says where a message ends, [`dialect`] what it means and how an event is written, [`hub`] who is here
 //!   and who hears what. [`session`] is the loop that joins the three.
+//! - [`door`]: the schemes of `--listen`, each with its frame and dialect. [`datagrams`]: peers that are addresses.
 //! - [`pool`], [`send_queue`], [`timers`]: bytes on hold, bytes not yet sent, deadlines.
 //! - [`reactor`]: the turn of the event loop, over [`reactor::Sockets`]. [`sim`] is that trait in memory; everything so
 //!   far is free of system calls, threads and clocks.
