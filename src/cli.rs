@@ -4,7 +4,8 @@
 use crate::door::Door;
 use crate::limits::{KIB, Limits, MAX_MAX_LINE, MIN_MAX_LINE, MIN_QUEUE, MIN_SEND_BUFFER};
 use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +17,21 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// What the command line and the environment ask for; where that can't be, or help is asked for, this ends the
+    /// program as `clap` does: exit code 2, or 0.
+    #[must_use]
+    pub fn read() -> Cli {
+        let cli = Cli::parse();
+        if let Command::Serve(options) = &cli.command
+            && let Err(why) = options.check()
+        {
+            Cli::command().error(ErrorKind::ValueValidation, why).exit();
+        }
+        cli
+    }
 }
 
 /// The commands of the program.
@@ -66,6 +82,9 @@ pub struct ServeOptions {
     /// Unsent bytes for one connection above which, for 2 s or at eight times as many, it is too slow; 8 KiB or more
     #[arg(long, value_name = "SIZE", env = "REDPOLL_QUEUE", default_value = "256KiB", value_parser = queue)]
     queue: usize,
+    /// Memory for unsent bytes of all connections together, above which the largest queue goes; --queue or more
+    #[arg(long, value_name = "SIZE", env = "REDPOLL_QUEUE_TOTAL", default_value = "64MiB", value_parser = size)]
+    queue_total: usize,
     /// Bytes that the kernel may hold for one connection (SO_SNDBUF), 4 KiB or more; 0: as the kernel likes
     #[arg(long, value_name = "SIZE", env = "REDPOLL_SEND_BUFFER", default_value = "128KiB", value_parser = send_buffer)]
     send_buffer: usize,
@@ -102,6 +121,17 @@ pub struct ServeOptions {
 }
 
 impl ServeOptions {
+    /// What flags must keep to of each other.
+    fn check(&self) -> Result<(), String> {
+        if self.queue_total < self.queue {
+            return Err(format!(
+                "--queue-total {} is less than --queue {}: one queue alone would be above it",
+                self.queue_total, self.queue
+            ));
+        }
+        Ok(())
+    }
+
     /// The limits that the flags ask for; connections are not clamped yet.
     #[must_use]
     pub fn limits(&self) -> Limits {
@@ -109,6 +139,7 @@ impl ServeOptions {
         Limits {
             max_line: self.max_line,
             queue: self.queue,
+            queue_total: self.queue_total,
             send_buffer: unless_0(self.send_buffer),
             max_connections: self.max_connections,
             register_timeout: (!self.register_timeout.is_zero()).then_some(self.register_timeout),
@@ -313,7 +344,6 @@ fn rate(text: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn clap_finds_nothing_wrong_with_the_flags() {

@@ -7,13 +7,14 @@
 //! - [`frame`] says where a message ends, [`dialect`] what it means and how an event is written, [`hub`] who is here
 //!   and who hears what. [`session`] is the loop that joins the three.
 //! - [`door`]: the schemes of `--listen`, each with its frame and dialect. [`datagrams`]: peers that are addresses.
-//! - [`pool`], [`send_queue`], [`timers`]: bytes on hold, bytes not yet sent, deadlines.
+//! - [`pool`], [`send_queue`] and [`backlog`], [`timers`]: bytes on hold, bytes not yet sent, deadlines.
 //! - [`reactor`]: the turn of the event loop, over [`reactor::Sockets`]. [`sim`] is that trait in memory; everything so
 //!   far is free of system calls, threads and clocks.
 //! - [`engine`]: the only code that touches sockets, threads and the clock.
 //! - [`cli`]: the flags. `client` (feature `chat`): `redpoll chat`.
 #![deny(unsafe_code, missing_docs)]
 
+pub mod backlog;
 pub mod cli;
 #[cfg(feature = "chat")]
 pub mod client;

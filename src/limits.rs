@@ -14,6 +14,8 @@ pub struct Limits {
     /// Bytes for one connection that the kernel refused; more for [`TOO_SLOW_AFTER`], or [`TOO_SLOW_FACTOR`] times as
     /// many at once, and the connection is too slow.
     pub queue: usize,
+    /// Memory in bytes for what kernels refused, of all connections together; above it the largest backlog goes.
+    pub queue_total: usize,
     /// SO_SNDBUF in bytes, what a peer may owe in the kernel; `None` leaves the kernel's own.
     pub send_buffer: Option<usize>,
     /// Connections at a time, those that are closing not counted.
@@ -38,6 +40,7 @@ impl Default for Limits {
         Limits {
             max_line: 4 * KIB,
             queue: 256 * KIB,
+            queue_total: 64 * KIB * KIB,
             send_buffer: Some(128 * KIB),
             max_connections: 1024,
             register_timeout: Some(Duration::from_secs(60)),
@@ -93,6 +96,12 @@ pub const READ: usize = 64 * KIB;
 /// Bytes of an arena at which the dirty connections are flushed and the turn goes on. It fits in a small second-level
 /// cache, and it bounds what one turn holds in memory.
 pub const ARENA: usize = 128 * KIB;
+/// Bytes of a chunk in which refused text stands, or of a single text that is longer. One chunk is the most that a few
+/// unsent bytes keep from being freed, and what is the same for many is kept once however small this is.
+pub const CHUNK: usize = 16 * KIB;
+/// Refused spans of a flush in which the next one that is refused is looked for: the rooms that two members hear by turns.
+/// Few, since each look-up passes over them.
+pub const SHARED: usize = 8;
 /// Spans of the arenas (12 bytes each) at which the dirty are flushed too. One span is one piece of text for one
 /// connection: without this bound, short lines said by turns in two large rooms would make a thousand for every six
 /// bytes of an arena.

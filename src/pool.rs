@@ -54,12 +54,6 @@ impl Pool {
         }
     }
 
-    /// Memory in buffers on loan, in bytes.
-    #[must_use]
-    pub fn bytes_lent(&self) -> usize {
-        self.lent.iter().map(|(_, buffer)| buffer.capacity()).sum()
-    }
-
     /// Buffers on loan.
     #[must_use]
     pub fn lent(&self) -> usize {

@@ -248,6 +248,7 @@ impl<S: Sockets> Reactor<S> {
     /// Checks what is always true between turns; for tests and fuzzing.
     pub fn invariants(&self) {
         self.hub.invariants();
+        self.queues.all_invariants();
         assert!(self.doomed.is_empty(), "whoever is doomed is reaped in the same turn");
         assert_eq!(self.closing, self.peers.iter().filter(|(_, peer)| peer.phase.is_closing()).count());
         for (key, peer) in &self.peers {

@@ -1,12 +1,12 @@
 //! Bytes not yet sent, per connection. What the hub says in a turn stands once per dialect in an arena; a connection's
 //! queue holds the spans of it that the connection hears, and is dirty until they are flushed. Only what the kernel
-//! refused is copied, into the connection's own backlog. Nothing here touches a socket: flushing is given a `send`.
+//! refused is copied, into `backlog.rs`. Nothing here touches a socket: flushing is given a `send`.
 
+use crate::backlog::{BacklogId, Backlogs, Piece};
 use crate::dialect::Dialect;
-use crate::limits::{ARENA, Limits, SPANS};
+use crate::limits::{ARENA, Limits, SHARED, SPANS};
 use crate::message::{Audience, ConnId, Event, Outbox};
-use crate::pool::{BufferId, Pool};
-use bstr::ByteSlice;
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 
 /// No span: the end of a queue's list.
@@ -28,10 +28,8 @@ struct SendQueue {
     last: u32,
     /// Bytes in those spans.
     pending: u32,
-    /// So many bytes at the front of the backlog are sent.
-    sent: u32,
-    /// What the kernel refused; never lent empty: `Some` means that there are unsent bytes.
-    backlog: Option<BufferId>,
+    /// What the kernel refused; never empty: `Some` means that there are unsent bytes.
+    backlog: Option<BacklogId>,
     dialect: Dialect,
     /// On the dirty list.
     dirty: bool,
@@ -41,6 +39,15 @@ struct SendQueue {
     mid_line: bool,
     /// Says nothing more: what is put here is thrown away.
     deaf: bool,
+}
+
+/// A span of an arena that stands in a chunk too, whole, however much of it one or the other was still sent.
+#[derive(Debug)]
+struct Kept {
+    dialect: Dialect,
+    start: u32,
+    end: u32,
+    piece: Piece,
 }
 
 /// What became of a connection's queue in a flush.
@@ -65,8 +72,12 @@ pub struct SendQueues {
     brimming: bool,
     /// Where several spans are put together for one send.
     gather: Vec<u8>,
-    backlogs: Pool,
+    backlogs: Backlogs,
+    /// Spans that were refused in this flush, the last ones: who is refused the same next shares them.
+    kept: VecDeque<Kept>,
     half: usize,
+    /// Memory that backlogs may take.
+    total: usize,
     /// Connections that the hub wants closed.
     closing: Vec<ConnId>,
     stopping: bool,
@@ -115,8 +126,10 @@ impl SendQueues {
             dirty: Vec::new(),
             brimming: false,
             gather: Vec::new(),
-            backlogs: Pool::default(),
+            backlogs: Backlogs::default(),
+            kept: VecDeque::new(),
             half: limits.half_queue(),
+            total: limits.queue_total,
             closing: Vec::new(),
             stopping: false,
             counters: Counters::default(),
@@ -142,7 +155,6 @@ impl SendQueues {
             first: NONE,
             last: NONE,
             pending: 0,
-            sent: 0,
             backlog: None,
             dialect,
             dirty: false,
@@ -163,7 +175,7 @@ impl SendQueues {
         (queue.deaf, queue.dirty) = (true, false);
         queue.drop_spans();
         if let Some(backlog) = queue.backlog.take() {
-            self.backlogs.give_back(backlog);
+            self.backlogs.close(backlog);
         }
     }
 
@@ -172,23 +184,52 @@ impl SendQueues {
         !std::mem::replace(&mut self.queues[id.index()].deaf, true)
     }
 
-    /// Throws away all that is left for a connection but the rest of a line that is partly sent, and hears again: what
-    /// is put into the queue next is the last.
+    /// Throws away all that is left for a connection but the rest of a line that is partly sent.
     pub fn forget(&mut self, id: ConnId) {
         let queue = &mut self.queues[id.index()];
-        queue.deaf = false;
         queue.drop_spans();
-        let Some(backlog) = &queue.backlog else { return };
-        let bytes = self.backlogs.buffer(backlog);
-        bytes.drain(..queue.sent as usize);
-        queue.sent = 0;
-        let keep = if queue.mid_line { bytes.find_byte(b'\n').map_or(bytes.len(), |lf| lf + 1) } else { 0 };
-        if keep > 0 {
-            bytes.truncate(keep);
-            bytes.shrink_to_fit();
-        } else if let Some(backlog) = queue.backlog.take() {
-            self.backlogs.give_back(backlog);
+        if let Some(backlog) = queue.backlog.take_if(|_| !queue.mid_line) {
+            self.backlogs.close(backlog);
+        } else if let Some(backlog) = &queue.backlog {
+            self.backlogs.keep_first_line(backlog);
         }
+    }
+
+    /// Frees what a connection's backlog holds, all but the rest of a line; where there is nothing else, that too.
+    pub fn shed(&mut self, id: ConnId) {
+        let before = self.unsent(id);
+        self.forget(id);
+        if self.unsent(id) == before {
+            self.queues[id.index()]
+                .backlog
+                .take()
+                .into_iter()
+                .for_each(|backlog| self.backlogs.close(backlog));
+        }
+    }
+
+    /// Whether what was sent ends within a line whose rest is gone: nothing more can be said.
+    #[must_use]
+    pub fn is_cut(&self, id: ConnId) -> bool {
+        let queue = &self.queues[id.index()];
+        queue.mid_line && queue.backlog.is_none()
+    }
+
+    /// Hears again: what is put into the queue next is the last.
+    pub fn undeafen(&mut self, id: ConnId) {
+        self.queues[id.index()].deaf = false;
+    }
+
+    /// Whether backlogs together take more memory than they may.
+    #[must_use]
+    pub fn is_overflowing(&self) -> bool {
+        self.backlogs.memory() > self.total
+    }
+
+    /// Who has a backlog, whoever's holds most memory first.
+    #[must_use]
+    pub fn largest_first(&self) -> Vec<ConnId> {
+        self.backlogs.largest_first()
     }
 
     /// Whether nothing more is put into this queue: its connection is about to be closed.
@@ -201,7 +242,7 @@ impl SendQueues {
     #[must_use]
     pub fn unsent(&self, id: ConnId) -> usize {
         let queue = &self.queues[id.index()];
-        queue.backlog.as_ref().map_or(0, |backlog| self.backlogs.bytes(backlog).len() - queue.sent as usize)
+        queue.backlog.as_ref().map_or(0, |backlog| self.backlogs.unsent(backlog))
     }
 
     /// The kernel takes bytes of this connection again.
@@ -232,35 +273,53 @@ impl SendQueues {
         let arena = &self.arenas[queue.dialect.index()];
         queue.dirty = false;
         let bytes = match queue.one_span(&self.spans) {
-            Some(span) => &arena[span.start as usize..span.end as usize],
+            Some(span) => span.text(arena),
             None => {
                 self.gather.clear();
-                let mut next = queue.first;
-                while let Some(span) = self.spans.get(next as usize) {
-                    self.gather.extend_from_slice(&arena[span.start as usize..span.end as usize]);
-                    next = span.next;
-                }
+                let spans = spans_from(queue.first, &self.spans);
+                spans.for_each(|span| self.gather.extend_from_slice(span.text(arena)));
                 &self.gather[..]
             }
         };
-        queue.drop_spans();
         let taken = match &queue.backlog {
-            Some(backlog) => {
-                self.backlogs.buffer(backlog).extend_from_slice(bytes);
-                return self.flush_backlog(id, send);
-            }
-            None if bytes.is_empty() => return Flushed::Unsent(0),
+            _ if bytes.is_empty() => return self.flush_backlog(id, send),
+            Some(_) => 0,
             None => match taken(send(bytes)) {
                 Some(taken) => taken,
-                None => return Flushed::Broken,
+                None => {
+                    queue.drop_spans();
+                    return Flushed::Broken;
+                }
             },
         };
         queue.note_sent(&bytes[..taken]);
-        if taken < bytes.len() {
-            queue.writable = false;
-            queue.backlog = Some(self.backlogs.lend(&bytes[taken..]));
+        if taken == bytes.len() {
+            queue.drop_spans();
+            return Flushed::Unsent(0);
         }
-        Flushed::Unsent(bytes.len() - taken)
+        queue.writable &= queue.backlog.is_some();
+        self.refuse(id, taken);
+        self.flush_backlog(id, send)
+    }
+
+    /// Puts the spans of a queue, all but so many bytes at their front, into its backlog.
+    fn refuse(&mut self, id: ConnId, mut taken: usize) {
+        let queue = &mut self.queues[id.index()];
+        let arena = &self.arenas[queue.dialect.index()];
+        for span in spans_from(queue.first, &self.spans) {
+            if taken >= span.len() {
+                taken -= span.len();
+                continue;
+            }
+            let piece =
+                Kept::share(&mut self.kept, &mut self.backlogs, queue.dialect, span, arena).behind(taken);
+            taken = 0;
+            match &queue.backlog {
+                Some(backlog) => self.backlogs.append(backlog, piece),
+                None => queue.backlog = Some(self.backlogs.open(id, piece)),
+            }
+        }
+        queue.drop_spans();
     }
 
     /// Ends a flush in which every dirty connection was flushed: the arenas are empty again.
@@ -270,6 +329,7 @@ impl SendQueues {
         self.spans.clear();
         self.arenas.iter_mut().for_each(Vec::clear);
         self.brimming = false;
+        self.kept.drain(..).for_each(|kept| self.backlogs.let_go(kept.piece));
     }
 
     /// Gives memory back that nothing needs now.
@@ -286,23 +346,18 @@ impl SendQueues {
         let Some(backlog) = &queue.backlog else { return Flushed::Unsent(0) };
         if queue.writable {
             queue.writable = false;
-            let unsent = &self.backlogs.bytes(backlog)[queue.sent as usize..];
-            let Some(taken) = taken(send(unsent)) else { return Flushed::Broken };
-            if taken > 0 {
-                queue.mid_line = unsent[taken - 1] != b'\n';
-                queue.sent += taken as u32;
+            let bytes = self.backlogs.front(backlog, ARENA, &mut self.gather);
+            let Some(taken) = taken(send(bytes)) else { return Flushed::Broken };
+            if let Some(last) = bytes[..taken].last() {
+                queue.mid_line = *last != b'\n';
             }
+            self.backlogs.advance(backlog, taken);
         }
-        let bytes = self.backlogs.buffer(backlog);
-        let unsent = bytes.len() - queue.sent as usize;
-        if unsent == 0 {
-            queue.sent = 0;
-            if let Some(backlog) = queue.backlog.take() {
-                self.backlogs.give_back(backlog);
-            }
-        } else if queue.sent as usize >= unsent {
-            bytes.drain(..queue.sent as usize);
-            queue.sent = 0;
+        let unsent = self.backlogs.unsent(backlog);
+        if unsent == 0
+            && let Some(backlog) = queue.backlog.take()
+        {
+            self.backlogs.close(backlog);
         }
         Flushed::Unsent(unsent)
     }
@@ -351,6 +406,46 @@ impl SendQueues {
         assert!(queue.first == NONE || queue.dirty, "pending bytes are on the dirty list");
         assert!(queue.backlog.is_none() == (self.unsent(id) == 0), "no empty backlog is kept");
     }
+
+    /// Checks what is always true of them together, between turns.
+    pub fn all_invariants(&self) {
+        self.backlogs.invariants();
+        assert!(self.kept.is_empty() && !self.is_overflowing());
+    }
+}
+
+impl Kept {
+    /// The piece that holds the text of a span: one that was kept lately, if it does.
+    fn share(
+        kept: &mut VecDeque<Kept>,
+        backlogs: &mut Backlogs,
+        dialect: Dialect,
+        span: Span,
+        arena: &[u8],
+    ) -> Piece {
+        let same = |kept: &&Kept| (kept.dialect, kept.start, kept.end) == (dialect, span.start, span.end);
+        if let Some(kept) = kept.iter().rfind(same) {
+            return kept.piece;
+        }
+        if kept.len() == SHARED
+            && let Some(oldest) = kept.pop_front()
+        {
+            backlogs.let_go(oldest.piece);
+        }
+        let piece = backlogs.keep(span.text(arena));
+        kept.push_back(Kept { dialect, start: span.start, end: span.end, piece });
+        piece
+    }
+}
+
+impl Span {
+    fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    fn text(self, arena: &[u8]) -> &[u8] {
+        &arena[self.start as usize..self.end as usize]
+    }
 }
 
 impl SendQueue {
@@ -367,6 +462,12 @@ impl SendQueue {
             self.mid_line = *last != b'\n';
         }
     }
+}
+
+/// The spans of a queue that begins with this one, in their order.
+fn spans_from(first: u32, spans: &[Span]) -> impl Iterator<Item = Span> {
+    let at = |place: u32| spans.get(place as usize).copied();
+    std::iter::successors(at(first), move |span| at(span.next))
 }
 
 /// How much the kernel took; `None` where it never will.
@@ -428,7 +529,6 @@ impl Outbox for SendQueues {
 
     fn figures(&self, tell: &mut dyn FnMut(&str, u64)) {
         let counters = &self.counters;
-        let queued: usize = self.backlogs.bytes_lent();
         let figures = [
             ("connections", counters.connections),
             ("uptime-seconds", counters.uptime_seconds),
@@ -437,7 +537,7 @@ impl Outbox for SendQueues {
             ("lines-out", counters.lines_out),
             ("bytes-in", counters.bytes_in),
             ("bytes-out", counters.bytes_out),
-            ("queued-bytes", queued as u64),
+            ("queued-bytes", self.backlogs.memory() as u64),
             ("datagrams-dropped", counters.datagrams_dropped),
         ];
         figures.into_iter().for_each(|(key, value)| tell(key, value));

@@ -9,10 +9,11 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Output;
 
 /// The flags of `serve` that there are.
-const FLAGS: [&str; 13] = [
+const FLAGS: [&str; 14] = [
     "--listen",
     "--max-line",
     "--queue",
+    "--queue-total",
     "--send-buffer",
     "--max-connections",
     "--register-timeout",
@@ -99,6 +100,7 @@ fn a_wrong_value_is_refused_by_flag_value_and_bound() {
         ("--queue", "8191", "8192"),
         ("--queue", "0", "8192"),
         ("--queue", "1GiB", "268435456"),
+        ("--queue-total", "8192", "less than --queue 262144"),
         ("--send-buffer", "1", "4096"),
         ("--register-timeout", "999ms", "1s"),
         ("--register-timeout", "soon", "ms, s, m, h, d"),

@@ -35,13 +35,14 @@ const EDGES: [&str; 5] = ["engine", "client", "bench", "cli", "main"];
 
 /// Which modules each may name: arrows point down only. `sim` is a world, and so stands above the reactor; the edges
 /// may name any.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("lib", &[]),
     ("limits", &[]),
     ("text", &[]),
     ("name", &[]),
     ("message", &["limits", "name"]),
     ("pool", &["limits"]),
+    ("backlog", &["limits", "message"]),
     ("timers", &["message"]),
     ("frame", &["limits"]),
     ("dialect", &["limits", "message", "name", "text"]),
@@ -49,7 +50,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("datagrams", &["limits", "message"]),
     ("hub", &["limits", "message", "name", "text", "timers"]),
     ("session", &["dialect", "frame", "hub", "message"]),
-    ("send_queue", &["dialect", "limits", "message", "pool"]),
+    ("send_queue", &["backlog", "dialect", "limits", "message"]),
     (
         "reactor",
         &[

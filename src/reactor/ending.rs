@@ -20,9 +20,10 @@ impl<S: Sockets> Reactor<S> {
         // A deadline may have dropped it since. Its slot is still empty: newcomers are accepted last.
         let Some(peer) = self.peers.get(id.index()) else { return };
         match doom {
-            Doom::TooSlow if peer.phase != Phase::Discarding => {
+            Doom::TooSlow if peer.phase != Phase::Discarding && !self.queues.is_cut(id) => {
                 let is_closing = peer.phase.is_closing();
                 self.queues.forget(id);
+                self.queues.undeafen(id);
                 self.queues.send(id, Event::Refused(Refusal::TooSlow));
                 if !is_closing {
                     self.hub.leave(id, b"too slow", &mut self.queues);
@@ -31,7 +32,8 @@ impl<S: Sockets> Reactor<S> {
             }
             Doom::Lost | Doom::TooSlow => {
                 if !self.stopping {
-                    self.hub.leave(id, b"connection lost", &mut self.queues);
+                    let reason: &[u8] = if doom == Doom::Lost { b"connection lost" } else { b"too slow" };
+                    self.hub.leave(id, reason, &mut self.queues);
                 }
                 self.drop_now(id);
             }

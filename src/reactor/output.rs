@@ -24,6 +24,22 @@ impl<S: Sockets> Reactor<S> {
             }
         }
         self.queues.end_flush();
+        self.make_room();
+    }
+
+    /// Where all queues together are above their limit, whoever holds most goes, and what it holds is freed at once.
+    /// Who is told so and goes on closing may be next, and then is dropped: each can be found here twice at most.
+    fn make_room(&mut self) {
+        while self.queues.is_overflowing() {
+            for id in self.queues.largest_first() {
+                if !self.queues.is_overflowing() {
+                    break;
+                }
+                let is_closing = self.peers[id.index()].phase.is_closing();
+                self.queues.shed(id);
+                self.doom(id, if is_closing { Doom::Lost } else { Doom::TooSlow });
+            }
+        }
     }
 
     /// Bounds what a turn holds where nobody is fed: many may go in one turn, and many hear of each.

@@ -73,6 +73,11 @@ impl Server {
         stream
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its standard input, where that is a pipe.
     pub fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().expect("it is piped")

@@ -1,0 +1,368 @@
+//! Bytes that kernels refused, for all connections. What several connections are refused in one flush is the same text
+//! more often than not (a room that somebody floods, members who don't read), so text stands here once, in chunks, and a
+//! connection's backlog is a list of pieces of them. Which text that is, and who is too slow, is decided elsewhere.
+
+use crate::limits::CHUNK;
+use crate::message::ConnId;
+use slab::Slab;
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+
+/// A backlog: its slot plus one, so that `Option<BacklogId>` is four bytes. Closed by hand, since whoever holds it can't
+/// reach the others when dropped.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BacklogId(NonZeroU32);
+
+impl BacklogId {
+    fn slot(&self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
+/// Text that stands in a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    chunk: u32,
+    start: u32,
+    end: u32,
+}
+
+impl Piece {
+    /// The same but for so many bytes at its front.
+    #[must_use]
+    pub fn behind(self, bytes: usize) -> Piece {
+        debug_assert!(bytes <= self.len());
+        Piece { start: self.start + bytes as u32, ..self }
+    }
+
+    fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+}
+
+#[derive(Debug)]
+struct Chunk {
+    /// Never grows beyond the capacity that it was made with, and nothing that stands in it changes.
+    text: Vec<u8>,
+    /// So many backlogs' pieces lie in it; the last of them frees it.
+    pieces: u32,
+}
+
+#[derive(Debug)]
+struct Backlog {
+    owner: ConnId,
+    /// Oldest first; none is empty. Whole lines, but for the front of the first.
+    pieces: VecDeque<Piece>,
+    /// Bytes in them.
+    unsent: usize,
+    /// Memory of the chunks that they lie in, one counted again where a piece of another lies between.
+    pinned: usize,
+}
+
+/// The backlogs of all connections.
+#[derive(Debug, Default)]
+pub struct Backlogs {
+    backlogs: Slab<Backlog>,
+    chunks: Slab<Chunk>,
+    /// The chunk that text is added to.
+    current: Option<u32>,
+    /// Memory of chunks and lists of pieces, in bytes.
+    memory: usize,
+}
+
+impl Backlogs {
+    /// Puts text where pieces of it can be given to backlogs. The piece that is returned is held by the caller, who lets go
+    /// of it in the end.
+    pub fn keep(&mut self, text: &[u8]) -> Piece {
+        let chunk = match self.current {
+            Some(chunk) if self.chunks[chunk as usize].has_room(text.len()) => chunk,
+            _ => self.new_chunk(text.len().max(CHUNK)),
+        };
+        let chunk_text = &mut self.chunks[chunk as usize];
+        let start = chunk_text.text.len() as u32;
+        chunk_text.text.extend_from_slice(text);
+        chunk_text.pieces += 1;
+        Piece { chunk, start, end: start + text.len() as u32 }
+    }
+
+    /// Lets go of a piece that was [kept](Backlogs::keep).
+    pub fn let_go(&mut self, piece: Piece) {
+        self.release(piece.chunk);
+    }
+
+    /// A new backlog, of one piece.
+    pub fn open(&mut self, owner: ConnId, piece: Piece) -> BacklogId {
+        let backlog = Backlog { owner, pieces: VecDeque::new(), unsent: 0, pinned: 0 };
+        let slot = self.backlogs.insert(backlog) as u32;
+        let id = BacklogId(NonZeroU32::MIN.saturating_add(slot));
+        self.append(&id, piece);
+        id
+    }
+
+    /// Puts a piece behind a backlog.
+    pub fn append(&mut self, id: &BacklogId, piece: Piece) {
+        let backlog = &mut self.backlogs[id.slot()];
+        backlog.unsent += piece.len();
+        match backlog.pieces.back_mut() {
+            Some(last) if last.chunk == piece.chunk && last.end == piece.start => last.end = piece.end,
+            last => {
+                let chunk = &mut self.chunks[piece.chunk as usize];
+                if last.is_none_or(|last| last.chunk != piece.chunk) {
+                    backlog.pinned += chunk.text.capacity();
+                }
+                chunk.pieces += 1;
+                self.memory -= backlog.list_memory();
+                backlog.pieces.push_back(piece);
+                self.memory += backlog.list_memory();
+            }
+        }
+    }
+
+    /// Bytes in a backlog.
+    #[must_use]
+    pub fn unsent(&self, id: &BacklogId) -> usize {
+        self.backlogs[id.slot()].unsent
+    }
+
+    /// The front of a backlog, for one send: its first piece, or as many as `most` bytes hold put together in `gather`.
+    pub fn front<'a>(&'a self, id: &BacklogId, most: usize, gather: &'a mut Vec<u8>) -> &'a [u8] {
+        let pieces = &self.backlogs[id.slot()].pieces;
+        if let (Some(&only), 1) = (pieces.front(), pieces.len()) {
+            return self.text(only);
+        }
+        gather.clear();
+        for &piece in pieces {
+            if !gather.is_empty() && gather.len() + piece.len() > most {
+                break;
+            }
+            gather.extend_from_slice(self.text(piece));
+        }
+        gather
+    }
+
+    /// Takes bytes off the front of a backlog.
+    pub fn advance(&mut self, id: &BacklogId, bytes: usize) {
+        let mut left = bytes;
+        self.backlogs[id.slot()].unsent -= bytes;
+        while left > 0
+            && let Some(first) = self.backlogs[id.slot()].pieces.front_mut()
+        {
+            if first.len() > left {
+                *first = first.behind(left);
+                break;
+            }
+            left -= first.len();
+            self.drop_first(id);
+        }
+    }
+
+    /// Keeps of a backlog only what is left of the line at its front; how many bytes that are.
+    pub fn keep_first_line(&mut self, id: &BacklogId) -> usize {
+        let Some(&first) = self.backlogs[id.slot()].pieces.front() else { return 0 };
+        let text = self.text(first);
+        let line = text.iter().position(|byte| *byte == b'\n').map_or(text.len(), |lf| lf + 1);
+        let rest: Vec<Piece> = self.backlogs[id.slot()].pieces.drain(1..).collect();
+        rest.into_iter().for_each(|piece| self.release(piece.chunk));
+        let pinned = self.chunks[first.chunk as usize].text.capacity();
+        let backlog = &mut self.backlogs[id.slot()];
+        self.memory -= backlog.list_memory();
+        backlog.pieces = VecDeque::from([Piece { end: first.start + line as u32, ..first }]);
+        self.memory += backlog.list_memory();
+        (backlog.unsent, backlog.pinned) = (line, pinned);
+        line
+    }
+
+    /// Throws a backlog away.
+    #[expect(clippy::needless_pass_by_value, reason = "whoever closes it must not keep its number")]
+    pub fn close(&mut self, id: BacklogId) {
+        let backlog = self.backlogs.remove(id.slot());
+        self.memory -= backlog.list_memory();
+        backlog.pieces.iter().for_each(|piece| self.release(piece.chunk));
+    }
+
+    /// Memory of all that is here, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Who has a backlog, whoever's holds most memory first: the text in it, and what stands beside that in the same
+    /// chunks.
+    #[must_use]
+    pub fn largest_first(&self) -> Vec<ConnId> {
+        let mut all: Vec<&Backlog> = self.backlogs.iter().map(|(_, backlog)| backlog).collect();
+        all.sort_by_key(|backlog| std::cmp::Reverse(backlog.pinned));
+        all.into_iter().map(|backlog| backlog.owner).collect()
+    }
+
+    /// Gives memory back that nothing needs now.
+    pub fn rest(&mut self) {
+        self.backlogs.shrink_to_fit();
+        self.chunks.shrink_to_fit();
+    }
+
+    /// Checks what is always true.
+    pub fn invariants(&self) {
+        let mut memory = 0;
+        for (key, chunk) in &self.chunks {
+            memory += chunk.text.capacity();
+            let lie_in_it =
+                |backlog: &Backlog| backlog.pieces.iter().filter(|p| p.chunk as usize == key).count();
+            let pieces: usize = self.backlogs.iter().map(|(_, backlog)| lie_in_it(backlog)).sum();
+            assert_eq!(chunk.pieces as usize, pieces, "a chunk lives as long as pieces of it");
+            assert!(pieces > 0);
+        }
+        for (_, backlog) in &self.backlogs {
+            memory += backlog.list_memory();
+            assert!(backlog.pieces.iter().all(|piece| piece.start < piece.end), "no piece is empty");
+            assert_eq!(backlog.unsent, backlog.pieces.iter().map(|piece| piece.len()).sum::<usize>());
+            assert!(backlog.pinned >= backlog.unsent);
+        }
+        assert_eq!(self.memory, memory);
+    }
+
+    fn text(&self, piece: Piece) -> &[u8] {
+        &self.chunks[piece.chunk as usize].text[piece.start as usize..piece.end as usize]
+    }
+
+    fn new_chunk(&mut self, bytes: usize) -> u32 {
+        let text = Vec::with_capacity(bytes);
+        self.memory += text.capacity();
+        let chunk = self.chunks.insert(Chunk { text, pieces: 0 }) as u32;
+        self.current = Some(chunk);
+        chunk
+    }
+
+    fn drop_first(&mut self, id: &BacklogId) {
+        let backlog = &mut self.backlogs[id.slot()];
+        let Some(piece) = backlog.pieces.pop_front() else { return };
+        if backlog.pieces.front().is_none_or(|next| next.chunk != piece.chunk) {
+            backlog.pinned -= self.chunks[piece.chunk as usize].text.capacity();
+        }
+        self.release(piece.chunk);
+    }
+
+    /// One piece of a chunk less; without any, it is gone.
+    fn release(&mut self, key: u32) {
+        let chunk = &mut self.chunks[key as usize];
+        chunk.pieces -= 1;
+        if chunk.pieces > 0 {
+            return;
+        }
+        self.current.take_if(|current| *current == key);
+        self.memory -= self.chunks.remove(key as usize).text.capacity();
+    }
+}
+
+impl Chunk {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.text.capacity() - self.text.len() >= bytes
+    }
+}
+
+impl Backlog {
+    fn list_memory(&self) -> usize {
+        self.pieces.capacity() * size_of::<Piece>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A backlog of `owner` that begins with this text.
+    fn open(backlogs: &mut Backlogs, owner: u32, text: &[u8]) -> BacklogId {
+        let piece = backlogs.keep(text);
+        let id = backlogs.open(ConnId(owner), piece);
+        backlogs.let_go(piece);
+        backlogs.invariants();
+        id
+    }
+
+    fn append(backlogs: &mut Backlogs, id: &BacklogId, text: &[u8]) {
+        let piece = backlogs.keep(text);
+        backlogs.append(id, piece);
+        backlogs.let_go(piece);
+        backlogs.invariants();
+    }
+
+    fn front(backlogs: &Backlogs, id: &BacklogId) -> Vec<u8> {
+        backlogs.front(id, 100, &mut Vec::new()).to_vec()
+    }
+
+    #[test]
+    fn no_backlog_costs_four_bytes() {
+        assert_eq!(size_of::<Option<BacklogId>>(), 4);
+    }
+
+    #[test]
+    fn bytes_come_out_as_they_went_in_however_they_are_taken() {
+        for step in 1..9 {
+            let mut backlogs = Backlogs::default();
+            let (one, two) = (open(&mut backlogs, 1, b"ab\n"), open(&mut backlogs, 2, b"XY\n"));
+            append(&mut backlogs, &one, b"cd\n");
+            append(&mut backlogs, &two, b"Z\n");
+            append(&mut backlogs, &one, b"e\n");
+            let mut seen = Vec::new();
+            while backlogs.unsent(&one) > 0 {
+                let bytes = front(&backlogs, &one);
+                let taken = step.min(bytes.len());
+                seen.extend_from_slice(&bytes[..taken]);
+                backlogs.advance(&one, taken);
+                backlogs.invariants();
+            }
+            assert_eq!(seen, b"ab\ncd\ne\n", "by {step}");
+            assert_eq!(front(&backlogs, &two), b"XY\nZ\n");
+            backlogs.close(one);
+            backlogs.close(two);
+            assert_eq!(backlogs.memory(), 0);
+        }
+    }
+
+    #[test]
+    fn what_many_are_refused_stands_once() {
+        let mut backlogs = Backlogs::default();
+        let line = [b'x'; 1024];
+        let piece = backlogs.keep(&line);
+        let ids: Vec<BacklogId> = (0..200).map(|owner| backlogs.open(ConnId(owner), piece)).collect();
+        backlogs.let_go(piece);
+        for _ in 0..99 {
+            let piece = backlogs.keep(&line);
+            ids.iter().for_each(|id| backlogs.append(id, piece));
+            backlogs.let_go(piece);
+        }
+        backlogs.invariants();
+        assert_eq!(backlogs.unsent(&ids[7]), 100 * 1024);
+        assert!(backlogs.memory() < 2 * 100 * 1024, "{}", backlogs.memory());
+        ids.into_iter().for_each(|id| backlogs.close(id));
+        assert_eq!(backlogs.memory(), 0);
+    }
+
+    #[test]
+    fn the_largest_is_who_keeps_most_memory_from_being_freed() {
+        let mut backlogs = Backlogs::default();
+        assert!(backlogs.largest_first().is_empty());
+        let (much, little) = (open(&mut backlogs, 1, &[b'x'; 3 * CHUNK]), open(&mut backlogs, 2, b"y\n"));
+        assert_eq!(backlogs.largest_first(), [ConnId(1), ConnId(2)]);
+        // A little of each of many chunks, whose rest is sent: nobody has more bytes unsent than the other.
+        for _ in 0..9 {
+            let filler = open(&mut backlogs, 3, &[b'z'; CHUNK - 2]);
+            append(&mut backlogs, &little, b"y\n");
+            backlogs.close(filler);
+        }
+        assert!(backlogs.unsent(&little) < backlogs.unsent(&much));
+        assert_eq!(backlogs.largest_first(), [ConnId(2), ConnId(1)]);
+    }
+
+    #[test]
+    fn only_the_rest_of_the_first_line_is_kept() {
+        let mut backlogs = Backlogs::default();
+        let (one, two) = (open(&mut backlogs, 1, b"abc\ndef\n"), open(&mut backlogs, 2, b"-"));
+        append(&mut backlogs, &one, b"ghi\n");
+        backlogs.advance(&one, 2);
+        assert_eq!(backlogs.keep_first_line(&one), 2);
+        backlogs.invariants();
+        assert_eq!(front(&backlogs, &one), b"c\n");
+        assert_eq!(front(&backlogs, &two), b"-");
+    }
+}

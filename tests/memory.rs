@@ -1,0 +1,138 @@
+//! What all connections together may hold: in the simulator who goes first, and over real sockets what the process has.
+
+mod server;
+
+use redpoll::limits::{CHUNK, KIB, Limits};
+use redpoll::sim::{PeerNo, Sim};
+use server::Server;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+
+/// A server whose queues may hold 64 KiB in all; none of them is too slow before 256 KiB.
+fn small_total() -> Sim {
+    Sim::new(Limits { queue: 32 * KIB, queue_total: 64 * KIB, ..Limits::default() })
+}
+
+fn arrive<const N: usize>(sim: &mut Sim, names: [&str; N]) -> [PeerNo; N] {
+    let peers = names.map(|name| {
+        let peer = sim.connect();
+        sim.send(peer, format!("#{name}\n"));
+        sim.run();
+        peer
+    });
+    peers.iter().for_each(|peer| drop(sim.take(*peer)));
+    peers
+}
+
+#[test]
+fn above_the_total_the_largest_queue_goes_and_is_told_why() {
+    let mut sim = small_total();
+    let [alice, bob, carol, dave] = arrive(&mut sim, ["alice", "bob", "carol", "dave"]);
+    [bob, carol].into_iter().for_each(|peer| sim.stall(peer, 0));
+    sim.send(alice, "/join den\n");
+    sim.send(carol, "/join den\n");
+    sim.run();
+    // The lobby is heard by bob and dave, the den by carol: bob's queue is the smaller.
+    sim.send(alice, format!("&lobby:{}\n", "x".repeat(1000)).repeat(12));
+    sim.run();
+    let line = format!("&den:{}\n", "x".repeat(1000));
+    for _ in 0..60 {
+        sim.send(alice, &line);
+        sim.run();
+    }
+    assert_eq!(sim.lines(dave).last().map(String::as_str), Some("* carol left (too slow)"));
+    [bob, carol].into_iter().for_each(|peer| sim.stall(peer, usize::MAX));
+    sim.run();
+    assert_eq!(sim.lines(carol), ["!too-slow what was sent to you was not read"]);
+    assert_eq!(sim.lines(bob).len(), 13, "twelve lines, and that carol left");
+}
+
+#[test]
+fn what_is_the_same_for_all_counts_once() {
+    let mut sim = small_total();
+    let names: Vec<String> = (0..20).map(|i| format!("reader{i}")).collect();
+    let [alice] = arrive(&mut sim, ["alice"]);
+    let stalled: Vec<PeerNo> = names.iter().map(|name| arrive(&mut sim, [name])[0]).collect();
+    stalled.iter().for_each(|peer| sim.stall(*peer, 0));
+    // 20 times 30 KiB would be ten times the total.
+    sim.send(alice, format!("{}\n", "x".repeat(1015)).repeat(30));
+    sim.run();
+    stalled.iter().for_each(|peer| sim.stall(*peer, usize::MAX));
+    sim.run();
+    for peer in stalled {
+        let said = sim.lines(peer).into_iter().filter(|line| line.starts_with("alice: ")).count();
+        assert_eq!(said, 30, "nobody was too slow");
+    }
+}
+
+#[test]
+fn a_few_bytes_in_each_chunk_do_not_keep_all_of_them() {
+    let mut sim = small_total();
+    let [alice, bob, carol, dave] = arrive(&mut sim, ["alice", "bob", "carol", "dave"]);
+    [bob, carol].into_iter().for_each(|peer| sim.stall(peer, 0));
+    // Carol is refused most of each chunk and reads it; bob is left with a line in each.
+    for _ in 0..20 {
+        sim.send(alice, format!("@carol:{}\n", "x".repeat(1000)).repeat(CHUNK / 1024 - 1) + "@bob:y\n");
+        sim.run();
+        sim.stall(carol, usize::MAX);
+        sim.run();
+        sim.stall(carol, 0);
+        sim.take(carol);
+    }
+    assert_eq!(sim.lines(dave), ["* bob left (too slow)"], "though he has few bytes unsent");
+}
+
+/// Resident memory of the server, in bytes.
+#[cfg(target_os = "linux")]
+fn resident(server: &Server) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
+    line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * KIB
+}
+
+/// 200 members who don't read, in a room that is flooded: each queue alone might take 64 MiB.
+#[test]
+#[cfg(target_os = "linux")]
+fn two_hundred_who_do_not_read_keep_the_process_within_the_total() {
+    const TOTAL: usize = 8 * KIB * KIB;
+    let flags = ["--queue", "8MiB", "--queue-total", "8MiB", "--send-buffer", "4KiB", "--quiet-above", "1"];
+    let server = Server::start(flags);
+    let join = |name: &str| {
+        let mut peer = server.connect();
+        peer.write_all(format!("#{name}\n/ping in\n").as_bytes()).expect("the server reads");
+        let mut reader = BufReader::new(peer.try_clone().expect("a descriptor is free"));
+        read_until(&mut reader, "+pong in\n");
+        (peer, reader)
+    };
+    let mut readers = [join("reader1"), join("reader2"), join("reader3")];
+    let (mut speaker, _) = join("speaker");
+    let stalled: Vec<_> = (0..200).map(|i| join(&format!("stalled{i}"))).collect();
+    let before = resident(&server);
+    let mut most = 0;
+    for round in 0..200 {
+        let line = format!("{round:06}{}\n", "x".repeat(4000));
+        speaker.write_all(line.repeat(25).as_bytes()).expect("the server reads");
+        // Everyone who reads hears every line, while the others don't.
+        for (_, reader) in &mut readers {
+            for _ in 0..25 {
+                let mut heard = String::new();
+                reader.read_line(&mut heard).expect("the server goes on");
+                assert_eq!(heard, format!("speaker: {line}"));
+            }
+        }
+        most = most.max(resident(&server));
+    }
+    assert!(most > before + TOTAL / 2, "the flood was no flood: {most} after {before}");
+    assert!(most <= before + TOTAL + 8 * KIB * KIB, "{most} after {before}");
+    drop(stalled);
+}
+
+/// Reads lines until that one has come.
+fn read_until(reader: &mut BufReader<TcpStream>, last: &str) {
+    let mut line = String::new();
+    while line != last {
+        line.clear();
+        let bytes = reader.by_ref().read_line(&mut line).expect("the server answers");
+        assert!(bytes > 0, "the server closed the connection");
+    }
+}
