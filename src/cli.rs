@@ -2,7 +2,7 @@
 //! as `REDPOLL_` and its name.
 
 use crate::door::Door;
-use crate::limits::{KIB, Limits, MAX_MAX_LINE, MIN_MAX_LINE, MIN_QUEUE, MIN_SEND_BUFFER};
+use crate::limits::{KIB, Limits, MAX_MAX_LINE, MAX_SPIN, MIN_MAX_LINE, MIN_QUEUE, MIN_SEND_BUFFER};
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -115,6 +115,10 @@ pub struct ServeOptions {
     /// Let udp listen on addresses that are neither loopback nor private, where forged addresses can come from anywhere
     #[arg(long, env = "REDPOLL_UDP_PUBLIC", value_parser = BoolishValueParser::new())]
     pub udp_public: bool,
+    /// Microseconds to look for more without sleeping after something has come, at most 1000000: less latency for a
+    /// whole processor while there is traffic; 0: sleep at once
+    #[arg(long, value_name = "MICROSECONDS", env = "REDPOLL_SPIN", default_value = "0", value_parser = spin)]
+    pub spin: Duration,
     /// How long nothing comes before a message without LF counts as whole, for classic, nickname and relay; 1ms or more
     #[arg(long, value_name = "TIME", env = "REDPOLL_PAUSE", default_value = "50ms", value_parser = pause)]
     pause: Duration,
@@ -334,6 +338,13 @@ fn pause(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         time if time.is_zero() => Err("at least 1ms".to_owned()),
         time => Ok(time),
+    }
+}
+
+fn spin(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(micros) if Duration::from_micros(micros) <= MAX_SPIN => Ok(Duration::from_micros(micros)),
+        _ => Err(format!("a whole number of microseconds, at most {}", MAX_SPIN.as_micros())),
     }
 }
 

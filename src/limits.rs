@@ -152,6 +152,8 @@ pub const MAX_KICKED: usize = 1024;
 pub const MAX_TARGETS: usize = 16;
 /// Names that one `/who` tells; the true number follows in its last line.
 pub const MAX_WHO: usize = 1000;
+/// The longest `--spin`: a processor that is never left, as good as.
+pub const MAX_SPIN: Duration = Duration::from_secs(1);
 /// Pending connections of a listener (listen(2)). A backlog of 5 costs whole seconds in a connect storm.
 pub const BACKLOG: i32 = 1024;
 /// Idle time before the kernel asks whether the peer is still there (tcp(7), TCP_KEEPIDLE).

@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Output;
 
 /// The flags of `serve` that there are.
-const FLAGS: [&str; 14] = [
+const FLAGS: [&str; 15] = [
     "--listen",
     "--max-line",
     "--queue",
@@ -22,6 +22,7 @@ const FLAGS: [&str; 14] = [
     "--quiet-above",
     "--drain",
     "--pause",
+    "--spin",
     "--console",
     "--udp-public",
 ];
@@ -110,6 +111,8 @@ fn a_wrong_value_is_refused_by_flag_value_and_bound() {
         ("--quiet-above", "x", "invalid digit"),
         ("--drain", "", "whole number"),
         ("--pause", "0", "1ms"),
+        ("--spin", "1s", "microseconds"),
+        ("--spin", "1000001", "at most 1000000"),
         ("--listen", "localhost", "port is missing"),
         ("--listen", "smtp://localhost:25", "no scheme `smtp`"),
         ("--listen", "::1:5", "brackets"),

@@ -82,9 +82,8 @@ impl Listener {
     /// One connection, that doesn't block.
     pub fn accept(&self) -> io::Result<(Socket, Origin)> {
         let Bound::Stream(socket) = &self.socket else { return Err(ErrorKind::Unsupported.into()) };
-        let (stream, address) = socket.accept()?;
-        stream.set_nonblocking(true)?;
-        let Some(address) = address.as_socket() else { return Ok((stream, Origin::Unix)) };
+        let (stream, address) = accept(socket)?;
+        let Some(address) = address else { return Ok((stream, Origin::Unix)) };
         if !INHERITED {
             tune(&stream, self.send_buffer)?;
         }
@@ -112,6 +111,21 @@ impl Drop for Listener {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// One connection that doesn't block, and where from: by a single call where the system has accept4(2).
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "openbsd"))]
+fn accept(socket: &Socket) -> io::Result<(Socket, Option<SocketAddr>)> {
+    use rustix::net::{SocketFlags, acceptfrom_with};
+    let (stream, address) = acceptfrom_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    Ok((stream.into(), address.and_then(|address| address.try_into().ok())))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "openbsd")))]
+fn accept(socket: &Socket) -> io::Result<(Socket, Option<SocketAddr>)> {
+    let (stream, address) = socket.accept()?;
+    stream.set_nonblocking(true)?;
+    Ok((stream, address.as_socket()))
 }
 
 /// Binds every address of a name. One that this machine doesn't have (`localhost` is `::1` too, IPv6 or not) is no

@@ -39,7 +39,7 @@ fn run(options: &ServeOptions) -> io::Result<()> {
     let signals = signals::watch().map_err(|error| context("can't watch for signals", &error))?;
     let doors = listeners.iter().map(Listener::door).collect();
     announce(&listeners).map_err(|error| context("can't say where it listens", &error))?;
-    let sockets = PolledSockets::new(listeners, signals, options.console);
+    let sockets = PolledSockets::new(listeners, signals, options.console, options.spin);
     let sockets = sockets.map_err(|error| context("can't poll", &error))?;
     let mut reactor = Reactor::new(sockets, doors, limits);
     #[cfg(target_os = "linux")]

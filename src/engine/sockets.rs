@@ -4,7 +4,7 @@
 
 use super::listener::Listener;
 use super::log;
-use super::wait::{Report, Reports};
+use super::wait::{Report, Reports, Spin};
 use crate::message::{ConnId, Origin};
 use crate::reactor::{Interest, Ready, Sockets};
 use crate::timers::Time;
@@ -25,6 +25,7 @@ const CONSOLE: usize = SIGNALS - 1;
 pub(super) struct PolledSockets {
     poller: Poller,
     reports: Reports,
+    spin: Spin,
     /// How the poller reports: again and again while something is ready, where it can. Otherwise once, and then it must
     /// be asked again.
     mode: PollMode,
@@ -45,12 +46,18 @@ struct Stream {
 
 impl PolledSockets {
     /// Watches listeners, signals, and standard input where that is asked for.
-    pub fn new(listeners: Vec<Listener>, signals: UnixStream, console: bool) -> io::Result<PolledSockets> {
+    pub fn new(
+        listeners: Vec<Listener>,
+        signals: UnixStream,
+        console: bool,
+        spin: Duration,
+    ) -> io::Result<PolledSockets> {
         let poller = Poller::new()?;
         let mode = if poller.supports_level() { PollMode::Level } else { PollMode::Oneshot };
         let mut sockets = PolledSockets {
             poller,
             reports: Reports::new(),
+            spin: Spin::new(spin),
             mode,
             listeners,
             signals,
@@ -117,7 +124,7 @@ impl PolledSockets {
 
 impl Sockets for PolledSockets {
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
-        self.reports.wait(&self.poller, timeout)?;
+        self.spin.wait(&mut self.reports, &self.poller, timeout)?;
         for Report { key, read, write, hangup } in self.reports.iter() {
             ready.push(match key {
                 SIGNALS => {

@@ -3,7 +3,7 @@
 
 use polling::Poller;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the poller says of one descriptor.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +12,53 @@ pub(super) struct Report {
     pub read: bool,
     pub write: bool,
     pub hangup: bool,
+}
+
+/// How long to look again and again, without sleeping, for what comes next: whoever buys latency with a processor. A wake-up
+/// from sleep takes the kernel longer than a message takes us.
+#[derive(Debug)]
+pub(super) struct Spin {
+    length: Duration,
+    /// When something was last ready.
+    active: Instant,
+}
+
+impl Spin {
+    /// So long after each activity; of no length, it is never asked.
+    pub fn new(length: Duration) -> Spin {
+        Spin { length, active: Instant::now() }
+    }
+
+    /// Waits within `timeout`, looking again and again at first and sleeping afterwards.
+    pub fn wait(
+        &mut self,
+        reports: &mut Reports,
+        poller: &Poller,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        if self.length.is_zero() {
+            return reports.wait(poller, timeout);
+        }
+        let began = Instant::now();
+        let until = timeout
+            .map_or(self.active + self.length, |timeout| (self.active + self.length).min(began + timeout));
+        loop {
+            reports.wait(poller, Some(Duration::ZERO))?;
+            let now = Instant::now();
+            if !reports.is_empty() {
+                self.active = now;
+                return Ok(());
+            }
+            if now >= until {
+                reports.wait(poller, timeout.map(|timeout| timeout.saturating_sub(now - began)))?;
+                if !reports.is_empty() {
+                    self.active = Instant::now();
+                }
+                return Ok(());
+            }
+            std::hint::spin_loop();
+        }
+    }
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -43,6 +90,10 @@ mod system {
                 Ok(_) | Err(Errno::INTR) => Ok(()),
                 Err(error) => Err(error.into()),
             }
+        }
+
+        pub fn is_empty(&self) -> bool {
+            self.0.is_empty()
         }
 
         pub fn iter(&self) -> impl Iterator<Item = Report> + '_ {
@@ -78,6 +129,10 @@ mod system {
         pub fn wait(&mut self, poller: &Poller, timeout: Option<Duration>) -> io::Result<()> {
             self.0.clear();
             poller.wait(&mut self.0, timeout).map(drop)
+        }
+
+        pub fn is_empty(&self) -> bool {
+            self.0.is_empty()
         }
 
         pub fn iter(&self) -> impl Iterator<Item = Report> + '_ {

@@ -69,10 +69,10 @@ impl<S: Sockets> Reactor<S> {
     /// Everything is flushed: shuts our side, and waits a little for the other. Closing at once with input unread
     /// would make the kernel reset the connection and destroy the last lines.
     pub(super) fn shut(&mut self, id: ConnId, ended: bool) {
-        self.sockets.shut(id);
         if ended {
             return self.drop_now(id);
         }
+        self.sockets.shut(id);
         self.forget_deadlines(id);
         let peer = &mut self.peers[id.index()];
         peer.phase = Phase::Discarding;
