@@ -2,7 +2,7 @@
 //! passes everything it echoes through here, the client everything it shows. Nothing else decides what is safe.
 
 /// What an unsafe byte or character becomes: U+FFFD, the replacement character.
-pub const REPLACEMENT: char = '\u{FFFD}';
+pub const REPLACEMENT: &str = "\u{FFFD}";
 
 /// True for a character that may be sent on as it is: TAB, and all that can neither move a cursor, end a line, nor
 /// reorder the text around it (C0, DEL, C1, U+2028, U+2029 and the bidirectional controls of UAX #9 can).
@@ -76,24 +76,54 @@ pub fn trim_blanks_before(bytes: &[u8]) -> &[u8] {
     rest
 }
 
-/// The slow half of [`push_safe`]: as many U+FFFD as there are bytes that belong to no character.
-#[cold]
+/// The slower half of [`push_safe`]: as many U+FFFD as there are bytes that belong to no character.
 fn push_mended(bytes: &[u8], out: &mut Vec<u8>) {
-    let mut mended = [0; 3];
-    let mended = REPLACEMENT.encode_utf8(&mut mended).as_bytes();
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if is_safe(c) {
-                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            } else {
-                out.extend_from_slice(mended);
-            }
-        }
-        for _ in chunk.invalid() {
-            out.extend_from_slice(mended);
-        }
+    let mut rest = bytes;
+    loop {
+        let error = match std::str::from_utf8(rest) {
+            Ok(text) => return push_checked(text, out),
+            Err(error) => error,
+        };
+        let (text, broken) = rest.split_at(error.valid_up_to());
+        push_checked(std::str::from_utf8(text).unwrap_or_default(), out);
+        let mut bytes = error.error_len().unwrap_or(broken.len());
+        // More that no character begins with is none either, and need not be asked about one by one.
+        bytes += broken[bytes..].iter().take_while(|byte| matches!(byte, 0x80..=0xC1 | 0xF5..)).count();
+        (0..bytes).for_each(|_| out.extend_from_slice(REPLACEMENT.as_bytes()));
+        rest = &broken[bytes..];
     }
 }
+
+/// Characters, of which those that aren't safe are replaced. Most texts in other scripts than Latin hold none, so only
+/// where a byte could begin one is the character looked at.
+fn push_checked(text: &str, out: &mut Vec<u8>) {
+    let bytes = text.as_bytes();
+    let (mut copied, mut at) = (0, 0);
+    while let Some(ahead) = bytes[at..].iter().position(|byte| BEGINS_UNSAFE[usize::from(*byte)]) {
+        let start = at + ahead;
+        let Some(c) = text[start..].chars().next() else { break };
+        at = start + c.len_utf8();
+        if !is_safe(c) {
+            out.extend_from_slice(&bytes[copied..start]);
+            out.extend_from_slice(REPLACEMENT.as_bytes());
+            copied = at;
+        }
+    }
+    out.extend_from_slice(&bytes[copied..]);
+}
+
+/// By the first byte of a character: whether one that begins so can be unsafe. Beside the controls of ASCII these are
+/// U+0080 to U+00BF, U+0600 to U+063F, and U+2000 to U+2FFF.
+const BEGINS_UNSAFE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = true;
+        byte += 1;
+    }
+    (table[0x7F], table[0xC2], table[0xD8], table[0xE2]) = (true, true, true, true);
+    table
+};
 
 #[cfg(test)]
 mod tests {
@@ -120,6 +150,15 @@ mod tests {
         for code in controls.chain(bidi) {
             let c = char::from_u32(code).unwrap();
             assert_eq!(safe(format!("a{c}b").as_bytes()), "a\u{FFFD}b", "U+{code:04X}");
+        }
+    }
+
+    #[test]
+    fn every_unsafe_character_begins_with_a_byte_that_is_looked_at() {
+        let all = (0..=u32::from(char::MAX)).filter_map(char::from_u32);
+        for c in all.filter(|c| !is_safe(*c)) {
+            let first = c.encode_utf8(&mut [0; 4]).as_bytes()[0];
+            assert!(BEGINS_UNSAFE[usize::from(first)], "{c:?}");
         }
     }
 
