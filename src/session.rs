@@ -5,6 +5,8 @@ use crate::dialect::Dialect;
 use crate::frame::{Frame, Step};
 use crate::hub::{Hub, Next};
 use crate::message::{ConnId, Event, Meaning, Outbox, Refusal};
+use crate::text::trim_blanks;
+use bstr::ByteSlice;
 
 /// How far [`feed`] came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +100,27 @@ pub fn pause(
         Step::Message(_, message) => Some(understand(hub, from, dialect, message, out)),
         Step::Nul(..) => Some(refuse(from, Refusal::BadByte, out)),
         Step::More | Step::Skip(_) | Step::TooLong(_) => None,
+    }
+}
+
+/// Tells everyone each line that was typed at the server's own terminal; one that is too long in parts. `typed` keeps what
+/// came since the last LF.
+pub fn hear_console(
+    hub: &mut Hub,
+    typed: &mut Vec<u8>,
+    input: &[u8],
+    max_line: usize,
+    out: &mut impl Outbox,
+) {
+    for &byte in input {
+        typed.push(byte);
+        if byte == b'\n' || typed.len() == max_line {
+            let text = trim_blanks(typed.trim_end_with(|c| c == '\n' || c == '\r'));
+            if !text.is_empty() {
+                hub.announce(text, out);
+            }
+            typed.clear();
+        }
     }
 }
 

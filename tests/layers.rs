@@ -49,7 +49,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("door", &["dialect", "frame"]),
     ("datagrams", &["limits", "message"]),
     ("hub", &["limits", "message", "name", "text", "timers"]),
-    ("session", &["dialect", "frame", "hub", "message"]),
+    ("session", &["dialect", "frame", "hub", "message", "text"]),
     ("send_queue", &["backlog", "dialect", "limits", "message"]),
     (
         "reactor",

@@ -7,9 +7,7 @@ use crate::hub::Next;
 use crate::limits::READ;
 use crate::message::{ConnId, Outbox};
 use crate::session::{self, Stop};
-use crate::text::trim_blanks;
 use crate::timers::Deadline;
-use bstr::ByteSlice;
 use std::io::ErrorKind;
 
 impl<S: Sockets> Reactor<S> {
@@ -163,7 +161,7 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    /// Each line that is typed at the server's own terminal is told to everyone; one that is too long in parts.
+    /// One read of what is typed at the server's own terminal.
     pub(super) fn hear_console(&mut self) {
         self.scratch.resize(READ + self.limits.max_line, 0);
         let Ok(bytes) = self.sockets.read_console(&mut self.scratch[..READ]) else { return };
@@ -171,15 +169,6 @@ impl<S: Sockets> Reactor<S> {
             return;
         }
         let Reactor { hub, queues, scratch, console, limits, .. } = self;
-        for &byte in &scratch[..bytes] {
-            console.push(byte);
-            if byte == b'\n' || console.len() == limits.max_line {
-                let text = trim_blanks(console.trim_end_with(|c| c == '\n' || c == '\r'));
-                if !text.is_empty() {
-                    hub.announce(text, queues);
-                }
-                console.clear();
-            }
-        }
+        session::hear_console(hub, console, &scratch[..bytes], limits.max_line, queues);
     }
 }
