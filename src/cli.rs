@@ -5,7 +5,7 @@ use crate::door::Door;
 use crate::limits::{KIB, Limits, MAX_MAX_LINE, MAX_SPIN, MIN_MAX_LINE, MIN_QUEUE, MIN_SEND_BUFFER};
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -56,6 +56,11 @@ Schemes:
             the unmodified clients of four Python chat tutorials: #name and @name:text over select(); a thread per client
             that is asked NICKNAME; the same without being asked; datagrams L, C and Q
 
+Engines:
+  reactor         one thread and one poller: what redpoll is
+  threads         a thread for each connection, which sends to the recipients itself; here to be measured against
+  threads-queued  a reader and a writer thread for each connection, and a bounded queue between; likewise. Neither has udp
+
 Once all listeners are bound, a line `listening SCHEME://ADDRESS` for each goes to standard output; the log goes to standard
 error. SIGTERM and SIGINT (Ctrl-C) stop the server after what is queued was sent; a second one stops it at once.
 
@@ -76,6 +81,15 @@ pub struct ServeOptions {
     #[arg(long, value_name = "URL", env = "REDPOLL_LISTEN", value_delimiter = ' ',
           default_value = "line://127.0.0.1:12345", value_parser = ListenUrl::parse)]
     pub listen: Vec<ListenUrl>,
+    /// How bytes are moved; what the values are stands below
+    #[arg(
+        long,
+        value_name = "ENGINE",
+        env = "REDPOLL_ENGINE",
+        default_value = "reactor",
+        hide_possible_values = true
+    )]
+    pub engine: Engine,
     /// Longest line, its CR and LF included; 128 bytes to 64 KiB
     #[arg(long, value_name = "SIZE", env = "REDPOLL_MAX_LINE", default_value = "4KiB", value_parser = max_line)]
     max_line: usize,
@@ -154,6 +168,17 @@ impl ServeOptions {
             pause: self.pause,
         }
     }
+}
+
+/// How the server moves bytes. The hub, the parsers and the limits are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// One thread, one poller.
+    Reactor,
+    /// A thread for each connection; who speaks sends to the recipients, under the hub's lock.
+    Threads,
+    /// A reader and a writer thread for each connection, with a bounded queue between; no one sends under the lock.
+    ThreadsQueued,
 }
 
 /// Where to listen, and what is spoken there.

@@ -9,8 +9,9 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Output;
 
 /// The flags of `serve` that there are.
-const FLAGS: [&str; 15] = [
+const FLAGS: [&str; 16] = [
     "--listen",
+    "--engine",
     "--max-line",
     "--queue",
     "--queue-total",

@@ -4,6 +4,7 @@
 mod server;
 mod story;
 
+use redpoll::door::Door;
 use redpoll::name::EVERY_SCRIPT;
 use story::simulated::{Simulated, gone_wrong};
 use story::sockets::Sockets;
@@ -11,6 +12,15 @@ use story::{Story, tell_all};
 
 fn can_be_told(story: &Story) -> bool {
     EVERY_SCRIPT || !story.needs_unicode
+}
+
+fn on_sockets(story: &Story) -> bool {
+    can_be_told(story) && !story.needs_a_clock()
+}
+
+/// What engines with threads can tell: all but datagrams.
+fn of_streams(story: &Story) -> bool {
+    on_sockets(story) && !story.doors().contains(&Door::Udp)
 }
 
 #[test]
@@ -28,7 +38,17 @@ fn every_story_in_a_simulator_that_goes_wrong() {
 
 #[test]
 fn every_story_over_real_sockets() {
-    tell_all(|story| can_be_told(story) && !story.needs_a_clock(), Sockets::new);
+    tell_all(on_sockets, |story| Sockets::new(story, "reactor"));
+}
+
+#[test]
+fn every_story_of_streams_by_a_thread_for_each_connection() {
+    tell_all(of_streams, |story| Sockets::new(story, "threads"));
+}
+
+#[test]
+fn every_story_of_streams_by_two_threads_for_each_connection() {
+    tell_all(of_streams, |story| Sockets::new(story, "threads-queued"));
 }
 
 /// What is wrong with a story that this text tells in the simulator.

@@ -5,16 +5,19 @@ mod listener;
 mod pages;
 mod signals;
 mod sockets;
+mod threads;
 mod wait;
 
-use crate::cli::ServeOptions;
-use crate::limits::SPARE_DESCRIPTORS;
+use crate::cli::{Engine, ServeOptions};
+use crate::door::Door;
+use crate::limits::{Limits, SPARE_DESCRIPTORS};
 use crate::name;
 use crate::reactor::{Reactor, Running};
 use listener::Listener;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sockets::PolledSockets;
 use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 /// Serves until it is asked to stop. Exit codes: 0 stopped, 1 failed while starting or running.
@@ -31,14 +34,33 @@ pub fn serve(options: &ServeOptions) -> ExitCode {
 
 fn run(options: &ServeOptions) -> io::Result<()> {
     let mut limits = options.limits();
+    let udp = options.listen.iter().find(|url| url.door == Door::Udp);
+    if let (Some(url), Engine::Threads | Engine::ThreadsQueued) = (udp, options.engine) {
+        let why =
+            format!("can't listen on {url}: engines with threads serve streams, udp needs --engine reactor");
+        return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+    }
     let listeners = Listener::open_all(&options.listen, &limits, options.udp_public)?;
     limits.max_connections = connections(options.max_connections, listeners.len());
     if !name::EVERY_SCRIPT {
         log(format_args!("this build takes ASCII names only: it lacks the feature `unicode`"));
     }
     let signals = signals::watch().map_err(|error| context("can't watch for signals", &error))?;
-    let doors = listeners.iter().map(Listener::door).collect();
     announce(&listeners).map_err(|error| context("can't say where it listens", &error))?;
+    match options.engine {
+        Engine::Reactor => react(listeners, signals, options, limits),
+        Engine::Threads => threads::serve(listeners, signals, options.console, false, limits),
+        Engine::ThreadsQueued => threads::serve(listeners, signals, options.console, true, limits),
+    }
+}
+
+fn react(
+    listeners: Vec<Listener>,
+    signals: UnixStream,
+    options: &ServeOptions,
+    limits: Limits,
+) -> io::Result<()> {
+    let doors = listeners.iter().map(Listener::door).collect();
     let sockets = PolledSockets::new(listeners, signals, options.console, options.spin);
     let sockets = sockets.map_err(|error| context("can't poll", &error))?;
     let mut reactor = Reactor::new(sockets, doors, limits);

@@ -255,7 +255,7 @@ fn interest(key: usize, interest: Interest) -> Event {
 }
 
 /// A call that a signal handler interrupted is made again.
-fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+pub(super) fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -83,6 +83,13 @@ impl Server {
         self.child.stdin.take().expect("it is piped")
     }
 
+    /// Its threads, as proc_pid_task(5) lists them.
+    #[cfg(target_os = "linux")]
+    pub fn threads(&self) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        tasks.count()
+    }
+
     /// Asks it to stop, by name of the signal.
     pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);

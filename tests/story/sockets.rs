@@ -35,12 +35,12 @@ struct Peer {
 const PING: &str = "has-the-server-obeyed";
 
 impl Sockets {
-    /// A server with the doors and flags of a story.
-    pub fn new(story: &Story) -> Sockets {
+    /// A server of that engine, with the doors and flags of a story.
+    pub fn new(story: &Story, engine: &str) -> Sockets {
         let folder = Folder::new();
         let doors = story.doors();
         let mut command = redpoll();
-        command.arg("serve");
+        command.args(["serve", "--engine", engine]);
         for door in &doors {
             let url = match door {
                 Door::Unix => format!("unix://{}", folder.path("operators").display()),

@@ -1,0 +1,223 @@
+//! `--engine threads` and `--engine threads-queued`: a thread for each connection, or two, over the hub, the parsers, the
+//! queues and the limits that the reactor has; only the moving of bytes differs. They are what the reactor is measured
+//! against. The main thread is here: it accepts, and keeps the deadlines.
+
+mod connection;
+mod direct;
+mod link;
+mod queued;
+mod shared;
+mod state;
+
+use super::listener::Listener;
+use super::{context, log};
+use crate::door::Door;
+use crate::limits::{ACCEPTS_A_TURN, Limits, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE, READ, THREAD_STACK};
+use crate::message::Origin;
+use link::{Link, Way};
+use queued::Channel;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::time::Timespec;
+use shared::Shared;
+use socket2::Socket;
+use state::Sleep;
+use std::io::{self, ErrorKind, Read, Stdin};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Condvar};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// The main thread, and what it waits for.
+struct Acceptor {
+    shared: Arc<Shared>,
+    /// Each connection has a writer thread.
+    queued: bool,
+    doors: Vec<Entrance>,
+    signals: UnixStream,
+    /// Other threads have something due.
+    wakes: UnixStream,
+    /// Standard input, until it ends.
+    console: Option<Stdin>,
+    stopping: bool,
+}
+
+/// A listener, which rests until then if the system refused a connection; next time longer.
+struct Entrance {
+    listener: Listener,
+    until: Option<Instant>,
+    pause: Duration,
+}
+
+/// What can be ready.
+#[derive(Clone, Copy)]
+enum Source {
+    Signals,
+    Wakes,
+    Console,
+    Entrance(usize),
+}
+
+/// Serves until it is asked to stop.
+pub(super) fn serve(
+    listeners: Vec<Listener>,
+    signals: UnixStream,
+    console: bool,
+    queued: bool,
+    limits: Limits,
+) -> io::Result<()> {
+    let (wakes, waker) = UnixStream::pair()?;
+    wakes.set_nonblocking(true)?;
+    waker.set_nonblocking(true)?;
+    let doors =
+        listeners.into_iter().map(|listener| Entrance { listener, until: None, pause: Duration::ZERO });
+    let mut acceptor = Acceptor {
+        shared: Arc::new(Shared::new(limits, waker)),
+        queued,
+        doors: doors.collect(),
+        signals,
+        wakes,
+        console: console.then(io::stdin),
+        stopping: false,
+    };
+    #[cfg(target_os = "linux")]
+    super::pages::forget_start();
+    loop {
+        let sleep = acceptor.shared.turn(|state| {
+            state.expire();
+            state.settle();
+            state.sleep()
+        });
+        match sleep {
+            Sleep::Done => return Ok(()),
+            Sleep::Stop => acceptor.stop(),
+            Sleep::Upto(timeout) => {
+                let ready = acceptor.wait(timeout).map_err(|error| context("can't poll", &error))?;
+                ready.into_iter().for_each(|source| acceptor.attend(source));
+            }
+        }
+    }
+}
+
+/// A thread of the size that all have.
+fn spawn(body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().stack_size(THREAD_STACK).spawn(body)
+}
+
+impl Acceptor {
+    /// Waits until something is ready, or so long.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Vec<Source>> {
+        let now = Instant::now();
+        let mut sources = vec![Source::Signals, Source::Wakes];
+        let mut timeout = timeout;
+        if self.console.is_some() {
+            sources.push(Source::Console);
+        }
+        for (place, door) in self.doors.iter().enumerate().filter(|_| !self.stopping) {
+            match door.until {
+                Some(until) if until > now => {
+                    let left = until - now;
+                    timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
+                }
+                _ => sources.push(Source::Entrance(place)),
+            }
+        }
+        let watch = |source: &Source| {
+            let descriptor = match source {
+                Source::Signals => self.signals.as_fd(),
+                Source::Wakes => self.wakes.as_fd(),
+                Source::Entrance(place) => self.doors[*place].listener.descriptor(),
+                Source::Console => self.console.as_ref().map_or(self.wakes.as_fd(), Stdin::as_fd),
+            };
+            PollFd::from_borrowed_fd(descriptor, PollFlags::IN)
+        };
+        let mut watched: Vec<PollFd<'_>> = sources.iter().map(watch).collect();
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        match poll(&mut watched, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let ready = sources.iter().zip(&watched).filter(|(_, at)| !at.revents().is_empty());
+        Ok(ready.map(|(source, _)| *source).collect())
+    }
+
+    fn attend(&mut self, source: Source) {
+        match source {
+            Source::Signals => {
+                // Whatever came, and whether it can be read: it says the same.
+                let _ = self.signals.read(&mut [0; 16]);
+                self.stop();
+            }
+            Source::Wakes => {
+                let _ = self.wakes.read(&mut [0; 16]);
+            }
+            Source::Console => self.hear_console(),
+            Source::Entrance(place) => self.accept(place),
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.shared.stop();
+    }
+
+    fn hear_console(&mut self) {
+        let Some(console) = &self.console else { return };
+        let mut buffer = vec![0; READ];
+        match rustix::io::read(console, &mut buffer[..]) {
+            Ok(0) => self.console = None,
+            Ok(bytes) if !self.stopping => {
+                self.shared.turn(|state| state.hear_console(&buffer[..bytes]));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    /// Accepts whoever knocks, up to so many at a time.
+    fn accept(&mut self, place: usize) {
+        for _ in 0..ACCEPTS_A_TURN {
+            if self.stopping {
+                return;
+            }
+            let door = &mut self.doors[place];
+            match door.listener.accept() {
+                Ok((socket, from)) => {
+                    door.pause = Duration::ZERO;
+                    let door = door.listener.door();
+                    // Whoever is gone again isn't missed.
+                    let _ = self.welcome(door, socket, from);
+                }
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    log(format_args!("can't accept a connection: {error}"));
+                    door.pause = (door.pause * 2).clamp(MIN_LISTENER_PAUSE, MAX_LISTENER_PAUSE);
+                    door.until = Some(Instant::now() + door.pause);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes one in, and starts its thread.
+    fn welcome(&self, door: Door, socket: Socket, from: Origin) -> io::Result<()> {
+        socket.set_nonblocking(false)?;
+        let way = if self.queued {
+            Way::Queued(Channel::new(&self.shared.limits))
+        } else {
+            direct::prepare(&socket)?;
+            Way::Direct
+        };
+        let link = Arc::new(Link { socket, way, room: Condvar::new() });
+        let Some(id) = self.shared.turn(|state| state.admit(door, from, Arc::clone(&link))) else {
+            return Ok(());
+        };
+        let (shared, its_link) = (Arc::clone(&self.shared), Arc::clone(&link));
+        if let Err(error) = spawn(move || connection::run(&shared, id, &its_link, door)) {
+            connection::turn_away(&link, door, &error);
+            self.shared.turn(|state| state.remove(id));
+        }
+        Ok(())
+    }
+}

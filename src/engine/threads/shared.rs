@@ -1,0 +1,72 @@
+//! What all threads share: the state behind its one lock, the clock, and the means to wake up the main thread, which
+//! keeps the deadlines. Every engine-wide rule is in `state.rs`; here is only how a thread gets at it.
+
+use super::link::Link;
+use super::state::State;
+use crate::limits::Limits;
+use crate::message::ConnId;
+use crate::timers::Time;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+/// The state and what goes with it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub limits: Limits,
+    state: Mutex<State>,
+    started: Instant,
+    /// A byte in it ends the main thread's sleep. It doesn't block: where it is full, that thread wakes up anyway.
+    waker: UnixStream,
+    /// When all must be sent, once the server stops; outside of the lock, for who is blocked in a send that holds it.
+    stop_by: Arc<OnceLock<Instant>>,
+}
+
+impl Shared {
+    pub fn new(limits: Limits, waker: UnixStream) -> Shared {
+        let stop_by = Arc::default();
+        let state = Mutex::new(State::new(&limits, Arc::clone(&stop_by)));
+        Shared { limits, state, started: Instant::now(), waker, stop_by }
+    }
+
+    /// Does something to the state, with what follows from it.
+    pub fn turn<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        state.begin(self.now());
+        let done = act(&mut state);
+        state.settle();
+        let wake = state.is_due_sooner();
+        drop(state);
+        if wake {
+            // That it is full means the same.
+            let _ = (&self.waker).write(&[0]);
+        }
+        done
+    }
+
+    /// Sleeps until a connection's own queue has room, or the connection is closed.
+    pub fn wait_for_room(&self, id: ConnId, link: &Link) {
+        let mut state = self.lock();
+        while state.waits_for_room(id) {
+            state = link.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Begins to stop: from now on nobody blocks longer than the drain allows.
+    pub fn stop(&self) {
+        // Where that is beyond what a clock can say, a send has the time that it always has.
+        if let Some(stop_by) = Instant::now().checked_add(self.limits.drain) {
+            let _ = self.stop_by.set(stop_by);
+        }
+        self.turn(State::stop);
+    }
+
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,498 @@
+//! What is behind the lock: the hub, the queues, and who is connected. Here stands what a read, a flush and a deadline mean,
+//! as `reactor/` says it for the other engine. A slot is given back by its reader thread alone, which is its last user.
+
+use super::connection::Input;
+use super::link::Link;
+use crate::door::Door;
+use crate::hub::{Hub, Next};
+use crate::limits::{DISCARD, FAREWELLS, Limits, REST_AFTER, TOO_SLOW_AFTER};
+use crate::message::{ConnId, Event, Origin, Outbox, Refusal};
+use crate::send_queue::{Flushed, SendQueues};
+use crate::session::{self, Stop};
+use crate::timers::{Deadline, Time, TimerId, Timers};
+use slab::Slab;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// The hub, and all that must not change while it speaks. Between two holders of the lock nothing is dirty, nobody is
+/// doomed, and every queue holds only what its link didn't take.
+#[derive(Debug)]
+pub(super) struct State {
+    hub: Hub,
+    queues: SendQueues,
+    peers: Slab<Peer>,
+    /// So many of them are not open.
+    closing: usize,
+    timers: Timers,
+    limits: Limits,
+    now: Time,
+    doomed: Vec<(ConnId, Doom)>,
+    /// What was typed at the server's own terminal since the last LF.
+    console: Vec<u8>,
+    /// An operator wants the server to stop.
+    asked_to_stop: bool,
+    stopping: bool,
+    stop_by: Arc<OnceLock<Instant>>,
+    /// When something was last read, and whether what was needed for it was given back since.
+    active: Time,
+    resting: bool,
+    /// When the main thread looks at the deadlines next.
+    looks_at: Time,
+}
+
+/// One connection, but for what its reader thread keeps for itself.
+#[derive(Debug)]
+struct Peer {
+    link: Arc<Link>,
+    phase: Phase,
+    /// Until when to register, or in a closing phase to flush or to end the stream.
+    deadline: Option<TimerId>,
+    /// Until when its queue must be back within the limit.
+    slow: Option<TimerId>,
+    /// Its reader sleeps until its queue has room.
+    waiting: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Read and obeyed.
+    Open,
+    /// Closing: not everything is taken by its link.
+    Flushing,
+    /// Closing: everything is, and its input is thrown away until it ends.
+    Discarding,
+    /// Both directions are shut.
+    Gone,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doom {
+    /// It is broken, or was reset.
+    Lost,
+    /// It doesn't read what it is sent.
+    TooSlow,
+}
+
+/// What a reader does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Onward {
+    /// Read.
+    Read,
+    /// Wait until its own queue has room, then go on with what was read.
+    Wait,
+    /// Let others have the lock, then go on with what was read.
+    Yield,
+    /// Nothing that it reads counts any more.
+    Leave,
+}
+
+/// How long the main thread may sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sleep {
+    /// So long; `None` until somebody wakes it up.
+    Upto(Option<Duration>),
+    /// The server is to stop.
+    Stop,
+    /// The server was stopped, and nobody is left.
+    Done,
+}
+
+impl State {
+    pub fn new(limits: &Limits, stop_by: Arc<OnceLock<Instant>>) -> State {
+        State {
+            hub: Hub::new(limits),
+            queues: SendQueues::new(limits),
+            peers: Slab::new(),
+            closing: 0,
+            timers: Timers::default(),
+            limits: limits.clone(),
+            now: Time::default(),
+            doomed: Vec::new(),
+            console: Vec::new(),
+            asked_to_stop: false,
+            stopping: false,
+            stop_by,
+            active: Time::default(),
+            resting: false,
+            looks_at: Time::default(),
+        }
+    }
+
+    /// Somebody has the lock now.
+    pub fn begin(&mut self, now: Time) {
+        self.now = now;
+        self.hub.set_now(now);
+        let counters = &mut self.queues.counters;
+        counters.turns += 1;
+        counters.connections = self.peers.len() as u64;
+        counters.uptime_seconds = now.0 / 1000;
+    }
+
+    /// Takes a newcomer in, or tells it that it can't be; `None` where there is not even room for that.
+    pub fn admit(&mut self, door: Door, from: Origin, link: Arc<Link>) -> Option<ConnId> {
+        self.note_activity();
+        let (others, operator) = (self.peers.len(), door.is_for_operators());
+        if !operator && others >= self.limits.max_connections + FAREWELLS {
+            return None;
+        }
+        let phase = Phase::Open;
+        let peer = Peer { link, phase, deadline: None, slow: None, waiting: false };
+        let id = ConnId(self.peers.insert(peer) as u32);
+        self.queues.open(id, door.dialect());
+        if operator {
+            self.hub.make_operator(id);
+        } else if others - self.closing >= self.limits.max_connections {
+            self.queues.send(id, Event::Refused(Refusal::ServerFull));
+            self.close(id);
+            return Some(id);
+        } else {
+            if door.hears_the_lobby() {
+                self.hub.make_listener(id);
+            }
+            let timeout = self.limits.register_timeout;
+            let deadline = timeout.map(|wait| self.timers.arm(self.now + wait, Deadline::Register, id));
+            self.peers[id.index()].deadline = deadline;
+        }
+        self.queues.send(id, Event::Connected { from });
+        Some(id)
+    }
+
+    /// So many bytes have come: has the hub obey what of the input is whole, as far as it may be obeyed now.
+    pub fn hear(&mut self, id: ConnId, input: &mut Input, fresh: usize) -> Onward {
+        self.note_activity();
+        self.queues.counters.bytes_in += fresh as u64;
+        let mut brimming = false;
+        while self.is_open(id) && !brimming {
+            let State { hub, queues, limits, .. } = self;
+            let (bytes, max) = (&input.buffer[..input.len], limits.max_line);
+            let fed = session::feed(hub, id, &mut input.frame, input.dialect, bytes, max, queues);
+            queues.counters.lines_in += fed.messages;
+            input.consume(fed.consumed);
+            match fed.stop {
+                Stop::Dry => break,
+                Stop::Close => self.close(id),
+                Stop::Full => {
+                    brimming = fed.consumed > 0 && self.queues.wants_flush();
+                    self.settle();
+                    if !self.queues.has_room(id) {
+                        break;
+                    }
+                }
+            }
+        }
+        self.onward(id, brimming)
+    }
+
+    /// Nothing has come for a while: what is left may be a message.
+    pub fn pause(&mut self, id: ConnId, input: &mut Input) -> Onward {
+        self.note_activity();
+        if self.is_open(id) {
+            let State { hub, queues, .. } = self;
+            let bytes = &input.buffer[..input.len];
+            let next = session::pause(hub, id, &mut input.frame, input.dialect, bytes, queues);
+            if let Some(next) = next {
+                input.consume(input.len);
+                self.queues.counters.lines_in += 1;
+                if next == Next::Close {
+                    self.close(id);
+                }
+            }
+        }
+        self.onward(id, false)
+    }
+
+    /// Its stream has ended: a last line without LF counts, then it leaves, and gets what is queued for it.
+    pub fn end(&mut self, id: ConnId, input: &mut Input) -> Onward {
+        self.note_activity();
+        if self.is_open(id) {
+            let State { hub, queues, .. } = self;
+            let bytes = &input.buffer[..input.len];
+            queues.counters.lines_in += u64::from(input.len > 0);
+            match session::finish(hub, id, &mut input.frame, input.dialect, bytes, queues) {
+                Next::Close => {}
+                Next::Stay => hub.leave(id, b"", queues),
+            }
+            self.close(id);
+        }
+        Onward::Leave
+    }
+
+    /// A connection is broken.
+    pub fn lose(&mut self, id: ConnId) {
+        self.note_activity();
+        self.doom(id, Doom::Lost);
+    }
+
+    /// A writer has sent all that it was given.
+    pub fn refill(&mut self, id: ConnId) {
+        self.queues.mark_writable(id);
+    }
+
+    /// A writer has sent the last, and shut the sending side. What still comes is thrown away for a while: closing at once
+    /// with input unread would make the kernel reset the connection and destroy the last lines.
+    pub fn was_shut(&mut self, id: ConnId) {
+        if self.peers[id.index()].phase == Phase::Flushing {
+            self.forget_deadlines(id);
+            let peer = &mut self.peers[id.index()];
+            peer.phase = Phase::Discarding;
+            peer.deadline = Some(self.timers.arm(self.now + DISCARD, Deadline::Discard, id));
+        }
+    }
+
+    /// The last that is done with a connection, by its reader: its slot is free.
+    pub fn remove(&mut self, id: ConnId) {
+        if self.is_open(id) {
+            self.hub.leave(id, b"", &mut self.queues);
+            self.drop_now(id);
+        }
+        self.forget_deadlines(id);
+        self.queues.close(id);
+        self.peers.remove(id.index());
+        self.closing -= 1;
+    }
+
+    /// One read of what is typed at the server's own terminal.
+    pub fn hear_console(&mut self, bytes: &[u8]) {
+        let State { hub, queues, console, limits, .. } = self;
+        session::hear_console(hub, console, bytes, limits.max_line, queues);
+    }
+
+    /// Asked to stop: nobody is read any more, everybody is told, and nobody's leaving is.
+    pub fn stop(&mut self) {
+        if std::mem::replace(&mut self.stopping, true) {
+            return;
+        }
+        let open = self.peers.iter().filter(|(_, peer)| peer.phase == Phase::Open);
+        let open: Vec<ConnId> = open.map(|(key, _)| ConnId(key as u32)).collect();
+        for id in open {
+            self.queues.send(id, Event::Refused(Refusal::ShuttingDown));
+            self.close(id);
+        }
+    }
+
+    /// Keeps the deadlines that are due, and gives memory back once nothing has happened for a while.
+    pub fn expire(&mut self) {
+        while let Some((what, id)) = self.timers.due(self.now) {
+            let peer = &mut self.peers[id.index()];
+            match what {
+                Deadline::Register => {
+                    peer.deadline = None;
+                    self.hub.leave(id, b"", &mut self.queues);
+                    self.queues.send(id, Event::Refused(Refusal::RegisterTimeout));
+                    self.close(id);
+                }
+                Deadline::TooSlow => {
+                    peer.slow = None;
+                    self.doom(id, Doom::TooSlow);
+                }
+                Deadline::Drain | Deadline::Discard => {
+                    peer.deadline = None;
+                    self.drop_now(id);
+                }
+                // A reader keeps its own pauses, and there are no datagrams.
+                Deadline::Pause | Deadline::Silence => {}
+            }
+        }
+        if !self.resting && self.active + REST_AFTER <= self.now {
+            self.resting = true;
+            self.queues.rest();
+            self.timers.rest();
+        }
+    }
+
+    /// What the main thread does next.
+    pub fn sleep(&mut self) -> Sleep {
+        if self.stopping && self.peers.is_empty() {
+            return Sleep::Done;
+        }
+        if self.asked_to_stop && !self.stopping {
+            return Sleep::Stop;
+        }
+        let next = self.due();
+        self.looks_at = next.unwrap_or(Time(u64::MAX));
+        Sleep::Upto(next.map(|at| self.now.until(at)))
+    }
+
+    /// Whether the main thread would oversleep; said once.
+    pub fn is_due_sooner(&mut self) -> bool {
+        let due = self.due().unwrap_or(Time(u64::MAX));
+        let sooner = due < self.looks_at;
+        self.looks_at = self.looks_at.min(due);
+        sooner
+    }
+
+    /// Whether a connection's reader has nothing to do until its own queue has room. If so, it is told.
+    pub fn waits_for_room(&mut self, id: ConnId) -> bool {
+        let waits = self.is_open(id) && !self.queues.has_room(id);
+        self.peers[id.index()].waiting = waits;
+        waits
+    }
+
+    /// Flushes the dirty and reaps the doomed, whose going makes others dirty, until neither is left.
+    pub fn settle(&mut self) {
+        loop {
+            self.flush();
+            self.asked_to_stop |= self.queues.take_stopping();
+            let kicked = self.close_kicked();
+            let doomed = std::mem::take(&mut self.doomed);
+            if doomed.is_empty() && !kicked {
+                break;
+            }
+            doomed.into_iter().for_each(|(id, doom)| self.reap(id, doom));
+        }
+    }
+
+    /// When the main thread is needed.
+    fn due(&self) -> Option<Time> {
+        let to_stop = self.asked_to_stop && !self.stopping || self.stopping && self.peers.is_empty();
+        let idle = (!self.resting).then(|| self.active + REST_AFTER);
+        to_stop.then_some(Time(0)).into_iter().chain(self.timers.next()).chain(idle).min()
+    }
+
+    fn is_open(&self, id: ConnId) -> bool {
+        self.peers[id.index()].phase == Phase::Open && !self.queues.is_deaf(id)
+    }
+
+    fn note_activity(&mut self) {
+        (self.active, self.resting) = (self.now, false);
+    }
+
+    /// What a reader does next, once what it said is out.
+    fn onward(&mut self, id: ConnId, brimming: bool) -> Onward {
+        self.settle();
+        if !self.is_open(id) {
+            return Onward::Leave;
+        }
+        if self.hub.rank(id).is_registered() {
+            let registered = self.peers[id.index()].deadline.take();
+            registered.into_iter().for_each(|deadline| self.timers.cancel(deadline));
+        }
+        match self.queues.has_room(id) {
+            false => Onward::Wait,
+            true if brimming => Onward::Yield,
+            true => Onward::Read,
+        }
+    }
+
+    fn flush(&mut self) {
+        let mut place = 0;
+        while let Some(id) = self.queues.dirty(place) {
+            place += 1;
+            let link = &self.peers[id.index()].link;
+            let stop_by = self.stop_by.get().copied();
+            let flushed = self.queues.flush(id, |bytes| link.send(bytes, stop_by));
+            self.flushed(id, flushed);
+        }
+        self.queues.end_flush();
+    }
+
+    /// What a flush means for the connection: whether it is too slow, is read, goes on closing.
+    fn flushed(&mut self, id: ConnId, flushed: Flushed) {
+        let Flushed::Unsent(unsent) = flushed else { return self.doom(id, Doom::Lost) };
+        let peer = &mut self.peers[id.index()];
+        match peer.phase {
+            Phase::Discarding | Phase::Gone => return,
+            _ if unsent > peer.link.most_unsent(&self.limits) => return self.doom(id, Doom::TooSlow),
+            Phase::Flushing if unsent == 0 => {
+                if peer.link.finish() {
+                    self.was_shut(id);
+                }
+                return;
+            }
+            Phase::Flushing => return,
+            Phase::Open => {}
+        }
+        match &peer.slow {
+            None if unsent > self.limits.queue => {
+                peer.slow = Some(self.timers.arm(self.now + TOO_SLOW_AFTER, Deadline::TooSlow, id));
+            }
+            Some(_) if unsent <= self.limits.queue => {
+                peer.slow.take().into_iter().for_each(|slow| self.timers.cancel(slow));
+            }
+            _ => {}
+        }
+        if unsent <= self.limits.half_queue() {
+            peer.rouse();
+        }
+    }
+
+    /// Marks a connection for reaping. From now on it hears nothing.
+    fn doom(&mut self, id: ConnId, doom: Doom) {
+        if self.queues.deafen(id) {
+            self.doomed.push((id, doom));
+        }
+    }
+
+    fn reap(&mut self, id: ConnId, doom: Doom) {
+        if self.queues.wants_flush() {
+            self.flush();
+        }
+        let peer = &self.peers[id.index()];
+        let open = peer.phase == Phase::Open;
+        let can_be_told = peer.link.most_unsent(&self.limits) > 0 && peer.phase != Phase::Discarding;
+        if open && !self.stopping {
+            let why: &[u8] = if doom == Doom::TooSlow { b"too slow" } else { b"connection lost" };
+            self.hub.leave(id, why, &mut self.queues);
+        }
+        if doom == Doom::Lost || !can_be_told {
+            return self.drop_now(id);
+        }
+        self.queues.forget(id);
+        self.queues.send(id, Event::Refused(Refusal::TooSlow));
+        if open {
+            self.close(id);
+        }
+    }
+
+    /// Closes those whom the hub has shown the door; whether there were any.
+    fn close_kicked(&mut self) -> bool {
+        let mut any = false;
+        while let Some(id) = self.queues.take_closing() {
+            any = true;
+            if self.peers[id.index()].phase == Phase::Open {
+                self.close(id);
+            }
+        }
+        any
+    }
+
+    /// Begins to close a connection that has left the hub: what is queued is flushed, within the time for that.
+    fn close(&mut self, id: ConnId) {
+        self.leave_phase_open(id, Phase::Flushing);
+        let drain = self.peers[id.index()].link.drain(&self.limits);
+        let deadline = self.timers.arm(self.now + drain, Deadline::Drain, id);
+        self.peers[id.index()].deadline = Some(deadline);
+        self.queues.mark_dirty(id);
+    }
+
+    /// Ends a connection that has left the hub, whatever is queued for it. Its reader wakes up by that and removes it.
+    fn drop_now(&mut self, id: ConnId) {
+        self.leave_phase_open(id, Phase::Gone);
+        self.queues.close(id);
+        self.peers[id.index()].link.break_off();
+    }
+
+    fn leave_phase_open(&mut self, id: ConnId, phase: Phase) {
+        self.forget_deadlines(id);
+        let peer = &mut self.peers[id.index()];
+        self.closing += usize::from(peer.phase == Phase::Open);
+        peer.phase = phase;
+        peer.rouse();
+    }
+
+    fn forget_deadlines(&mut self, id: ConnId) {
+        let peer = &mut self.peers[id.index()];
+        for timer in [peer.deadline.take(), peer.slow.take()].into_iter().flatten() {
+            self.timers.cancel(timer);
+        }
+    }
+}
+
+impl Peer {
+    /// Has its reader go on, if it waits.
+    fn rouse(&mut self) {
+        if std::mem::take(&mut self.waiting) {
+            self.link.room.notify_one();
+        }
+    }
+}
