@@ -158,9 +158,10 @@ fn a_reset_in_the_middle_of_a_fan_out_is_one_that_left() {
     for engine in ENGINES {
         let server = start(engine, &["--queue", "64MiB"]);
         let mut alice = Peer::arrive(&server, "alice");
-        let bob = Peer::arrive_small(&server, "bob");
+        // She came before him, and so hears what his socket is still to be sent.
         let mut carol = Peer::arrive(&server, "carol");
-        alice.hear_until(|line| line == "* carol joined\n");
+        let bob = Peer::arrive_small(&server, "bob");
+        alice.hear_until(|line| line == "* bob joined\n");
         let mut mouth = alice.mouth();
         let speaking = thread::spawn(move || mouth.write_all(many_lines().as_bytes()));
         carol.hear_until(|line| number(line) == Some(0));
@@ -188,8 +189,9 @@ fn it_stops_in_time_whoever_does_not_read() {
     for engine in ENGINES {
         let mut server = start(engine, &["--queue", "64MiB", "--drain", "100ms"]);
         let alice = Peer::arrive(&server, "alice");
-        let _bobs = ["bob", "bert", "bill"].map(|name| Peer::arrive_small(&server, name));
+        // She came before them, and so is sent to before them.
         let mut carol = Peer::arrive(&server, "carol");
+        let _bobs = ["bob", "bert", "bill"].map(|name| Peer::arrive_small(&server, name));
         let mut mouth = alice.mouth();
         // It ends where the server does.
         let speaking = thread::spawn(move || mouth.write_all(many_lines().as_bytes()));

@@ -10,6 +10,7 @@ mod shared;
 mod state;
 
 use super::listener::Listener;
+use super::sockets::uninterrupted;
 use super::{context, log};
 use crate::door::Door;
 use crate::limits::{ACCEPTS_A_TURN, Limits, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE, READ, THREAD_STACK};
@@ -35,8 +36,7 @@ struct Acceptor {
     /// Each connection has a writer thread.
     queued: bool,
     doors: Vec<Entrance>,
-    signals: UnixStream,
-    /// Other threads have something due.
+    /// Other threads have something due, or a signal has come.
     wakes: UnixStream,
     /// Standard input, until it ends.
     console: Option<Stdin>,
@@ -53,7 +53,6 @@ struct Entrance {
 /// What can be ready.
 #[derive(Clone, Copy)]
 enum Source {
-    Signals,
     Wakes,
     Console,
     Entrance(usize),
@@ -76,11 +75,11 @@ pub(super) fn serve(
         shared: Arc::new(Shared::new(limits, waker)),
         queued,
         doors: doors.collect(),
-        signals,
         wakes,
         console: console.then(io::stdin),
         stopping: false,
     };
+    watch_signals(signals, Arc::clone(&acceptor.shared))?;
     #[cfg(target_os = "linux")]
     super::pages::forget_start();
     loop {
@@ -100,6 +99,18 @@ pub(super) fn serve(
     }
 }
 
+/// A thread that waits for the first signal. The main thread may have to wait for the lock first, whose holder only hurries
+/// once that is known.
+fn watch_signals(mut signals: UnixStream, shared: Arc<Shared>) -> io::Result<()> {
+    signals.set_nonblocking(false)?;
+    let watch = move || {
+        // Whatever came, and whether it can be read: it says the same.
+        let _ = uninterrupted(|| signals.read(&mut [0; 16]));
+        shared.hurry();
+    };
+    spawn(watch).map(drop)
+}
+
 /// A thread of the size that all have.
 fn spawn(body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().stack_size(THREAD_STACK).spawn(body)
@@ -109,7 +120,7 @@ impl Acceptor {
     /// Waits until something is ready, or so long.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Vec<Source>> {
         let now = Instant::now();
-        let mut sources = vec![Source::Signals, Source::Wakes];
+        let mut sources = vec![Source::Wakes];
         let mut timeout = timeout;
         if self.console.is_some() {
             sources.push(Source::Console);
@@ -125,7 +136,6 @@ impl Acceptor {
         }
         let watch = |source: &Source| {
             let descriptor = match source {
-                Source::Signals => self.signals.as_fd(),
                 Source::Wakes => self.wakes.as_fd(),
                 Source::Entrance(place) => self.doors[*place].listener.descriptor(),
                 Source::Console => self.console.as_ref().map_or(self.wakes.as_fd(), Stdin::as_fd),
@@ -144,11 +154,6 @@ impl Acceptor {
 
     fn attend(&mut self, source: Source) {
         match source {
-            Source::Signals => {
-                // Whatever came, and whether it can be read: it says the same.
-                let _ = self.signals.read(&mut [0; 16]);
-                self.stop();
-            }
             Source::Wakes => {
                 let _ = self.wakes.read(&mut [0; 16]);
             }

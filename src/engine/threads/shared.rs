@@ -9,7 +9,7 @@ use crate::timers::Time;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The state and what goes with it.
 #[derive(Debug)]
@@ -17,9 +17,9 @@ pub(super) struct Shared {
     pub limits: Limits,
     state: Mutex<State>,
     started: Instant,
-    /// A byte in it ends the main thread's sleep. It doesn't block: where it is full, that thread wakes up anyway.
+    /// A byte in it ends the main thread's sleep; it doesn't block.
     waker: UnixStream,
-    /// When all must be sent, once the server stops; outside of the lock, for who is blocked in a send that holds it.
+    /// When all must be sent, once the server is asked to stop; outside of the lock, for who holds it in a send.
     stop_by: Arc<OnceLock<Instant>>,
 }
 
@@ -39,8 +39,7 @@ impl Shared {
         let wake = state.is_due_sooner();
         drop(state);
         if wake {
-            // That it is full means the same.
-            let _ = (&self.waker).write(&[0]);
+            self.wake();
         }
         done
     }
@@ -53,13 +52,24 @@ impl Shared {
         }
     }
 
-    /// Begins to stop: from now on nobody blocks longer than the drain allows.
+    /// Begins to stop.
     pub fn stop(&self) {
-        // Where that is beyond what a clock can say, a send has the time that it always has.
-        if let Some(stop_by) = Instant::now().checked_add(self.limits.drain) {
-            let _ = self.stop_by.set(stop_by);
-        }
+        self.hurry();
         self.turn(State::stop);
+    }
+
+    /// From now on nobody blocks in a send longer than the drain allows. Needs no lock: who holds it may be blocked.
+    pub fn hurry(&self) {
+        // An `Instant` can't be as far away as a flag can say.
+        let drain = self.limits.drain.min(Duration::from_secs(u32::MAX.into()));
+        // The first one counts.
+        let _ = self.stop_by.set(Instant::now() + drain);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // That it is full means the same.
+        let _ = (&self.waker).write(&[0]);
     }
 
     fn now(&self) -> Time {

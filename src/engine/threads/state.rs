@@ -305,7 +305,7 @@ impl State {
         if self.stopping && self.peers.is_empty() {
             return Sleep::Done;
         }
-        if self.asked_to_stop && !self.stopping {
+        if !self.stopping && (self.asked_to_stop || self.stop_by.get().is_some()) {
             return Sleep::Stop;
         }
         let next = self.due();
