@@ -129,9 +129,9 @@ pub const MAX_LISTENER_PAUSE: Duration = Duration::from_secs(1);
 /// Bytes of one read by a thread of `--engine threads`. Each connection's thread has a buffer of its own for as long as it
 /// lives, so it is less than [`READ`]; a pipelined batch of 64 lines of the usual length still comes with one read.
 pub const THREAD_READ: usize = 16 * KIB;
-/// Bytes of a thread's stack: the deepest path, an operator's `/stats` in a release build, needs less than half of it. Only
-/// pages that were touched are held in memory. A build without optimisation keeps every temporary on it.
-pub const THREAD_STACK: usize = if cfg!(debug_assertions) { 256 * KIB } else { 64 * KIB };
+/// Bytes of a thread's stack in those engines. Every story is told with half of it, in a build without optimisation too.
+/// Only pages that were touched are held in memory.
+pub const THREAD_STACK: usize = 64 * KIB;
 /// Bytes on their way to the writer thread of a connection in `--engine threads-queued`, half of `--queue` if that is less:
 /// as much as one send of it is worth. Beside the connection's queue it may hold so many, and so many that are being sent.
 pub const CHANNEL: usize = 64 * KIB;

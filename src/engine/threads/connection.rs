@@ -17,6 +17,7 @@ use socket2::Socket;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -73,6 +74,7 @@ impl Input {
 pub(super) fn run(shared: &Arc<Shared>, id: ConnId, link: &Arc<Link>, door: Door) {
     match start_writer(shared, id, link) {
         Ok(writer) => {
+            shared.short_of_threads.store(false, Ordering::Relaxed);
             let mut input = Input::new(door, shared.limits.max_line);
             read(shared, id, link, &mut input);
             // An error is an end as well.
@@ -80,14 +82,17 @@ pub(super) fn run(shared: &Arc<Shared>, id: ConnId, link: &Arc<Link>, door: Door
             // It ends once all is sent, or the time for that is over.
             writer.map(JoinHandle::join);
         }
-        Err(error) => turn_away(link, door, &error),
+        Err(error) => turn_away(shared, link, door, &error),
     }
     shared.turn(|state| state.remove(id));
 }
 
 /// There is no thread for a newcomer: it is told so, and what it has said is thrown away, so that it isn't reset.
-pub(super) fn turn_away(link: &Link, door: Door, error: &io::Error) {
-    log(format_args!("can't start a thread for a connection: {error}"));
+pub(super) fn turn_away(shared: &Shared, link: &Link, door: Door, error: &io::Error) {
+    // Once: how often it happens is for those to say who knock.
+    if !shared.short_of_threads.swap(true, Ordering::Relaxed) {
+        log(format_args!("can't start a thread for a connection: {error}"));
+    }
     let mut refusal = Vec::new();
     door.dialect().encode(Event::Refused(Refusal::ServerFull), &mut refusal);
     let mut socket = &link.socket;

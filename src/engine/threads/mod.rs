@@ -220,7 +220,7 @@ impl Acceptor {
         };
         let (shared, its_link) = (Arc::clone(&self.shared), Arc::clone(&link));
         if let Err(error) = spawn(move || connection::run(&shared, id, &its_link, door)) {
-            connection::turn_away(&link, door, &error);
+            connection::turn_away(&self.shared, &link, door, &error);
             self.shared.turn(|state| state.remove(id));
         }
         Ok(())

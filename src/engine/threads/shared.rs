@@ -8,6 +8,7 @@ use crate::message::ConnId;
 use crate::timers::Time;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,13 +22,22 @@ pub(super) struct Shared {
     waker: UnixStream,
     /// When all must be sent, once the server is asked to stop; outside of the lock, for who holds it in a send.
     stop_by: Arc<OnceLock<Instant>>,
+    /// The last one that was started couldn't be, which is logged.
+    pub short_of_threads: AtomicBool,
 }
 
 impl Shared {
     pub fn new(limits: Limits, waker: UnixStream) -> Shared {
         let stop_by = Arc::default();
         let state = Mutex::new(State::new(&limits, Arc::clone(&stop_by)));
-        Shared { limits, state, started: Instant::now(), waker, stop_by }
+        Shared {
+            limits,
+            state,
+            started: Instant::now(),
+            waker,
+            stop_by,
+            short_of_threads: AtomicBool::new(false),
+        }
     }
 
     /// Does something to the state, with what follows from it.
