@@ -10,7 +10,8 @@
 //! - [`pool`], [`send_queue`] and [`backlog`], [`timers`]: bytes on hold, bytes not yet sent, deadlines.
 //! - [`reactor`]: the turn of the event loop, over [`reactor::Sockets`]. [`sim`] is that trait in memory; everything so
 //!   far is free of system calls, threads and clocks.
-//! - [`engine`]: the only code that touches sockets, threads and the clock.
+//! - [`engine`]: the only code that touches sockets, threads and the clock. In it are two engines more, with threads, to
+//!   measure the reactor against.
 //! - [`cli`]: the flags. `client` (feature `chat`): `redpoll chat`.
 #![deny(unsafe_code, missing_docs)]
 
