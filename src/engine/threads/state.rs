@@ -384,6 +384,21 @@ impl State {
             self.flushed(id, flushed);
         }
         self.queues.end_flush();
+        self.make_room();
+    }
+
+    /// Where all queues together are above their limit, whoever holds most goes, and what it holds is freed at once.
+    fn make_room(&mut self) {
+        while self.queues.is_overflowing() {
+            for id in self.queues.largest_first() {
+                if !self.queues.is_overflowing() {
+                    break;
+                }
+                self.queues.shed(id);
+                let open = self.peers[id.index()].phase == Phase::Open;
+                self.doom(id, if open { Doom::TooSlow } else { Doom::Lost });
+            }
+        }
     }
 
     /// What a flush means for the connection: whether it is too slow, is read, goes on closing.
@@ -434,10 +449,11 @@ impl State {
             let why: &[u8] = if doom == Doom::TooSlow { b"too slow" } else { b"connection lost" };
             self.hub.leave(id, why, &mut self.queues);
         }
-        if doom == Doom::Lost || !can_be_told {
+        if doom == Doom::Lost || !can_be_told || self.queues.is_cut(id) {
             return self.drop_now(id);
         }
         self.queues.forget(id);
+        self.queues.undeafen(id);
         self.queues.send(id, Event::Refused(Refusal::TooSlow));
         if open {
             self.close(id);
