@@ -12,10 +12,12 @@
 //!   far is free of system calls, threads and clocks.
 //! - [`engine`]: the only code that touches sockets, threads and the clock. In it are two engines more, with threads, to
 //!   measure the reactor against.
-//! - [`cli`]: the flags. `client` (feature `chat`): `redpoll chat`.
+//! - [`cli`]: the flags. `client` (feature `chat`): `redpoll chat`. `bench` (feature `bench`): `redpoll bench`.
 #![deny(unsafe_code, missing_docs)]
 
 pub mod backlog;
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod cli;
 #[cfg(feature = "chat")]
 pub mod client;

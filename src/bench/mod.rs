@@ -1,0 +1,3 @@
+//! `redpoll bench`: what the server costs, measured from outside.
+
+pub mod results;
