@@ -42,6 +42,13 @@ pub enum Command {
     /// Chat from this terminal.
     #[cfg(feature = "chat")]
     Chat(ChatOptions),
+    /// Measure engines against each other.
+    #[cfg(feature = "bench")]
+    Bench(BenchOptions),
+    /// The engine `limit`, which only `bench` starts.
+    #[cfg(feature = "bench")]
+    #[command(hide = true)]
+    BenchLimit(LimitOptions),
 }
 
 /// What `redpoll serve --help` says below the flags.
@@ -285,6 +292,111 @@ Examples:
   printf '#a\\n@b:hi\\n' | redpoll chat      plain lines in, plain lines out: the first registers as a
 
 Exit codes: 0 done, 1 cannot connect, kicked or refused, 2 wrong flags.";
+
+/// The flags of `redpoll bench`.
+#[cfg(feature = "bench")]
+#[derive(Debug, Args)]
+pub struct BenchOptions {
+    /// Engines to measure, any number of times or with commas
+    #[arg(long, value_name = "ENGINE", value_delimiter = ',', value_enum)]
+    pub engine: Vec<crate::bench::scenario::Engine>,
+    /// Scenarios, any number of times or with commas; all where none is given
+    #[arg(long, value_name = "SCENARIO", value_delimiter = ',', value_enum)]
+    pub scenario: Vec<crate::bench::scenario::Scenario>,
+    /// Connections, in place of each scenario's own number
+    #[arg(long, value_name = "N", value_parser = members)]
+    pub connections: Option<usize>,
+    /// Bytes of a message's payload, in place of each scenario's own
+    #[arg(long, value_name = "SIZE", value_parser = payload)]
+    pub size: Option<usize>,
+    /// Rounds, in each of which every engine runs once [default: 5, with --quick 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    runs: Option<u16>,
+    /// Length of the measured part of a run [default: 1, with --quick 0.25]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    seconds: Option<Duration>,
+    /// All of it in a minute: one round, short runs, fewer connections
+    #[arg(long)]
+    pub quick: bool,
+    /// Measure a server that is running, in place of engines: line://HOST:PORT
+    #[arg(long, value_name = "URL", conflicts_with = "engine")]
+    pub target: Option<String>,
+    /// The process of that server, where it is on this machine, to read its CPU time and memory
+    #[arg(long, value_name = "PID", requires = "target")]
+    pub pid: Option<u32>,
+    /// Write results and report into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[cfg(feature = "bench")]
+impl BenchOptions {
+    /// Rounds.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.runs.map_or(if self.quick { 1 } else { 5 }, usize::from)
+    }
+
+    /// Length of the measured part of a run.
+    #[must_use]
+    pub fn seconds(&self) -> Duration {
+        self.seconds.unwrap_or(Duration::from_millis(if self.quick { 250 } else { 1000 }))
+    }
+}
+
+/// The flags of the engine `limit`.
+#[cfg(feature = "bench")]
+#[derive(Debug, Args)]
+pub struct LimitOptions {
+    /// pairs, room, answer or close
+    #[arg(long)]
+    mode: String,
+    /// Bytes that `answer` answers
+    #[arg(long, default_value_t = 0)]
+    bytes: usize,
+}
+
+#[cfg(feature = "bench")]
+impl LimitOptions {
+    /// What it is to do.
+    #[must_use]
+    pub fn mode(&self) -> crate::bench::limit::Mode {
+        use crate::bench::limit::Mode;
+        match self.mode.as_str() {
+            "room" => Mode::Room,
+            "answer" => Mode::Answer(self.bytes),
+            "close" => Mode::Close,
+            _ => Mode::Pairs,
+        }
+    }
+}
+
+#[cfg(feature = "bench")]
+fn members(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(members @ 2..=10_000) => Ok(members),
+        _ => Err("a number from 2 to 10000".to_owned()),
+    }
+}
+
+#[cfg(feature = "bench")]
+fn payload(text: &str) -> Result<usize, String> {
+    use crate::bench::payload::{MAX_SIZE, MIN_SIZE};
+    let size = size(text)?;
+    if (MIN_SIZE..=MAX_SIZE).contains(&size) {
+        return Ok(size);
+    }
+    Err(format!(
+        "{MIN_SIZE} to {MAX_SIZE} bytes: sender, sequence and checksum travel in the payload, in one line"
+    ))
+}
+
+#[cfg(feature = "bench")]
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let in_bounds = |time: &Duration| (0.01..=3600.0).contains(&time.as_secs_f64());
+    seconds.filter(in_bounds).ok_or_else(|| "a number of seconds from 0.01 to 3600".to_owned())
+}
 
 const SIZE_UNITS: [(&str, usize); 8] = [
     ("KiB", KIB),

@@ -98,6 +98,14 @@ pub struct Counters {
     pub lines_in: u64,
     /// Bytes that were read.
     pub bytes_in: u64,
+    /// Attempts to read a connection or a datagram, a system call each.
+    pub recv_calls: u64,
+    /// Attempts to send to one, or a datagram.
+    pub send_calls: u64,
+    /// Attempts to accept somebody.
+    pub accept_calls: u64,
+    /// Changes of what a connection is watched for.
+    pub watch_calls: u64,
     /// Datagrams that couldn't be sent at once, or were above what a silent peer may be sent.
     pub datagrams_dropped: u64,
     lines_out: u64,
@@ -538,6 +546,10 @@ impl Outbox for SendQueues {
             ("bytes-in", counters.bytes_in),
             ("bytes-out", counters.bytes_out),
             ("queued-bytes", self.backlogs.memory() as u64),
+            ("recv-calls", counters.recv_calls),
+            ("send-calls", counters.send_calls),
+            ("accept-calls", counters.accept_calls),
+            ("watch-calls", counters.watch_calls),
             ("datagrams-dropped", counters.datagrams_dropped),
         ];
         figures.into_iter().for_each(|(key, value)| tell(key, value));

@@ -26,6 +26,7 @@ impl<S: Sockets> Reactor<S> {
     pub(super) fn receive_from(&mut self, listener: usize) {
         self.scratch.resize(READ + self.limits.max_line, 0);
         for _ in 0..DATAGRAMS_A_TURN {
+            self.queues.counters.recv_calls += 1;
             // One byte more than may be shows that it is too long.
             match self.sockets.recv_from(listener, &mut self.scratch[..=MAX_SHORT]) {
                 _ if self.stopping => return,
@@ -82,16 +83,20 @@ impl<S: Sockets> Reactor<S> {
     /// sent, is lost, and counted.
     pub(super) fn flush_datagrams(&mut self, id: ConnId) {
         let Some(to) = self.datagrams.peer(id) else { return };
-        let (sockets, mut dropped) = (&mut self.sockets, 0);
+        let (sockets, mut dropped, mut calls) = (&mut self.sockets, 0, 0);
         self.queues.flush(id, |bytes| {
             for datagram in bytes.lines() {
                 let (listener, address) = to.source;
-                if !to.may_get(datagram.len()) || sockets.send_to(listener, address, datagram).is_err() {
+                if to.may_get(datagram.len()) {
+                    calls += 1;
+                    dropped += u64::from(sockets.send_to(listener, address, datagram).is_err());
+                } else {
                     dropped += 1;
                 }
             }
             Ok(bytes.len())
         });
+        self.queues.counters.send_calls += calls;
         self.queues.counters.datagrams_dropped += dropped;
         if self.peers[id.index()].phase.is_closing() {
             self.drop_now(id);

@@ -18,6 +18,7 @@ impl<S: Sockets> Reactor<S> {
             while left > 0 && !self.stopping {
                 let slot = self.peers.vacant_key();
                 let id = ConnId(slot as u32);
+                self.queues.counters.accept_calls += 1;
                 match self.sockets.accept(listener, id) {
                     Ok(from) => {
                         self.rests[listener].pause = Duration::ZERO;

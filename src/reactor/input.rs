@@ -15,6 +15,7 @@ impl<S: Sockets> Reactor<S> {
     pub(super) fn receive(&mut self, id: ConnId) {
         let kept = self.restore(id);
         self.scratch.resize(READ + self.limits.max_line, 0);
+        self.queues.counters.recv_calls += 1;
         match self.sockets.recv(id, &mut self.scratch[kept..kept + READ]) {
             Ok(0) => self.end(id, kept),
             Ok(bytes) => {
@@ -154,6 +155,7 @@ impl<S: Sockets> Reactor<S> {
     /// Throws away one read of a connection that is shut.
     pub(super) fn discard(&mut self, id: ConnId) {
         self.scratch.resize(READ + self.limits.max_line, 0);
+        self.queues.counters.recv_calls += 1;
         match self.sockets.recv(id, &mut self.scratch) {
             Ok(0) => self.drop_now(id),
             Err(error) if error.kind() != ErrorKind::WouldBlock => self.drop_now(id),

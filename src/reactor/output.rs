@@ -17,7 +17,12 @@ impl<S: Sockets> Reactor<S> {
             match self.peers.get(id.index()).map(|peer| &peer.frame) {
                 Some(Frame::Datagram) => self.flush_datagrams(id),
                 Some(_) => {
-                    let flushed = self.queues.flush(id, |bytes| self.sockets.send(id, bytes));
+                    let mut calls = 0;
+                    let flushed = self.queues.flush(id, |bytes| {
+                        calls += 1;
+                        self.sockets.send(id, bytes)
+                    });
+                    self.queues.counters.send_calls += calls;
                     self.flushed(id, flushed);
                 }
                 None => {}
@@ -86,6 +91,7 @@ impl<S: Sockets> Reactor<S> {
         };
         if interest != peer.interest {
             peer.interest = interest;
+            self.queues.counters.watch_calls += 1;
             if self.sockets.watch(id, interest).is_err() {
                 self.doom(id, Doom::Lost);
             }

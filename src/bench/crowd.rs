@@ -1,0 +1,171 @@
+//! The members of a load: so many connections, registered where the engine registers, of whom nobody has anything unread.
+
+use super::child::{Control, Server};
+use super::ledger::Wire;
+use super::{Failure, is_interrupted, payload};
+use bstr::ByteSlice;
+use socket2::{Domain, Socket, Type};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// How many connect before they are waited for: below the backlog, whose overflow would cost whole seconds.
+const AT_ONCE: usize = 250;
+/// How long the server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Connections, by the number of the member.
+#[derive(Debug)]
+pub struct Crowd {
+    /// They don't block.
+    pub members: Vec<TcpStream>,
+}
+
+impl Crowd {
+    /// Connects `count` members one after the other and has them registered. The last `stalled` of them take little into
+    /// their receive buffers, so that not to read shows soon.
+    ///
+    /// # Errors
+    /// How many there were when the server, or this machine, would have no more, and why.
+    pub fn gather(server: &mut Server, wire: Wire, count: usize, stalled: usize) -> Result<Crowd, Failure> {
+        let mut members = Vec::with_capacity(count);
+        while members.len() < count {
+            let first = members.len();
+            let gathered = Crowd::gather_some(&mut members, server, wire, count, stalled);
+            gathered.map_err(|error| match server.end() {
+                Some(end) => Failure::Stopped(format!("at {first} of {count} connections {end}")),
+                None => match (error, server.last_words()) {
+                    (Failure::Interrupted, _) => Failure::Interrupted,
+                    (error, Some(words)) => Failure::Stopped(format!(
+                        "at {first} of {count} connections: {error}; the server says: {words}"
+                    )),
+                    (error, None) => Failure::Stopped(format!("at {first} of {count} connections: {error}")),
+                },
+            })?;
+        }
+        if wire == Wire::Server {
+            // What everybody has heard of those behind them is read now.
+            for member in &mut members {
+                member.write_all(b"/ping all\n").map_err(|error| Failure::of("can't send", &error))?;
+            }
+            for (place, member) in members.iter_mut().enumerate() {
+                read_until(member, b"+pong all\n").map_err(|why| why.of(place))?;
+            }
+        }
+        for member in &members {
+            member.set_nonblocking(true).map_err(|error| Failure::of("can't prepare a socket", &error))?;
+        }
+        Ok(Crowd { members })
+    }
+
+    fn gather_some(
+        members: &mut Vec<TcpStream>,
+        server: &mut Server,
+        wire: Wire,
+        count: usize,
+        stalled: usize,
+    ) -> Result<(), Failure> {
+        let first = members.len();
+        for place in first..count.min(first + AT_ONCE) {
+            let small = place >= count - stalled;
+            let connected = connect(server, small).and_then(|mut stream| {
+                if wire == Wire::Server {
+                    stream.write_all(format!("#{}\n/ping in\n", payload::name(place)).as_bytes())?;
+                }
+                Ok(stream)
+            });
+            members.push(connected.map_err(|error| Failure::of("can't connect", &error))?);
+        }
+        match (wire, &mut server.control) {
+            (Wire::Server, _) => {
+                for (place, member) in members.iter_mut().enumerate().skip(first) {
+                    read_until(member, b"+pong in\n").map_err(|why| why.of(place))?;
+                }
+                Ok(())
+            }
+            // Whoever isn't accepted yet would miss what is said.
+            (Wire::Limit, Some(control)) => wait_for_accept(control, members.len()),
+            (Wire::Limit, None) => Ok(()),
+        }
+    }
+
+    /// What a member is called.
+    #[must_use]
+    pub fn name(member: usize) -> String {
+        payload::name(member)
+    }
+}
+
+fn connect(server: &Server, small: bool) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(server.address), Type::STREAM, None)?;
+    if small {
+        socket.set_recv_buffer_size(4096)?;
+    }
+    socket.set_tcp_nodelay(true)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.connect(&server.address.into())?;
+    Ok(socket.into())
+}
+
+/// Why a member did not hear what it waited for.
+enum Why {
+    Refused(String),
+    Io(std::io::Error),
+}
+
+impl Why {
+    fn of(self, member: usize) -> Failure {
+        let name = payload::name(member);
+        match self {
+            _ if is_interrupted() => Failure::Interrupted,
+            Why::Refused(line) => Failure::Stopped(format!("{name} was refused: {line}")),
+            Why::Io(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Failure::Stopped(format!("{name} got no answer for {PATIENCE:?}"))
+            }
+            Why::Io(error) => Failure::Stopped(format!("{name} lost its connection: {error}")),
+        }
+    }
+}
+
+/// Reads until `end` has come as the last line.
+fn read_until(stream: &mut TcpStream, end: &[u8]) -> Result<(), Why> {
+    let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => {
+                let refusal = seen.lines().rfind(|line| line.starts_with(b"!"));
+                return Err(match refusal {
+                    Some(line) => Why::Refused(line.to_str_lossy().into_owned()),
+                    None => Why::Io(ErrorKind::UnexpectedEof.into()),
+                });
+            }
+            Ok(bytes) => seen.extend_from_slice(&buffer[..bytes]),
+            Err(error) if error.kind() == ErrorKind::Interrupted && !is_interrupted() => {}
+            Err(error) => return Err(Why::Io(error)),
+        }
+        if seen.ends_with(end) {
+            return match seen.lines().find(|line| line.starts_with(b"!")) {
+                Some(line) => Err(Why::Refused(line.to_str_lossy().into_owned())),
+                None => Ok(()),
+            };
+        }
+    }
+}
+
+fn wait_for_accept(control: &mut Control, count: usize) -> Result<(), Failure> {
+    let failure = |error| Failure::of("the engine does not tell its counters", &error);
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE && !is_interrupted() {
+        control.ask().map_err(failure)?;
+        let counters = loop {
+            if let Some(counters) = control.hear().map_err(failure)? {
+                break counters;
+            }
+            std::thread::yield_now();
+        };
+        if counters.get("connections").is_some_and(|connections| *connections >= count as u64) {
+            return Ok(());
+        }
+    }
+    Err(Failure::Stopped(format!("it did not accept {count} connections within {PATIENCE:?}")))
+}
