@@ -1,5 +1,5 @@
-//! The command line: every flag, its default and its unit, and only here. Every flag is also read from the environment,
-//! as `REDPOLL_` and its name.
+//! The command line: every flag, its default and its unit, and only here. Every flag of the server and the client is also
+//! read from the environment, as `REDPOLL_` and its name.
 
 use crate::door::Door;
 use crate::limits::{KIB, Limits, MAX_MAX_LINE, MAX_SPIN, MIN_MAX_LINE, MIN_QUEUE, MIN_SEND_BUFFER};
@@ -293,9 +293,43 @@ Examples:
 
 Exit codes: 0 done, 1 cannot connect, kicked or refused, 2 wrong flags.";
 
-/// The flags of `redpoll bench`.
+#[cfg(feature = "bench")]
+const BENCH_HELP: &str = "\
+Each engine runs as a child on a CPU of its own, the generator on another. Runs take turns: each engine once, then each
+once more. Every message that arrives is held against what was sent; a lost, doubled, reordered, damaged or misdelivered
+one fails the run. CPU time is the server's own, from its process clock.
+
+Scenarios:
+  relay     50 pairs both ways, 64 messages in flight each     parsing, look-up, copying
+  many      500 pairs both ways, 1 in flight each              system calls per message
+  pingpong  1 pair, 1 in flight                                latency
+  fanout    one room of 1,000, 10 senders, 4 in flight each    cost per delivery
+  stalled   fanout in 1 KiB, 10 members not reading, or all    what the others feel
+  idle      10,000 registered, silent, then a burst            memory per connection, wake-ups
+  churn     connect, register, leave, 50 at once               CPU per cycle
+  ramp      many at 10 to 10,000 connections                   how cost grows
+
+Engines:
+  reactor         one thread, one poller
+  threads         a thread per connection
+  threads-queued  a thread per connection to read, another to write
+  limit           moves bytes without looking at them: what a single-threaded reactor can't beat. In churn it only
+                  answers as many bytes (notices off) or only accepts and closes (notices on)
+
+Examples:
+  redpoll bench --quick                                    a first look, in a minute
+  redpoll bench --out results                              everything, in ten: JSON, plots and a report
+  redpoll bench --scenario fanout --size 1KiB --runs 7 --engine reactor,limit
+  redpoll bench --scenario ramp --engine reactor --engine threads
+  redpoll bench --target line://127.0.0.1:12345 --pid 4711 --scenario relay
+                                                           a server that runs already (--rate 0, please)
+
+Exit codes: 0 done, 1 a message was wrong, or something broke, 2 wrong flags.";
+
+/// The flags of `redpoll bench`; they aren't read from the environment.
 #[cfg(feature = "bench")]
 #[derive(Debug, Args)]
+#[command(after_help = BENCH_HELP)]
 pub struct BenchOptions {
     /// Engines to measure, any number of times or with commas
     #[arg(long, value_name = "ENGINE", value_delimiter = ',', value_enum)]
@@ -348,27 +382,12 @@ impl BenchOptions {
 #[cfg(feature = "bench")]
 #[derive(Debug, Args)]
 pub struct LimitOptions {
-    /// pairs, room, answer or close
-    #[arg(long)]
-    mode: String,
-    /// Bytes that `answer` answers
-    #[arg(long, default_value_t = 0)]
-    bytes: usize,
-}
-
-#[cfg(feature = "bench")]
-impl LimitOptions {
-    /// What it is to do.
-    #[must_use]
-    pub fn mode(&self) -> crate::bench::limit::Mode {
-        use crate::bench::limit::Mode;
-        match self.mode.as_str() {
-            "room" => Mode::Room,
-            "answer" => Mode::Answer(self.bytes),
-            "close" => Mode::Close,
-            _ => Mode::Pairs,
-        }
-    }
+    /// What it does with connections
+    #[arg(long, value_enum)]
+    pub mode: crate::bench::limit::Mode,
+    /// Bytes of an answer
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub bytes: usize,
 }
 
 #[cfg(feature = "bench")]

@@ -11,6 +11,6 @@ fn main() -> ExitCode {
         #[cfg(feature = "bench")]
         Command::Bench(options) => redpoll::bench::run(&options),
         #[cfg(feature = "bench")]
-        Command::BenchLimit(options) => redpoll::bench::run_limit(options.mode()),
+        Command::BenchLimit(options) => redpoll::bench::run_limit(&options),
     }
 }

@@ -2,7 +2,10 @@
 //! passes everything it echoes through here, the client everything it shows. Nothing else decides what is safe.
 
 /// What an unsafe byte or character becomes: U+FFFD, the replacement character.
-pub const REPLACEMENT: &str = "\u{FFFD}";
+pub const REPLACEMENT: char = '\u{FFFD}';
+
+/// [`REPLACEMENT`] in UTF-8.
+const MENDED: &[u8] = b"\xEF\xBF\xBD";
 
 /// True for a character that may be sent on as it is: TAB, and all that can neither move a cursor, end a line, nor
 /// reorder the text around it (C0, DEL, C1, U+2028, U+2029 and the bidirectional controls of UAX #9 can).
@@ -89,7 +92,7 @@ fn push_mended(bytes: &[u8], out: &mut Vec<u8>) {
         let mut bytes = error.error_len().unwrap_or(broken.len());
         // More that no character begins with is none either, and need not be asked about one by one.
         bytes += broken[bytes..].iter().take_while(|byte| matches!(byte, 0x80..=0xC1 | 0xF5..)).count();
-        (0..bytes).for_each(|_| out.extend_from_slice(REPLACEMENT.as_bytes()));
+        (0..bytes).for_each(|_| out.extend_from_slice(MENDED));
         rest = &broken[bytes..];
     }
 }
@@ -105,7 +108,7 @@ fn push_checked(text: &str, out: &mut Vec<u8>) {
         at = start + c.len_utf8();
         if !is_safe(c) {
             out.extend_from_slice(&bytes[copied..start]);
-            out.extend_from_slice(REPLACEMENT.as_bytes());
+            out.extend_from_slice(MENDED);
             copied = at;
         }
     }

@@ -1,8 +1,8 @@
 //! What is measured: an engine that runs as a child on a processor of its own, or a server that is running already. How
 //! it is started, asked for its counters and what the system says of it, and stopped.
 
-use super::Failure;
 use super::machine::Processors;
+use super::{Failure, is_interrupted};
 use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// How an engine is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,10 +129,27 @@ impl Server {
         Ok(())
     }
 
-    /// The last line that it has said on standard error.
+    /// What it has said on standard error: the error, or the last line.
     pub fn last_words(&self) -> Option<String> {
         let log = fs::read_to_string(self.folder.as_ref()?.join("log")).ok()?;
-        log.lines().last().map(|line| line.trim_start_matches("redpoll: ").to_owned())
+        let error = log.lines().find(|line| line.starts_with("error")).or(log.lines().last());
+        error.map(|line| line.trim_start_matches("redpoll: ").to_owned())
+    }
+
+    /// Why a connection has ended in the middle: what the server says of it, if it is ours and has ended too.
+    pub fn broken(&mut self, who: &str, error: &io::Error) -> Failure {
+        // It takes a moment until the system tells that a process is gone, or that Ctrl-C went to both of us.
+        std::thread::sleep(Duration::from_millis(50));
+        if is_interrupted() {
+            return Failure::Interrupted;
+        }
+        Failure::Broken(match self.end() {
+            Some(end) => end,
+            None if error.kind() == io::ErrorKind::UnexpectedEof => {
+                format!("the server closed the connection of {who}")
+            }
+            None => format!("the connection of {who} broke: {error}"),
+        })
     }
 
     /// How it has ended, if it has.
@@ -139,11 +157,6 @@ impl Server {
         let status = self.child.as_mut()?.try_wait().ok()??;
         let words = self.last_words().map_or(String::new(), |words| format!(": {words}"));
         Some(format!("the server ended ({status}){words}"))
-    }
-
-    /// Whether the system tells of its process.
-    pub fn is_seen(&self) -> bool {
-        self.pid.is_some()
     }
 
     /// Its CPU time so far, all threads, in nanoseconds.
@@ -158,6 +171,11 @@ impl Server {
         // The name, in parentheses, may hold anything (proc_pid_stat(5)); utime and stime are 14 and 15.
         let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
         Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    }
+
+    /// Nanoseconds that its first thread was ready to run and something else ran.
+    pub fn waited(&self) -> Option<u64> {
+        waited(&self.pid?.to_string())
     }
 
     /// Context switches of all threads that are there: voluntary, involuntary.
@@ -270,6 +288,17 @@ pub fn calls(before: &Counters, after: &Counters) -> BTreeMap<String, u64> {
 /// The CPU time of this process, in nanoseconds.
 pub fn own_cpu() -> u64 {
     nanoseconds(ClockId::CLOCK_PROCESS_CPUTIME_ID).unwrap_or(0)
+}
+
+/// Nanoseconds that this process was ready to run and something else ran.
+pub fn own_waited() -> Option<u64> {
+    waited("self")
+}
+
+/// The second figure of /proc/PID/schedstat, where the kernel keeps it.
+fn waited(process: &str) -> Option<u64> {
+    let figures = fs::read_to_string(format!("/proc/{process}/schedstat")).ok()?;
+    figures.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 fn nanoseconds(clock: ClockId) -> Option<u64> {

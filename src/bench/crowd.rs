@@ -88,12 +88,6 @@ impl Crowd {
             (Wire::Limit, None) => Ok(()),
         }
     }
-
-    /// What a member is called.
-    #[must_use]
-    pub fn name(member: usize) -> String {
-        payload::name(member)
-    }
 }
 
 fn connect(server: &Server, small: bool) -> std::io::Result<TcpStream> {
@@ -143,7 +137,8 @@ fn read_until(stream: &mut TcpStream, end: &[u8]) -> Result<(), Why> {
             Err(error) if error.kind() == ErrorKind::Interrupted && !is_interrupted() => {}
             Err(error) => return Err(Why::Io(error)),
         }
-        if seen.ends_with(end) {
+        let after = seen.find(end).filter(|at| *at == 0 || seen[at - 1] == b'\n');
+        if after.is_some() {
             return match seen.lines().find(|line| line.starts_with(b"!")) {
                 Some(line) => Err(Why::Refused(line.to_str_lossy().into_owned())),
                 None => Ok(()),

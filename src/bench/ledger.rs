@@ -159,6 +159,21 @@ impl Ledger {
         self.lanes.len()
     }
 
+    /// How many, from the first, read.
+    #[must_use]
+    pub fn listening(&self) -> usize {
+        match self.shape {
+            Shape::Pairs => self.members,
+            Shape::Room { stalled, .. } => self.members - stalled,
+        }
+    }
+
+    /// Whether somebody doesn't read.
+    #[must_use]
+    pub fn has_stalled(&self) -> bool {
+        self.listening() < self.members
+    }
+
     /// Deliveries that were as they should be.
     #[must_use]
     pub fn verified(&self) -> u64 {
@@ -247,12 +262,7 @@ impl Ledger {
     /// A message that was sent and that somebody has not heard, if there is one: for when nothing comes any more.
     #[must_use]
     pub fn missing(&self) -> Option<Wrong> {
-        let listening = self.members
-            - match self.shape {
-                Shape::Pairs => 0,
-                Shape::Room { stalled, .. } => stalled,
-            };
-        (0..listening).find_map(|ear| {
+        (0..self.listening()).find_map(|ear| {
             let mut senders = match self.shape {
                 Shape::Pairs => ear ^ 1..(ear ^ 1) + 1,
                 Shape::Room { senders, .. } => 0..senders,
@@ -270,10 +280,7 @@ impl Ledger {
     fn ears(&self, sender: usize) -> u32 {
         match self.shape {
             Shape::Pairs => 1,
-            Shape::Room { stalled, .. } => {
-                let listening = self.members - stalled;
-                (listening - usize::from(sender < listening)) as u32
-            }
+            Shape::Room { .. } => (self.listening() - usize::from(sender < self.listening())) as u32,
         }
     }
 
@@ -370,4 +377,193 @@ fn push_name(member: usize, out: &mut Vec<u8>) {
 fn put_name(member: usize, place: &mut [u8]) {
     let digit = |scale: usize| b'0' + (member / scale % 10) as u8;
     place[..NAME].copy_from_slice(&[b'u', b's', b'e', b'r', digit(1000), digit(100), digit(10), digit(1)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: usize = payload::MIN_SIZE + 8;
+
+    /// What an engine that makes no mistake writes to one who hears it.
+    fn delivered(ledger: &mut Ledger, sender: usize) -> Vec<Vec<u8>> {
+        let mut sent = Vec::new();
+        ledger.write(sender, &mut sent);
+        let name = payload::name(sender).into_bytes();
+        let lines = sent.lines_with_terminator().map(|line| match (ledger.shape, ledger.wire) {
+            (_, Wire::Limit) => line.to_vec(),
+            (Shape::Pairs, Wire::Server) => [b"@", &name[..], &line["@user0000".len()..]].concat(),
+            (Shape::Room { .. }, Wire::Server) => [&name[..], b": ", line].concat(),
+        });
+        lines.collect()
+    }
+
+    fn room(members: usize, stalled: usize) -> Ledger {
+        Ledger::new(Shape::Room { senders: 2, stalled }, Wire::Server, members, SIZE, 4)
+    }
+
+    fn pairs(wire: Wire) -> Ledger {
+        Ledger::new(Shape::Pairs, wire, 4, SIZE, 4)
+    }
+
+    /// What is said of these bytes.
+    fn wrong(ledger: &mut Ledger, ear: usize, lines: &[&[u8]]) -> String {
+        let read = ledger.read(ear, &lines.concat(), &mut Seen::default());
+        read.expect_err("something is wrong").to_string()
+    }
+
+    #[test]
+    fn what_is_right_is_heard_and_lets_the_sender_go_on() {
+        for wire in [Wire::Server, Wire::Limit] {
+            let mut ledger = pairs(wire);
+            let lines = delivered(&mut ledger, 2);
+            assert!(lines.len() == 4 && delivered(&mut ledger, 2).is_empty(), "the window is full");
+            ledger.stamp(2, 0, 77);
+            let mut seen = Seen::default();
+            assert_eq!(ledger.read(3, &lines.concat(), &mut seen), Ok(lines.concat().len()));
+            assert_eq!((ledger.verified(), seen.sent, seen.ready), (4, vec![(77, 4)], vec![2]));
+            assert_eq!(delivered(&mut ledger, 2).len(), 4);
+        }
+    }
+
+    #[test]
+    fn a_room_is_heard_when_the_last_who_reads_has_heard() {
+        let mut ledger = room(5, 1);
+        let lines = delivered(&mut ledger, 0).concat();
+        for ear in 1..4 {
+            let mut seen = Seen::default();
+            ledger.read(ear, &lines, &mut seen).unwrap();
+            assert_eq!(seen.ready.is_empty(), ear < 3);
+        }
+        assert_eq!((ledger.verified(), ledger.missing()), (12, None));
+    }
+
+    #[test]
+    fn lines_may_be_cut_anywhere() {
+        let mut ledger = pairs(Wire::Server);
+        let bytes = delivered(&mut ledger, 0).concat();
+        for end in 0..bytes.len() / 4 {
+            assert_eq!(ledger.read(1, &bytes[..end], &mut Seen::default()), Ok(0), "{end}");
+        }
+        assert_eq!(ledger.read(1, &bytes[..bytes.len() / 2 + 1], &mut Seen::default()), Ok(bytes.len() / 2));
+        assert_eq!(ledger.verified(), 2);
+    }
+
+    #[test]
+    fn a_lost_message_is_caught() {
+        let mut ledger = pairs(Wire::Server);
+        let lines = delivered(&mut ledger, 0);
+        assert_eq!(
+            wrong(&mut ledger, 1, &[&lines[0], &lines[2]]),
+            "lost: message 1 of user0000 did not reach user0001; 2 came in its place"
+        );
+        let mut ledger = room(3, 0);
+        let lines = delivered(&mut ledger, 1);
+        assert!(wrong(&mut ledger, 0, &[&lines[1]]).starts_with("lost: message 0 of user0001"));
+    }
+
+    #[test]
+    fn a_message_that_never_comes_is_missed() {
+        for mut ledger in [room(3, 0), pairs(Wire::Server)] {
+            let lines = delivered(&mut ledger, 0);
+            assert_eq!(ledger.read(1, &lines[..3].concat(), &mut Seen::default()), Ok(3 * lines[0].len()));
+            let missing = ledger.missing().expect("one is missing").to_string();
+            assert_eq!(missing, "lost: message 3 of user0000 did not reach user0001");
+        }
+    }
+
+    #[test]
+    fn a_doubled_message_is_caught() {
+        let mut ledger = pairs(Wire::Server);
+        let lines = delivered(&mut ledger, 0);
+        let doubled = "doubled: message 0 of user0000 reached user0001 again";
+        assert_eq!(wrong(&mut ledger, 1, &[&lines[0], &lines[0]]), doubled);
+        // A whole window later, too, while nothing else is on its way.
+        assert!(ledger.read(1, &lines[1..].concat(), &mut Seen::default()).is_ok());
+        assert_eq!(wrong(&mut ledger, 1, &[&lines[0]]), doubled);
+        delivered(&mut ledger, 0);
+        assert_eq!(wrong(&mut ledger, 1, &[&lines[0]]), doubled);
+    }
+
+    #[test]
+    fn a_reordered_message_is_caught() {
+        let mut ledger = room(3, 0);
+        let lines = delivered(&mut ledger, 0);
+        assert_eq!(
+            wrong(&mut ledger, 2, &[&lines[1], &lines[0]]),
+            "reordered: message 0 of user0000 reached user0002 behind 1"
+        );
+    }
+
+    #[test]
+    fn a_damaged_message_is_caught_wherever_it_is_damaged() {
+        for mut ledger in [room(3, 0), pairs(Wire::Server), pairs(Wire::Limit)] {
+            let line = delivered(&mut ledger, 0).swap_remove(0);
+            for place in 0..line.len() - 1 {
+                let mut damaged = line.clone();
+                damaged[place] ^= 1;
+                assert!(ledger.read(1, &damaged, &mut Seen::default()).is_err(), "{place}");
+                damaged.remove(place);
+                assert!(ledger.read(1, &damaged, &mut Seen::default()).is_err(), "{place}");
+            }
+            let mut damaged = line.clone();
+            damaged[line.len() - 2] ^= 1;
+            let said = wrong(&mut ledger, 1, &[&damaged]);
+            assert!(said.starts_with("damaged: user0001 got"), "{said}");
+            assert!(said.ends_with("where message 0 of user0000 was due"), "{said}");
+            assert!(wrong(&mut ledger, 1, &[b"!too-slow\n"]).starts_with("damaged"));
+        }
+    }
+
+    #[test]
+    fn a_misdelivered_message_is_caught() {
+        for wire in [Wire::Server, Wire::Limit] {
+            let mut ledger = pairs(wire);
+            let lines = delivered(&mut ledger, 0);
+            for ear in [0, 2, 3] {
+                let said = wrong(&mut ledger, ear, &[&lines[0]]);
+                assert_eq!(
+                    said,
+                    format!("misdelivered: message 0 of user0000 to user0001 reached user000{ear}")
+                );
+            }
+        }
+        let mut ledger = room(3, 0);
+        let lines = delivered(&mut ledger, 0);
+        let said = wrong(&mut ledger, 0, &[&lines[0]]);
+        assert_eq!(said, "misdelivered: message 0 of user0000 to the room reached user0000");
+    }
+
+    #[test]
+    fn a_message_under_anothers_name_is_caught() {
+        let mut ledger = room(4, 0);
+        let (of_0, of_1) = (delivered(&mut ledger, 0), delivered(&mut ledger, 1));
+        let forged = [&of_1[0][..NAME], &of_0[0][NAME..]].concat();
+        assert!(wrong(&mut ledger, 2, &[&forged]).starts_with("damaged"));
+    }
+
+    #[test]
+    fn notices_are_passed_over_where_they_may_come() {
+        let mut ledger = room(3, 0);
+        assert!(wrong(&mut ledger, 1, &[b"* somebody joined\n"]).starts_with("damaged"));
+        ledger.notices = true;
+        let lines = [b"* somebody joined\n".to_vec(), delivered(&mut ledger, 0).concat()].concat();
+        assert_eq!(ledger.read(1, &lines, &mut Seen::default()), Ok(lines.len()));
+        assert_eq!(ledger.verified(), 4);
+    }
+
+    #[test]
+    fn both_wires_carry_equally_many_bytes_for_each_message() {
+        let bytes = |shape, wire| {
+            let mut ledger = Ledger::new(shape, wire, 4, SIZE, 1);
+            let mut sent = Vec::new();
+            ledger.write(0, &mut sent);
+            (sent.len(), ledger.heard)
+        };
+        let both = |shape| (bytes(shape, Wire::Server), bytes(shape, Wire::Limit));
+        let (server, limit) = both(Shape::Pairs);
+        assert!(server == limit && server.0 == server.1);
+        let (server, limit) = both(Shape::Room { senders: 1, stalled: 0 });
+        assert!(server.1 == limit.1 && limit.0 == limit.1 && server.0 + NAME + 2 == limit.0);
+    }
 }

@@ -4,6 +4,7 @@
 //! as a child of `redpoll bench`, which asks it for its counters by a line on standard input and ends it by closing that.
 
 use crate::limits::{ACCEPTS_A_TURN, ARENA, BACKLOG, Limits, READ, TOO_SLOW_FACTOR};
+use clap::ValueEnum;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::fd::{AsFd, OwnedFd};
@@ -15,14 +16,14 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 /// What is done with connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// What the connection 2i says goes to 2i + 1 and the other way round, in the order in which they were accepted.
     Pairs,
     /// What one says goes to all others.
     Room,
-    /// Each is read once and answered once by so many bytes, and closed at the end of its stream.
-    Answer(usize),
+    /// Each is read once and answered once by `--bytes`, and closed at the end of its stream.
+    Answer,
     /// Each is accepted and closed.
     Close,
 }
@@ -75,7 +76,7 @@ pub struct Limit {
     arena: Vec<u8>,
     filled: usize,
     spans: Vec<Span>,
-    /// What one who has spoken in this turn hears of the others.
+    /// What one who has spoken in this turn hears of the others; in [`Mode::Answer`] the answer.
     gather: Vec<u8>,
     counters: Counters,
     /// The most that may stand in a backlog.
@@ -102,11 +103,11 @@ pub fn listen(address: SocketAddr) -> io::Result<Socket> {
 ///
 /// # Errors
 /// Where the system refuses a listener or the poller.
-pub fn run(mode: Mode) -> io::Result<()> {
+pub fn run(mode: Mode, answer: usize) -> io::Result<()> {
     let socket = listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
     let control = (io::stdin().as_fd().try_clone_to_owned()?, io::stdout().as_fd().try_clone_to_owned()?);
-    let mut limit = Limit::new(mode, socket, control)?;
+    let mut limit = Limit::new(mode, answer, socket, control)?;
     writeln!(io::stdout(), "listening line://{address}")?;
     while limit.turn()? {}
     Ok(())
@@ -117,7 +118,12 @@ impl Limit {
     ///
     /// # Errors
     /// Where the system refuses the poller.
-    pub fn new(mode: Mode, listener: Socket, control: (OwnedFd, OwnedFd)) -> io::Result<Limit> {
+    pub fn new(
+        mode: Mode,
+        answer: usize,
+        listener: Socket,
+        control: (OwnedFd, OwnedFd),
+    ) -> io::Result<Limit> {
         let limits = Limits::default();
         let limit = Limit {
             mode,
@@ -130,7 +136,7 @@ impl Limit {
             arena: vec![b'.'; ARENA + READ],
             filled: 0,
             spans: Vec::new(),
-            gather: Vec::new(),
+            gather: vec![b'.'; answer],
             counters: Counters::default(),
             most: limits.queue * TOO_SLOW_FACTOR,
         };
@@ -182,8 +188,8 @@ impl Limit {
         match net::recv(&connection.socket, &mut self.arena[start..start + READ], RecvFlags::empty()) {
             Ok((0, _)) => self.close(id),
             Ok((bytes, _)) => {
-                if let Mode::Answer(answer) = self.mode {
-                    return self.answer(id, answer);
+                if self.mode == Mode::Answer {
+                    return self.answer(id);
                 }
                 connection.spoke = true;
                 self.filled = start + bytes;
@@ -194,11 +200,11 @@ impl Limit {
         }
     }
 
-    fn answer(&mut self, id: usize, bytes: usize) {
+    fn answer(&mut self, id: usize) {
         if !std::mem::replace(&mut self.connections[id].spoke, true) {
-            let arena = std::mem::take(&mut self.arena);
-            self.send(id, &arena[..bytes]);
-            self.arena = arena;
+            let answer = std::mem::take(&mut self.gather);
+            self.send(id, &answer);
+            self.gather = answer;
         }
     }
 
@@ -213,7 +219,7 @@ impl Limit {
                 spans.iter().for_each(|span| self.send(span.from ^ 1, &arena[span.start..span.end]))
             }
             Mode::Room => self.tell_room(&arena[..self.filled], &spans),
-            Mode::Answer(_) | Mode::Close => {}
+            Mode::Answer | Mode::Close => {}
         }
         (self.arena, self.spans, self.filled) = (arena, spans, 0);
         self.spans.clear();
@@ -344,13 +350,15 @@ mod tests {
     }
 
     impl Running {
-        fn start(mode: Mode) -> Running {
+        fn start(mode: Mode, answer: usize) -> Running {
             let socket = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
             let address = socket.local_addr().unwrap().as_socket().unwrap();
             let (ours, theirs) = UnixStream::pair().unwrap();
             let control = (theirs.try_clone().unwrap().into(), theirs.into());
-            let mut limit = Limit::new(mode, socket, control).unwrap();
-            let thread = thread::spawn(move || while limit.turn().unwrap() {});
+            let thread = thread::spawn(move || {
+                let mut limit = Limit::new(mode, answer, socket, control).unwrap();
+                while limit.turn().unwrap() {}
+            });
             Running { address, control: BufReader::new(ours), thread }
         }
 
@@ -393,7 +401,7 @@ mod tests {
 
     #[test]
     fn pairs_hear_each_other_and_nobody_else() {
-        let mut limit = Running::start(Mode::Pairs);
+        let mut limit = Running::start(Mode::Pairs, 0);
         let mut at = limit.connect(4);
         at[0].write_all(b"to one").unwrap();
         at[1].write_all(b"to naught").unwrap();
@@ -408,7 +416,7 @@ mod tests {
 
     #[test]
     fn a_room_hears_everyone_but_itself() {
-        let mut limit = Running::start(Mode::Room);
+        let mut limit = Running::start(Mode::Room, 0);
         let mut at = limit.connect(3);
         at[0].write_all(b"a").unwrap();
         hear(&mut at[1], "a");
@@ -422,7 +430,7 @@ mod tests {
 
     #[test]
     fn what_the_kernel_refuses_comes_later() {
-        let mut limit = Running::start(Mode::Pairs);
+        let mut limit = Running::start(Mode::Pairs, 0);
         let mut at = limit.connect(2);
         let (text, mut heard) = (b"0123456789abcde".repeat(128 * 1024), Vec::new());
         at[0].write_all(&text).unwrap();
@@ -436,7 +444,7 @@ mod tests {
 
     #[test]
     fn floors_of_coming_and_going() {
-        let mut answers = Running::start(Mode::Answer(5));
+        let mut answers = Running::start(Mode::Answer, 5);
         let mut stream = TcpStream::connect(answers.address).unwrap();
         stream.write_all(b"#a\n").unwrap();
         hear(&mut stream, ".....");
@@ -446,7 +454,7 @@ mod tests {
         assert_eq!(answers.figure("connections"), 0);
         answers.stop();
 
-        let closes = Running::start(Mode::Close);
+        let closes = Running::start(Mode::Close, 0);
         hear_the_end(&mut TcpStream::connect(closes.address).unwrap());
         closes.stop();
     }

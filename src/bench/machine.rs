@@ -1,6 +1,7 @@
 //! The machine: its facts for the record, and its processors, of which server and generator get one each.
 
 use super::results::Machine;
+use bstr::ByteSlice;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::fs;
@@ -81,9 +82,21 @@ pub fn facts(processors: &Processors) -> Machine {
         processors: processors.usable.len(),
         memory: kib.unwrap_or(0) * 1024,
         redpoll: env!("CARGO_PKG_VERSION").to_owned(),
-        rustc: option_env!("REDPOLL_RUSTC").unwrap_or("unknown").to_owned(),
+        rustc: compiler().unwrap_or_else(|| "unknown".to_owned()),
         pinning: processors.words(),
     }
+}
+
+/// The compiler leaves its version in the comment section of every program that it builds.
+fn compiler() -> Option<String> {
+    let program = fs::read(std::env::current_exe().ok()?).ok()?;
+    let mark = b"rustc version ";
+    let at = program
+        .find_iter(mark)
+        .map(|at| at + mark.len())
+        .find(|at| program.get(*at).is_some_and(u8::is_ascii_digit))?;
+    let version = program[at..].split(|byte| !(b' '..=b'~').contains(byte)).next()?;
+    Some(String::from_utf8_lossy(version).into_owned())
 }
 
 /// Raises this process's limit of descriptors as far as it may; how many it may have then.

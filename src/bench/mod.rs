@@ -3,24 +3,31 @@
 //! becomes of one that goes wrong.
 
 mod child;
+mod churn;
 mod crowd;
 mod generator;
+mod idle;
 mod ledger;
 pub mod limit;
 mod machine;
+mod meter;
+mod notes;
 pub mod payload;
 pub mod report;
 pub mod results;
 pub mod scenario;
 
-use crate::cli::BenchOptions;
+use crate::cli::{BenchOptions, LimitOptions};
+use crate::limits::SPARE_DESCRIPTORS;
 use child::{Server, Start};
 use crowd::Crowd;
-use generator::{Generator, Timing};
-use ledger::{Ledger, Shape, Wire};
+use generator::Generator;
+use indicatif::{ProgressBar, ProgressStyle};
+use ledger::{Ledger, Wire};
 use machine::Processors;
+use meter::Timing;
 use results::{Results, Run, Series};
-use scenario::{Engine, Load, Row, TABLE, Variant};
+use scenario::{Engine, Load, Row, Scenario, TABLE, Variant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::fmt;
@@ -28,7 +35,8 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use tz::UtcDateTime;
 
 /// Why there is no result of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,13 +96,16 @@ impl Contender {
         }
     }
 
-    fn start(&self, variant: &Variant) -> Option<Start> {
+    fn start(&self, case: &Case<'_>) -> Option<Start> {
         match self {
-            Contender::Engine(engine) => engine.start(variant),
+            Contender::Engine(engine) => engine.start(case.variant, case.connections),
             Contender::Target { url, pid } => Some(Start::Target(url.clone(), *pid)),
         }
     }
 }
+
+/// The line of progress on standard error, where that is a terminal.
+const PROGRESS: &str = "{bar:30} {pos}/{len} {msg} ({eta} left)";
 
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
@@ -114,9 +125,9 @@ pub fn run(options: &BenchOptions) -> ExitCode {
         }
     }
     let (results, failure) = measure(options);
-    print!("{}", table(&results));
+    print!("{}", report::table(&results));
     if let Some(folder) = &options.out
-        && let Err(error) = write(&results, folder)
+        && let Err(error) = report::write(&results, folder)
     {
         eprintln!("redpoll bench: can't write to {}: {error}", folder.display());
         return ExitCode::FAILURE;
@@ -132,8 +143,8 @@ pub fn run(options: &BenchOptions) -> ExitCode {
 
 /// The engine `limit`, as a child of the above.
 #[must_use]
-pub fn run_limit(mode: limit::Mode) -> ExitCode {
-    match limit::run(mode) {
+pub fn run_limit(options: &LimitOptions) -> ExitCode {
+    match limit::run(options.mode, options.bytes) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("redpoll: {error}");
@@ -142,40 +153,75 @@ pub fn run_limit(mode: limit::Mode) -> ExitCode {
     }
 }
 
+/// What stays the same through all runs.
+struct Bench<'a> {
+    options: &'a BenchOptions,
+    processors: Processors,
+    /// How many this process may have.
+    descriptors: usize,
+    progress: ProgressBar,
+}
+
 fn measure(options: &BenchOptions) -> (Results, Option<String>) {
     let started = Instant::now();
     let processors = Processors::claim();
-    let descriptors = machine::descriptors();
+    let (cases, contenders) = (cases(options), contenders(options));
     let mut results = Results {
         machine: machine::facts(&processors),
         command: std::env::args().collect(),
-        began: String::new(),
+        began: UtcDateTime::now().map_or(String::new(), |now| now.to_string()),
         seconds: 0.0,
         series: Vec::new(),
-        notes: Vec::new(),
+        notes: notes::of_machine(&processors),
     };
+    let runs = |case: &Case<'_>| {
+        let all = contenders.iter().filter(|contender| contender.start(case).is_some()).count();
+        (all * case.rounds(options)) as u64
+    };
+    let progress = ProgressBar::new(cases.iter().map(runs).sum());
+    progress
+        .set_style(ProgressStyle::with_template(PROGRESS).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bench = Bench { options, processors, descriptors: machine::descriptors(), progress };
     let mut failure = None;
-    for case in cases(options) {
-        let (series, failed) = run_case(&case, options, &processors, descriptors);
+    for case in &cases {
+        let (series, failed) = bench.run_case(case, &contenders);
         results.series.extend(series);
-        if failed.is_some() {
-            failure = failed;
+        failure = failed;
+        if failure.is_some() {
             break;
         }
     }
+    bench.progress.finish_and_clear();
     results.seconds = started.elapsed().as_secs_f64();
-    (results, failure)
+    results.notes.extend(notes::of_series(&results.series));
+    let nothing = results.series.iter().find(|series| series.runs.is_empty() && !may_stop(series));
+    let nothing = nothing.and_then(|series| {
+        Some(format!("{}, {}: {}", series.scenario, series.engine, series.stopped.as_ref()?))
+    });
+    (results, failure.or(nothing))
 }
 
-fn cases(options: &BenchOptions) -> Vec<Case<'_>> {
+/// Whether the machine may stop an engine there: so many connections are asked for that this is a result.
+fn may_stop(series: &Series) -> bool {
+    [Scenario::Ramp, Scenario::Idle, Scenario::Stalled]
+        .iter()
+        .any(|scenario| scenario.to_string() == series.scenario)
+}
+
+fn cases(options: &BenchOptions) -> Vec<Case<'static>> {
     let rows =
         TABLE.iter().filter(|row| options.scenario.is_empty() || options.scenario.contains(&row.scenario));
     let variants = rows.flat_map(|row| row.variants.iter().map(move |variant| (row, variant)));
     let case = |(row, variant): (&'static Row, &'static Variant)| {
-        let counts = options.connections.map_or(row.connections.to_vec(), |count| vec![count]);
+        let own = if options.quick { row.quick } else { row.connections };
+        let counts = options.connections.map_or(own.to_vec(), |count| vec![count]);
         let size = options.size.unwrap_or(row.size);
-        counts.into_iter().map(move |connections| Case { row, variant, connections, size })
+        counts.into_iter().map(move |asked| {
+            let connections = variant.load.connections(asked);
+            Case { row, variant, connections, size }
+        })
     };
+    // Variants of the same number of connections are neighbours, so that they can be compared.
     variants.flat_map(case).collect()
 }
 
@@ -187,76 +233,85 @@ fn contenders(options: &BenchOptions) -> Vec<Contender> {
     }
 }
 
-/// All rounds of one case: each engine once, then each once more.
-fn run_case(
-    case: &Case<'_>,
-    options: &BenchOptions,
-    processors: &Processors,
-    descriptors: usize,
-) -> (Vec<Series>, Option<String>) {
-    let started = contenders(options).into_iter().filter_map(|contender| {
-        let start = contender.start(case.variant)?;
-        Some((case.series(&contender), contender, start))
-    });
-    let mut all: Vec<(Series, Contender, Start)> = started.collect();
-    let mut failure = None;
-    'rounds: for round in 0..options.runs() {
-        for (series, contender, start) in &mut all {
-            if series.stopped.is_some() {
-                continue;
-            }
-            match run_once(case, contender, start, options, processors, descriptors) {
-                Ok((run, command)) => {
-                    series.runs.push(Run { round, ..run });
-                    series.server = command;
-                }
-                Err(error) => {
-                    series.stopped = Some(error.to_string());
-                    if !matches!(error, Failure::Stopped(_)) {
-                        failure = Some(format!("{}, {}: {error}", case.name(), contender.name()));
-                        break 'rounds;
+impl Bench<'_> {
+    /// All rounds of one case: each engine once, then each once more.
+    fn run_case(&self, case: &Case<'_>, contenders: &[Contender]) -> (Vec<Series>, Option<String>) {
+        let those = contenders.iter().filter_map(|contender| {
+            let start = contender.start(case)?;
+            Some((case.series(contender), contender, start))
+        });
+        let mut all: Vec<(Series, &Contender, Start)> = those.collect();
+        let mut failure = None;
+        'rounds: for round in 0..case.rounds(self.options) {
+            for (series, contender, start) in &mut all {
+                self.progress.set_message(format!(
+                    "{} {} {}",
+                    case.name(),
+                    case.connections,
+                    contender.name()
+                ));
+                let run =
+                    if series.stopped.is_some() { None } else { Some(self.run_once(case, contender, start)) };
+                self.progress.inc(1);
+                match run {
+                    None => {}
+                    Some(Ok((run, command))) => {
+                        series.runs.push(Run { round, ..run });
+                        series.server = command;
+                    }
+                    Some(Err(error)) => {
+                        series.stopped = Some(error.to_string());
+                        if !matches!(error, Failure::Stopped(_)) {
+                            failure = Some(format!("{}, {}: {error}", case.name(), contender.name()));
+                            break 'rounds;
+                        }
                     }
                 }
             }
         }
+        (all.into_iter().map(|(series, ..)| series).collect(), failure)
     }
-    (all.into_iter().map(|(series, ..)| series).collect(), failure)
-}
 
-fn run_once(
-    case: &Case<'_>,
-    contender: &Contender,
-    start: &Start,
-    options: &BenchOptions,
-    processors: &Processors,
-    descriptors: usize,
-) -> Result<(Run, Vec<String>), Failure> {
-    if is_interrupted() {
-        return Err(Failure::Interrupted);
+    fn run_once(
+        &self,
+        case: &Case<'_>,
+        contender: &Contender,
+        start: &Start,
+    ) -> Result<(Run, Vec<String>), Failure> {
+        let (load, connections, wire) = (case.variant.load, case.connections, contender.wire());
+        if is_interrupted() {
+            return Err(Failure::Interrupted);
+        }
+        if connections + SPARE_DESCRIPTORS > self.descriptors {
+            let most = self.descriptors;
+            return Err(Failure::Stopped(format!(
+                "the generator may have {most} descriptors only (ulimit -Hn)"
+            )));
+        }
+        let mut server = Server::start(start, &self.processors)?;
+        let command = server.command.clone();
+        let measured = self.options.seconds();
+        let timing = Timing { warm_up: measured.min(load.warm_up()), measured };
+        let run = match (load, load.talk(connections)) {
+            (Load::Idle, _) => idle::run(&mut server, connections, measured),
+            (_, Some((shape, window))) => {
+                let mut ledger = Ledger::new(shape, wire, connections, case.size, window);
+                ledger.notices = matches!(contender, Contender::Target { .. });
+                let stalled = connections - ledger.listening();
+                let crowd = Crowd::gather(&mut server, wire, connections, stalled)?;
+                Generator::new(&crowd, ledger, &mut server, timing)?.run()
+            }
+            (_, None) => churn::run(&mut server, load.cycle(wire, connections), connections, timing),
+        };
+        Ok((run?, command))
     }
-    if case.connections + 64 > descriptors {
-        return Err(Failure::Stopped(format!(
-            "the generator may have {descriptors} descriptors (ulimit -n)"
-        )));
-    }
-    let mut server = Server::start(start, processors)?;
-    let seconds = options.seconds();
-    let timing = Timing { warm_up: seconds.min(Duration::from_millis(300)), measured: seconds };
-    let members = case.connections;
-    let shape = case.variant.load.shape(members);
-    let (stalled, window) = match (shape, case.variant.load) {
-        (Shape::Room { stalled, .. }, Load::Room { window, .. }) => (stalled, window),
-        (_, Load::Room { window, .. } | Load::Pairs { window }) => (0, window),
-    };
-    let mut crowd = Crowd::gather(&mut server, contender.wire(), members, stalled)?;
-    let mut ledger = Ledger::new(shape, contender.wire(), members, case.size, window);
-    ledger.notices = matches!(contender, Contender::Target { .. });
-    let command = server.command.clone();
-    let run = Generator::new(&mut crowd, stalled, ledger, &mut server)?.run(timing)?;
-    Ok((run, command))
 }
 
 impl Case<'_> {
+    fn rounds(&self, options: &BenchOptions) -> usize {
+        options.runs().min(self.row.rounds)
+    }
+
     fn name(&self) -> String {
         match self.variant.name {
             "" => self.row.scenario.to_string(),
@@ -277,81 +332,4 @@ impl Case<'_> {
             stopped: None,
         }
     }
-}
-
-/// Medians, until the report does it.
-fn table(results: &Results) -> String {
-    let median = |runs: &[Run], figure: &dyn Fn(&Run) -> f64| {
-        let mut figures: Vec<f64> = runs.iter().map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
-    };
-    let cpu = |run: &Run| run.cpu.map_or(f64::NAN, |cpu| cpu as f64 / run.units.max(1) as f64);
-    let mut text = String::new();
-    text += &format!(
-        "{:<10} {:<14} {:>6} {:>5} {:>11} {:>9} {:>6} {:>6} {:>6} {:>9} {:>9}  {}\n",
-        "scenario",
-        "engine",
-        "conns",
-        "size",
-        "units/s",
-        "ns/unit",
-        "ratio",
-        "busy",
-        "gen",
-        "p50 us",
-        "p99 us",
-        "calls/unit"
-    );
-    for series in &results.series {
-        let runs = &series.runs;
-        let limit = results.series.iter().find(|other| {
-            other.engine == "limit"
-                && (&other.scenario, &other.variant, other.connections)
-                    == (&series.scenario, &series.variant, series.connections)
-        });
-        let mut ratios: Vec<f64> = runs
-            .iter()
-            .filter_map(|run| {
-                let other = limit?.runs.iter().find(|other| other.round == run.round)?;
-                Some(cpu(run) / cpu(other))
-            })
-            .collect();
-        ratios.sort_by(f64::total_cmp);
-        let calls = runs.first().map_or(String::new(), |run| {
-            let each = run
-                .calls
-                .iter()
-                .map(|(name, count)| format!("{name} {:.3}", *count as f64 / run.units.max(1) as f64));
-            each.collect::<Vec<_>>().join(" ")
-        });
-        let latency = |run: &Run, of: &dyn Fn(&results::Latency) -> u64| {
-            run.latency.as_ref().map_or(f64::NAN, |latency| of(latency) as f64 / 1000.0)
-        };
-        text += &format!(
-            "{:<10} {:<14} {:>6} {:>5} {:>11.0} {:>9.1} {:>6.3} {:>6.2} {:>6.2} {:>9.1} {:>9.1}  {}\n",
-            series.scenario,
-            series.engine,
-            series.connections,
-            series.size,
-            median(runs, &|run| run.units as f64 / run.seconds),
-            median(runs, &cpu),
-            ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN),
-            median(runs, &|run| run.more.get("server busy").copied().unwrap_or(f64::NAN)),
-            median(runs, &|run| run.more.get("generator busy").copied().unwrap_or(f64::NAN)),
-            median(runs, &|run| latency(run, &|latency| latency.p50)),
-            median(runs, &|run| latency(run, &|latency| latency.p99)),
-            calls,
-        );
-        if let Some(why) = &series.stopped {
-            text += &format!("  stopped: {why}\n");
-        }
-    }
-    text
-}
-
-fn write(results: &Results, folder: &std::path::Path) -> io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    let json = serde_json::to_string_pretty(results).map_err(io::Error::other)?;
-    std::fs::write(folder.join("results.json"), json)
 }

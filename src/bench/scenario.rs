@@ -2,9 +2,11 @@
 //! for it. Data; what is done with it is in `mod.rs`.
 
 use super::child::Start;
+use super::churn::{self, Cycle};
 use super::ledger::{Shape, Wire};
 use clap::ValueEnum;
 use std::fmt;
+use std::time::Duration;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -17,6 +19,14 @@ pub enum Scenario {
     Pingpong,
     /// One room of 1,000, 10 senders, 4 in flight each: cost per delivery
     Fanout,
+    /// The same in 1 KiB, with 10 members who don't read and without: what the others feel
+    Stalled,
+    /// 10,000 registered, silent: memory per connection, wake-ups
+    Idle,
+    /// Connect, register, leave, 50 at once: CPU per cycle
+    Churn,
+    /// many at 10 to 10,000 connections: how cost grows
+    Ramp,
 }
 
 /// Who is measured.
@@ -37,8 +47,12 @@ pub enum Engine {
 pub(super) enum Load {
     /// Members two by two, each with so many messages in flight.
     Pairs { window: usize },
-    /// A room.
+    /// A room in which the first so many talk, and the last so many don't read.
     Room { senders: usize, window: usize, stalled: usize },
+    /// Nothing, but for a burst.
+    Idle,
+    /// Coming and going.
+    Churn { notices: bool },
 }
 
 /// A variant of a scenario.
@@ -58,8 +72,12 @@ pub(super) struct Variant {
 pub(super) struct Row {
     pub scenario: Scenario,
     pub connections: &'static [usize],
+    /// In their place with `--quick`.
+    pub quick: &'static [usize],
     /// Bytes of a payload.
     pub size: usize,
+    /// Rounds at most: more would only take time.
+    pub rounds: usize,
     pub variants: &'static [Variant],
 }
 
@@ -67,37 +85,43 @@ pub(super) struct Row {
 const FLAGS: [&str; 2] = ["--rate", "0"];
 /// Rooms of any size tell no comings and goings.
 const QUIET: &[&str] = &["--quiet-above", "1"];
+/// As many rounds as are asked for.
+const ALL: usize = usize::MAX;
 
-const fn only(load: Load, limit: &'static str) -> Variant {
-    Variant { name: "", load, flags: QUIET, limit: Some(limit) }
-}
+const PAIRS: Option<&str> = Some("pairs");
+const ROOM: Option<&str> = Some("room");
 
-/// All of them.
-pub(super) const TABLE: [Row; 4] = [
-    Row {
-        scenario: Scenario::Relay,
-        connections: &[100],
-        size: 64,
-        variants: &[only(Load::Pairs { window: 64 }, "pairs")],
-    },
-    Row {
-        scenario: Scenario::Many,
-        connections: &[1000],
-        size: 64,
-        variants: &[only(Load::Pairs { window: 1 }, "pairs")],
-    },
-    Row {
-        scenario: Scenario::Pingpong,
-        connections: &[2],
-        size: 64,
-        variants: &[only(Load::Pairs { window: 1 }, "pairs")],
-    },
-    Row {
-        scenario: Scenario::Fanout,
-        connections: &[1000],
-        size: 64,
-        variants: &[only(Load::Room { senders: 10, window: 4, stalled: 0 }, "room")],
-    },
+/// All of them, in the order in which they are run.
+#[rustfmt::skip]
+pub(super) const TABLE: [Row; 8] = [
+    Row { scenario: Scenario::Relay, connections: &[100], quick: &[100], size: 64, rounds: ALL, variants: &[
+        Variant { name: "", load: Load::Pairs { window: 64 }, flags: QUIET, limit: PAIRS },
+    ] },
+    Row { scenario: Scenario::Many, connections: &[1000], quick: &[1000], size: 64, rounds: ALL, variants: &[
+        Variant { name: "", load: Load::Pairs { window: 1 }, flags: QUIET, limit: PAIRS },
+    ] },
+    Row { scenario: Scenario::Pingpong, connections: &[2], quick: &[2], size: 64, rounds: ALL, variants: &[
+        Variant { name: "", load: Load::Pairs { window: 1 }, flags: QUIET, limit: PAIRS },
+    ] },
+    Row { scenario: Scenario::Fanout, connections: &[1000], quick: &[1000], size: 64, rounds: ALL, variants: &[
+        Variant { name: "", load: Load::Room { senders: 10, window: 4, stalled: 0 }, flags: QUIET, limit: ROOM },
+    ] },
+    // In 1 KiB, so that the queues of those who don't read are full soon.
+    Row { scenario: Scenario::Stalled, connections: &[1000], quick: &[1000], size: 1024, rounds: ALL, variants: &[
+        Variant { name: "with the stalled", load: Load::Room { senders: 10, window: 4, stalled: 10 }, flags: QUIET, limit: ROOM },
+        Variant { name: "without the stalled", load: Load::Room { senders: 10, window: 4, stalled: 0 }, flags: QUIET, limit: ROOM },
+    ] },
+    // Memory doesn't vary from round to round.
+    Row { scenario: Scenario::Idle, connections: &[10_000], quick: &[1000], size: 117, rounds: 1, variants: &[
+        Variant { name: "", load: Load::Idle, flags: QUIET, limit: None },
+    ] },
+    Row { scenario: Scenario::Churn, connections: &[50], quick: &[50], size: 0, rounds: ALL, variants: &[
+        Variant { name: "notices off", load: Load::Churn { notices: false }, flags: QUIET, limit: Some("answer") },
+        Variant { name: "notices on", load: Load::Churn { notices: true }, flags: &[], limit: Some("close") },
+    ] },
+    Row { scenario: Scenario::Ramp, connections: &[10, 100, 1000, 5000, 10_000], quick: &[10, 100, 1000], size: 64, rounds: 3, variants: &[
+        Variant { name: "", load: Load::Pairs { window: 1 }, flags: QUIET, limit: PAIRS },
+    ] },
 ];
 
 impl fmt::Display for Scenario {
@@ -114,19 +138,22 @@ impl fmt::Display for Engine {
 
 impl Engine {
     /// Those that are measured where none is asked for.
-    pub const DEFAULT: [Engine; 2] = [Engine::Reactor, Engine::Limit];
+    pub const DEFAULT: [Engine; 4] = [Engine::Reactor, Engine::Threads, Engine::ThreadsQueued, Engine::Limit];
 
     /// What stands on its wire.
-    #[must_use]
     pub(super) fn wire(self) -> Wire {
         if self == Engine::Limit { Wire::Limit } else { Wire::Server }
     }
 
-    /// How it is started for a variant of a scenario; `None` where it takes no part.
-    #[must_use]
-    pub(super) fn start(self, variant: &Variant) -> Option<Start> {
+    /// How it is started for a variant of a scenario with so many connections; `None` where it takes no part.
+    pub(super) fn start(self, variant: &Variant, connections: usize) -> Option<Start> {
         if self == Engine::Limit {
-            return variant.limit.map(|mode| Start::Limit(vec!["--mode".to_owned(), mode.to_owned()]));
+            let words = ["--mode".to_owned(), variant.limit?.to_owned()];
+            let bytes = ["--bytes".to_owned(), churn::answer_bytes(connections).to_string()];
+            let answers = variant.limit == Some("answer");
+            return Some(Start::Limit(
+                words.into_iter().chain(bytes.into_iter().filter(|_| answers)).collect(),
+            ));
         }
         let mut words: Vec<String> =
             FLAGS.iter().chain(variant.flags).map(|flag| (*flag).to_owned()).collect();
@@ -139,23 +166,43 @@ impl Engine {
 
 impl Load {
     /// What one message is called.
-    #[must_use]
     pub fn unit(self) -> &'static str {
         match self {
             Load::Pairs { .. } => "message",
             Load::Room { .. } => "delivery",
+            Load::Idle => "connection",
+            Load::Churn { .. } => "cycle",
         }
     }
 
-    /// Who talks to whom among so many members.
-    #[must_use]
-    pub fn shape(self, members: usize) -> Shape {
+    /// Who talks to whom among so many members, and how many messages of each are in flight; `None` where nobody talks.
+    pub fn talk(self, members: usize) -> Option<(Shape, usize)> {
         match self {
-            Load::Pairs { .. } => Shape::Pairs,
-            Load::Room { senders, stalled, .. } => {
+            Load::Pairs { window } => Some((Shape::Pairs, window)),
+            Load::Room { senders, window, stalled } => {
                 let stalled = stalled.min(members / 4);
-                Shape::Room { senders: senders.min(members - stalled), stalled }
+                Some((Shape::Room { senders: senders.min(members - stalled), stalled }, window))
             }
+            Load::Idle | Load::Churn { .. } => None,
+        }
+    }
+
+    /// How many connections it makes of so many: pairs are whole.
+    pub fn connections(self, asked: usize) -> usize {
+        if matches!(self, Load::Pairs { .. }) { asked.next_multiple_of(2) } else { asked }
+    }
+
+    /// Load before the measured part: caches and branch predictors are warm, and whoever doesn't read owes something.
+    pub fn warm_up(self) -> Duration {
+        Duration::from_millis(if matches!(self, Load::Room { stalled: 1.., .. }) { 500 } else { 300 })
+    }
+
+    /// How it goes for whoever comes and goes.
+    pub fn cycle(self, engine: Wire, connections: usize) -> Cycle {
+        match (self, engine) {
+            (Load::Churn { notices }, Wire::Server) => Cycle::Register { notices },
+            (Load::Churn { notices: true }, Wire::Limit) => Cycle::Closed,
+            _ => Cycle::Answered(churn::answer_bytes(connections)),
         }
     }
 }

@@ -1,0 +1,123 @@
+//! Silence: what a registered connection costs in memory while nothing happens, how often the server wakes up for it, and
+//! what a burst to everybody leaves behind.
+
+use super::child::Server;
+use super::crowd::Crowd;
+use super::ledger::Wire;
+use super::payload::{self, Payload};
+use super::results::Run;
+use super::{Failure, is_interrupted};
+use bstr::ByteSlice;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+/// What each member sends to itself in the burst, in lines of [`LINE`] bytes.
+const BURST: usize = 8 * 1024;
+const LINE: usize = 128;
+/// Longer than the server waits before it gives memory back.
+const REST: Duration = Duration::from_millis(1500);
+
+/// Measures it once, `seconds` of silence among it.
+///
+/// # Errors
+/// A burst that didn't come back as it was, or where the machine would have no more connections.
+pub fn run(server: &mut Server, count: usize, silence: Duration) -> Result<Run, Failure> {
+    if server.memory().0.is_none() {
+        return Err(Failure::Stopped("whose memory to read isn't known: --pid says it".to_owned()));
+    }
+    // Whoever is first brings the code that serves into memory, which is not what a connection costs.
+    drop(Crowd::gather(server, Wire::Server, 1, 0)?);
+    rest(REST)?;
+    let empty = server.memory();
+
+    let mut crowd = Crowd::gather(server, Wire::Server, count, 0)?;
+    rest(REST)?;
+    let idle = server.memory();
+    let (began, cpu, switches) = (Instant::now(), server.cpu(), server.switches());
+    rest(silence)?;
+    let seconds = began.elapsed().as_secs_f64();
+    let cpu = server.cpu().zip(cpu).map(|(after, before)| after - before);
+    let switches =
+        server.switches().zip(switches).map(|(after, before)| (after.0 - before.0, after.1 - before.1));
+
+    burst(server, &mut crowd)?;
+    let burst = server.memory();
+    rest(REST)?;
+    let rested = server.memory();
+
+    let each =
+        |memory: Option<u64>, empty: Option<u64>| Some((memory? as f64 - empty? as f64) / count as f64);
+    let figures = [
+        ("bytes per connection", each(idle.0, empty.0)),
+        ("bytes per connection (PSS)", each(idle.1, empty.1)),
+        ("bytes per connection after a burst", each(burst.0, empty.0)),
+        ("bytes per connection after a burst (PSS)", each(burst.1, empty.1)),
+        ("bytes per connection after a burst and rest", each(rested.0, empty.0)),
+        ("bytes per connection after a burst and rest (PSS)", each(rested.1, empty.1)),
+        ("bytes of the empty server", empty.0.map(|bytes| bytes as f64)),
+        ("wake-ups per second", switches.map(|(voluntary, _)| voluntary as f64 / seconds)),
+    ];
+    Ok(Run {
+        seconds,
+        units: count as u64,
+        cpu,
+        switches,
+        rss: rested.0,
+        pss: rested.1,
+        more: figures
+            .into_iter()
+            .filter_map(|(name, figure)| Some((name.to_owned(), figure?)))
+            .collect::<BTreeMap<_, _>>(),
+        ..Run::default()
+    })
+}
+
+/// Sleeps, unless Ctrl-C is pressed.
+fn rest(time: Duration) -> Result<(), Failure> {
+    let until = Instant::now() + time;
+    while let Some(left) = until.checked_duration_since(Instant::now()) {
+        if is_interrupted() {
+            return Err(Failure::Interrupted);
+        }
+        std::thread::sleep(left.min(Duration::from_millis(50)));
+    }
+    Ok(())
+}
+
+/// Everybody sends, all at once, and then everybody reads.
+fn burst(server: &mut Server, crowd: &mut Crowd) -> Result<(), Failure> {
+    let text = |member: usize| {
+        let mut text = Vec::with_capacity(BURST);
+        for sequence in 0..(BURST / LINE) as u32 {
+            text.extend_from_slice(format!("@{}:", payload::name(member)).as_bytes());
+            let size = LINE - payload::NAME - "@:\n".len();
+            Payload { sender: member, recipient: Some(member), sequence }.encode(size, &mut text);
+            text.push(b'\n');
+        }
+        text
+    };
+    for (member, stream) in crowd.members.iter_mut().enumerate() {
+        let sent = stream.set_nonblocking(false).and_then(|()| stream.write_all(&text(member)));
+        sent.map_err(|error| server.broken(&payload::name(member), &error))?;
+    }
+    let mut back = vec![0; BURST];
+    for (member, stream) in crowd.members.iter_mut().enumerate() {
+        let read = stream.read_exact(&mut back);
+        read.map_err(|error| server.broken(&payload::name(member), &error))?;
+        if let Some((sequence, line)) = difference(&back, &text(member)) {
+            let name = payload::name(member);
+            return Err(Failure::Wrong(format!(
+                "damaged: {name} got {:?} for its message {sequence}",
+                line.as_bstr()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The first line that differs from what was sent.
+fn difference<'a>(back: &'a [u8], sent: &[u8]) -> Option<(usize, &'a [u8])> {
+    let mut lines = back.chunks(LINE).zip(sent.chunks(LINE)).enumerate();
+    lines.find(|(_, (back, sent))| back != sent).map(|(sequence, (back, _))| (sequence, back))
+}

@@ -1,0 +1,261 @@
+//! The measured part of a run: a warm-up, two borders at which clocks and counters are read while the load goes on, and a
+//! rest in which what is on its way must still arrive. Generators ask it where they are and tell it what has arrived.
+
+use super::Failure;
+use super::child::{self, Counters, Server};
+use super::results::{Latency, Run};
+use hdrhistogram::Histogram;
+use rustix::time::Timespec;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How long the load goes on between reading what takes a while to read, and a border.
+const SETTLE: Duration = Duration::from_millis(30);
+/// How long nothing at all may come before it counts as lost.
+pub const SILENCE: Duration = Duration::from_secs(10);
+/// The longest wait of a generator, so that it notices Ctrl-C and silence.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
+/// How long.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// Load before the measured part.
+    pub warm_up: Duration,
+    /// The measured part.
+    pub measured: Duration,
+}
+
+/// Where a run is; until when, in nanoseconds since it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Warming(u64),
+    Settling(u64),
+    Measuring(u64),
+    /// The last counters are under way.
+    Counting,
+    /// Nobody begins anything; what is on its way must arrive all the same.
+    Draining,
+}
+
+/// What is read at a border.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    at: u64,
+    units: u64,
+    cpu: Option<u64>,
+    ticks: Option<(u64, u64)>,
+    waited: Option<u64>,
+    own_cpu: u64,
+    own_waited: Option<u64>,
+}
+
+/// The clock of a run, and what was read and recorded.
+pub struct Meter {
+    started: Instant,
+    timing: Timing,
+    phase: Phase,
+    /// When something last arrived.
+    heard: u64,
+    marks: Vec<Mark>,
+    counters: Vec<Counters>,
+    /// The server's context switches just outside of the borders, and the units until then.
+    switches: Vec<((u64, u64), u64)>,
+    histogram: Histogram<u64>,
+}
+
+impl Meter {
+    /// Begins to warm up now.
+    #[must_use]
+    pub fn start(timing: Timing) -> Meter {
+        Meter {
+            started: Instant::now(),
+            timing,
+            phase: Phase::Warming(nanoseconds(timing.warm_up)),
+            heard: 0,
+            marks: Vec::new(),
+            counters: Vec::new(),
+            switches: Vec::new(),
+            histogram: new_histogram(),
+        }
+    }
+
+    /// Nanoseconds since the beginning.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        nanoseconds(self.started.elapsed())
+    }
+
+    /// Whether nothing is to be begun any more.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.phase == Phase::Draining
+    }
+
+    /// How long to wait at most: up to the next border.
+    #[must_use]
+    pub fn patience(&self) -> Timespec {
+        let until = match self.phase {
+            Phase::Warming(until) | Phase::Settling(until) | Phase::Measuring(until) => until,
+            Phase::Counting | Phase::Draining => u64::MAX,
+        };
+        let wait = until.saturating_sub(self.now()).clamp(1, nanoseconds(LONGEST_WAIT));
+        Timespec { tv_sec: 0, tv_nsec: wait as i64 }
+    }
+
+    /// Passes a border if it is time; `units` have arrived so far. False once nothing has arrived for [`SILENCE`].
+    ///
+    /// # Errors
+    /// Where the server can't be asked for its counters.
+    pub fn advance(&mut self, server: &mut Server, units: u64) -> Result<bool, Failure> {
+        let now = self.now();
+        match self.phase {
+            Phase::Warming(until) if now >= until => {
+                self.switches.extend(server.switches().map(|switches| (switches, units)));
+                self.phase = Phase::Settling(self.now() + nanoseconds(SETTLE));
+            }
+            Phase::Settling(until) if now >= until => {
+                let at = self.mark(server, units)?;
+                self.phase = Phase::Measuring(at + nanoseconds(self.timing.measured));
+            }
+            Phase::Measuring(until) if now >= until => {
+                self.mark(server, units)?;
+                self.switches.extend(server.switches().map(|switches| (switches, units)));
+                self.phase = Phase::Counting;
+            }
+            Phase::Counting if server.control.is_none() || self.counters.len() == 2 => {
+                self.phase = Phase::Draining;
+                self.heard = now;
+            }
+            _ => return Ok(now.saturating_sub(self.heard) < nanoseconds(SILENCE)),
+        }
+        Ok(true)
+    }
+
+    /// Reads the clocks, and asks for counters: at both borders alike and without waiting for the answer, so that what
+    /// the server does between the one and the other is the same on both sides.
+    fn mark(&mut self, server: &mut Server, units: u64) -> Result<u64, Failure> {
+        let at = self.now();
+        let cpu = server.cpu();
+        self.marks.push(Mark {
+            at,
+            units,
+            cpu,
+            own_cpu: child::own_cpu(),
+            ticks: server.ticks(),
+            waited: server.waited(),
+            own_waited: child::own_waited(),
+        });
+        if let Some(control) = &mut server.control {
+            control.ask().map_err(|error| Failure::of("can't ask the server for its counters", &error))?;
+        }
+        Ok(at)
+    }
+
+    /// Takes what the server's control connection has brought.
+    ///
+    /// # Errors
+    /// Where that is broken.
+    pub fn hear_counters(&mut self, server: &mut Server) -> std::io::Result<()> {
+        if let Some(control) = &mut server.control
+            && let Some(counters) = control.hear()?
+            && self.counters.len() < self.marks.len()
+        {
+            self.counters.push(counters);
+        }
+        Ok(())
+    }
+
+    /// So many units have arrived now that began then. The time now.
+    pub fn record(&mut self, began: u64, count: u64) {
+        // What began before the first border may have waited for it. What arrives behind the second isn't counted.
+        let now = self.heard;
+        let measured = matches!(self.phase, Phase::Measuring(_))
+            && self.marks.first().is_some_and(|mark| began >= mark.at);
+        if measured {
+            self.histogram.saturating_record_n(now.saturating_sub(began), count);
+        }
+    }
+
+    /// Something has arrived now.
+    pub fn note_arrival(&mut self) {
+        self.heard = self.now();
+    }
+
+    /// What came of it.
+    #[must_use]
+    pub fn result(&self, server: &Server) -> Run {
+        let [before, after] = [self.marks[0], self.marks[1]];
+        let (nanos, units) = (after.at - before.at, after.units - before.units);
+        let cpu = after.cpu.zip(before.cpu).map(|(after, before)| after - before);
+        let waited = |after: Option<u64>, before| {
+            after.zip(before).map(|(after, before)| share(after - before, nanos))
+        };
+        let shares = [
+            ("generator busy", Some(share(after.own_cpu - before.own_cpu, nanos))),
+            ("server busy", cpu.map(|cpu| share(cpu, nanos))),
+            ("generator waited", waited(after.own_waited, before.own_waited)),
+            ("server waited", waited(after.waited, before.waited)),
+            (
+                "bytes queued",
+                self.counters.get(1).and_then(|counters| Some(*counters.get("queued-bytes")? as f64)),
+            ),
+        ];
+        let (rss, pss) = server.memory();
+        Run {
+            round: 0,
+            seconds: nanos as f64 / 1e9,
+            units,
+            cpu,
+            system_share: before.ticks.zip(after.ticks).and_then(|(before, after)| {
+                let (user, system) = (after.0 - before.0, after.1 - before.1);
+                (user + system > 0).then(|| share(system, user + system))
+            }),
+            calls: match &self.counters[..] {
+                [before, after] => child::calls(before, after),
+                _ => BTreeMap::new(),
+            },
+            switches: self.scaled_switches(units),
+            rss,
+            pss,
+            latency: Some(latency(&self.histogram)),
+            more: shares.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
+        }
+    }
+
+    /// They are read outside of the borders, since that takes long where there are many threads, and scaled to them.
+    fn scaled_switches(&self, units: u64) -> Option<(u64, u64)> {
+        let [(before, from), (after, to)] = self.switches[..] else { return None };
+        let scale =
+            |more: u64| (more as f64 * units as f64 / to.saturating_sub(from).max(1) as f64).round() as u64;
+        Some((scale(after.0.saturating_sub(before.0)), scale(after.1.saturating_sub(before.1))))
+    }
+}
+
+/// Up to a minute, to three digits.
+fn new_histogram() -> Histogram<u64> {
+    // The bounds are constants that hdrhistogram allows.
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("the bounds are in order")
+}
+
+/// What is told of a distribution.
+fn latency(histogram: &Histogram<u64>) -> Latency {
+    // From half of them to all but one in 100,000: ever finer towards the end, where it matters.
+    let shares = (0..100).map(|step| 1.0 - 10f64.powf(-f64::from(step) / 20.0));
+    let curve = shares.map(|share| (histogram.value_at_quantile(share), share));
+    Latency {
+        p50: histogram.value_at_quantile(0.5),
+        p90: histogram.value_at_quantile(0.9),
+        p99: histogram.value_at_quantile(0.99),
+        p999: histogram.value_at_quantile(0.999),
+        max: histogram.max(),
+        curve: curve.chain([(histogram.max(), 1.0)]).collect(),
+    }
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    time.as_nanos() as u64
+}
