@@ -102,10 +102,10 @@ pub const CHUNK: usize = 16 * KIB;
 /// Refused spans of a flush in which the next one that is refused is looked for: the rooms that two members hear by turns.
 /// Few, since each look-up passes over them.
 pub const SHARED: usize = 8;
-/// Spans of the arenas (12 bytes each) at which the dirty are flushed too. One span is one piece of text for one
+/// Spans of the arenas (16 bytes each) at which the dirty are flushed too. One span is one piece of text for one
 /// connection: without this bound, short lines said by turns in two large rooms would make a thousand for every six
 /// bytes of an arena.
-pub const SPANS: usize = 64 * KIB;
+pub const SPANS: usize = 32 * KIB;
 /// Connections accepted in one turn, so that a storm of them doesn't starve those who are in.
 pub const ACCEPTS_A_TURN: usize = 64;
 /// Connections above `--max-connections` that are told so and shut with care at a time; above these they are just

@@ -12,22 +12,26 @@ use std::io::{self, ErrorKind};
 /// No span: the end of a queue's list.
 const NONE: u32 = u32::MAX;
 
-/// A part of an arena that one connection hears, and where its next one stands in [`SendQueues::spans`].
+/// A part of an arena that one connection hears, behind which it has heard others since.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     start: u32,
     end: u32,
-    next: u32,
+    /// The one before it, in [`SendQueues::spans`], or [`NONE`].
+    earlier: u32,
+    /// Bytes in it and in all before it.
+    bytes: u32,
 }
 
-/// What one connection has still to be sent.
+/// What one connection has still to be sent. A room of thousands touches as many of them for each line, so they are small,
+/// and a line that stands behind the last one touches nothing else: see `a_queue_is_small`.
 #[derive(Debug)]
 struct SendQueue {
-    /// First and last of this turn's spans, or [`NONE`] both.
-    first: u32,
-    last: u32,
-    /// Bytes in those spans.
-    pending: u32,
+    /// The last span of this turn; empty where there is none.
+    start: u32,
+    end: u32,
+    /// The span before it, or [`NONE`].
+    earlier: u32,
     /// What the kernel refused; never empty: `Some` means that there are unsent bytes.
     backlog: Option<BacklogId>,
     dialect: Dialect,
@@ -70,6 +74,8 @@ pub struct SendQueues {
     dirty: Vec<ConnId>,
     /// True once an arena or a single queue holds so much that it should be flushed.
     brimming: bool,
+    /// The spans of the queue that is flushed, in their order.
+    order: Vec<Span>,
     /// Where several spans are put together for one send.
     gather: Vec<u8>,
     backlogs: Backlogs,
@@ -131,6 +137,7 @@ impl SendQueues {
             queues: Vec::new(),
             arenas: std::array::from_fn(|_| Vec::new()),
             spans: Vec::new(),
+            order: Vec::new(),
             dirty: Vec::new(),
             brimming: false,
             gather: Vec::new(),
@@ -160,9 +167,9 @@ impl SendQueues {
     /// An empty queue for a new connection.
     pub fn open(&mut self, id: ConnId, dialect: Dialect) {
         let fresh = || SendQueue {
-            first: NONE,
-            last: NONE,
-            pending: 0,
+            start: 0,
+            end: 0,
+            earlier: NONE,
             backlog: None,
             dialect,
             dirty: false,
@@ -280,14 +287,13 @@ impl SendQueues {
         let queue = &mut self.queues[id.index()];
         let arena = &self.arenas[queue.dialect.index()];
         queue.dirty = false;
-        let bytes = match queue.one_span(&self.spans) {
-            Some(span) => span.text(arena),
-            None => {
-                self.gather.clear();
-                let spans = spans_from(queue.first, &self.spans);
-                spans.for_each(|span| self.gather.extend_from_slice(span.text(arena)));
-                &self.gather[..]
-            }
+        let bytes = if queue.earlier == NONE {
+            &arena[queue.start as usize..queue.end as usize]
+        } else {
+            queue.list(&self.spans, &mut self.order);
+            self.gather.clear();
+            self.order.iter().for_each(|span| self.gather.extend_from_slice(span.text(arena)));
+            &self.gather[..]
         };
         let taken = match &queue.backlog {
             _ if bytes.is_empty() => return self.flush_backlog(id, send),
@@ -314,7 +320,8 @@ impl SendQueues {
     fn refuse(&mut self, id: ConnId, mut taken: usize) {
         let queue = &mut self.queues[id.index()];
         let arena = &self.arenas[queue.dialect.index()];
-        for span in spans_from(queue.first, &self.spans) {
+        queue.list(&self.spans, &mut self.order);
+        for &span in &self.order {
             if taken >= span.len() {
                 taken -= span.len();
                 continue;
@@ -332,7 +339,7 @@ impl SendQueues {
 
     /// Ends a flush in which every dirty connection was flushed: the arenas are empty again.
     pub fn end_flush(&mut self) {
-        debug_assert!(self.dirty.iter().all(|id| self.queues[id.index()].first == NONE));
+        debug_assert!(self.dirty.iter().all(|id| self.queues[id.index()].is_empty()));
         self.dirty.clear();
         self.spans.clear();
         self.arenas.iter_mut().for_each(Vec::clear);
@@ -344,7 +351,8 @@ impl SendQueues {
     pub fn rest(&mut self) {
         if self.dirty.is_empty() {
             self.arenas.iter_mut().for_each(|arena| *arena = Vec::new());
-            (self.spans, self.dirty, self.gather) = (Vec::new(), Vec::new(), Vec::new());
+            (self.spans, self.order) = (Vec::new(), Vec::new());
+            (self.dirty, self.gather) = (Vec::new(), Vec::new());
         }
         self.backlogs.rest();
     }
@@ -370,48 +378,50 @@ impl SendQueues {
         Flushed::Unsent(unsent)
     }
 
-    /// Gives a connection a span of its dialect's arena to hear.
-    fn push(&mut self, id: ConnId, start: usize, end: usize) {
-        let (start, end) = (start as u32, end as u32);
+    /// Gives a connection a span of its dialect's arena to hear; whether it hears it.
+    fn push(&mut self, id: ConnId, start: u32, end: u32) -> bool {
         let queue = &mut self.queues[id.index()];
         if queue.deaf || start == end {
-            return;
+            return false;
         }
-        queue.pending += end - start;
-        self.counters.lines_out += 1;
-        self.counters.bytes_out += u64::from(end - start);
-        self.brimming |= queue.pending as usize > self.half;
-        let place = self.spans.len() as u32;
-        match self.spans.get_mut(queue.last as usize) {
-            Some(last) if last.end == start => last.end = end,
-            last => {
-                match last {
-                    Some(last) => last.next = place,
-                    None => queue.first = place,
-                }
-                queue.last = place;
-                self.spans.push(Span { start, end, next: NONE });
-                self.brimming |= self.spans.len() >= SPANS;
-            }
+        if queue.is_empty() {
+            queue.start = start;
+        } else if queue.end != start {
+            let bytes = queue.pending(&self.spans);
+            let former = Span { start: queue.start, end: queue.end, earlier: queue.earlier, bytes };
+            queue.earlier = self.spans.len() as u32;
+            queue.start = start;
+            self.spans.push(former);
+            self.brimming |= self.spans.len() >= SPANS;
         }
-        self.mark_dirty(id);
+        queue.end = end;
+        self.brimming |= queue.pending(&self.spans) as usize > self.half;
+        if !queue.dirty {
+            queue.dirty = true;
+            self.dirty.push(id);
+        }
+        true
+    }
+
+    fn count_out(&mut self, lines: u64, bytes: u32) {
+        self.counters.lines_out += lines;
+        self.counters.bytes_out += lines * u64::from(bytes);
     }
 
     /// Writes an event down for a dialect; where it stands.
-    fn encode(&mut self, dialect: Dialect, event: Event<'_>) -> (usize, usize) {
+    fn encode(&mut self, dialect: Dialect, event: Event<'_>) -> (u32, u32) {
         let arena = &mut self.arenas[dialect.index()];
         let start = arena.len();
         dialect.encode(event, arena);
         self.brimming |= arena.len() >= ARENA;
-        (start, arena.len())
+        (start as u32, arena.len() as u32)
     }
 
     /// Checks what is always true of one queue.
     pub fn invariants(&self, id: ConnId) {
         let queue = &self.queues[id.index()];
-        assert_eq!(queue.first == NONE, queue.last == NONE);
-        assert_eq!(queue.pending == 0, queue.first == NONE);
-        assert!(queue.first == NONE || queue.dirty, "pending bytes are on the dirty list");
+        assert!(queue.earlier == NONE || !queue.is_empty(), "spans follow each other");
+        assert!(queue.is_empty() || queue.dirty, "pending bytes are on the dirty list");
         assert!(queue.backlog.is_none() == (self.unsent(id) == 0), "no empty backlog is kept");
     }
 
@@ -457,12 +467,28 @@ impl Span {
 }
 
 impl SendQueue {
-    fn drop_spans(&mut self) {
-        (self.first, self.last, self.pending) = (NONE, NONE, 0);
+    fn is_empty(&self) -> bool {
+        self.start == self.end
     }
 
-    fn one_span(&self, spans: &[Span]) -> Option<Span> {
-        if self.first == self.last { spans.get(self.first as usize).copied() } else { None }
+    /// Bytes in this turn's spans.
+    fn pending(&self, spans: &[Span]) -> u32 {
+        self.end - self.start + spans.get(self.earlier as usize).map_or(0, |earlier| earlier.bytes)
+    }
+
+    /// This turn's spans, in their order.
+    fn list(&self, spans: &[Span], order: &mut Vec<Span>) {
+        order.clear();
+        let mut next = Some(Span { start: self.start, end: self.end, earlier: self.earlier, bytes: 0 });
+        while let Some(span) = next {
+            order.push(span);
+            next = spans.get(span.earlier as usize).copied();
+        }
+        order.reverse();
+    }
+
+    fn drop_spans(&mut self) {
+        (self.start, self.end, self.earlier) = (0, 0, NONE);
     }
 
     fn note_sent(&mut self, bytes: &[u8]) {
@@ -470,12 +496,6 @@ impl SendQueue {
             self.mid_line = *last != b'\n';
         }
     }
-}
-
-/// The spans of a queue that begins with this one, in their order.
-fn spans_from(first: u32, spans: &[Span]) -> impl Iterator<Item = Span> {
-    let at = |place: u32| spans.get(place as usize).copied();
-    std::iter::successors(at(first), move |span| at(span.next))
 }
 
 /// How much the kernel took; `None` where it never will.
@@ -494,7 +514,7 @@ impl Outbox for SendQueues {
             _ if queue.deaf => false,
             None => true,
             // What stands behind a backlog in this turn will be refused too.
-            Some(_) => self.unsent(to) + queue.pending as usize <= self.half,
+            Some(_) => self.unsent(to) + queue.pending(&self.spans) as usize <= self.half,
         }
     }
 
@@ -503,11 +523,14 @@ impl Outbox for SendQueues {
         if let Event::Refused(refusal) = event {
             self.counters.count_refusal(refusal.code());
         }
-        self.push(to, start, end);
+        if self.push(to, start, end) {
+            self.count_out(1, end - start);
+        }
     }
 
     fn send_all(&mut self, to: Audience<'_>, event: Event<'_>) {
         let mut encoded = [None; Dialect::ALL.len()];
+        let mut heard = [0; Dialect::ALL.len()];
         for &member in to.members {
             if Some(member) == to.except {
                 continue;
@@ -517,7 +540,10 @@ impl Outbox for SendQueues {
                 Some(span) => span,
                 None => *encoded[dialect.index()].insert(self.encode(dialect, event)),
             };
-            self.push(member, start, end);
+            heard[dialect.index()] += u64::from(self.push(member, start, end));
+        }
+        for ((start, end), lines) in encoded.into_iter().zip(heard).filter_map(|(at, n)| Some((at?, n))) {
+            self.count_out(lines, end - start);
         }
     }
 
@@ -556,5 +582,15 @@ impl Outbox for SendQueues {
         for (code, count) in &counters.refusals {
             tell(&format!("refused-{code}"), *count);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_small() {
+        assert!(size_of::<SendQueue>() <= 24, "{}", size_of::<SendQueue>());
     }
 }

@@ -166,7 +166,7 @@ fn held_after_many_go_at_once(go: impl Fn(&mut Sim, PeerNo)) -> isize {
 #[test]
 fn many_who_go_at_once_take_no_more_memory_than_a_turn_may() {
     // A vector that passes its bound by one is twice as large.
-    let bound = 2 * (READ + ARENA + SPANS * 12).cast_signed();
+    let bound = 2 * (READ + ARENA + SPANS * 16).cast_signed();
     for (how, held) in [
         ("ends", held_after_many_go_at_once(|sim, peer| sim.end(peer))),
         ("is lost", held_after_many_go_at_once(|sim, peer| sim.reset(peer))),
