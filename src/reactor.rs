@@ -35,9 +35,14 @@ pub trait Sockets {
     /// Accepts one connection as `id`, watched for reading from now on.
     ///
     /// # Errors
-    /// `WouldBlock` where nobody waits; `ConnectionAborted` where one has gone again; anything else where the system
-    /// can't give it to us, which calls for a pause.
-    fn accept(&mut self, listener: usize, id: ConnId) -> io::Result<Origin>;
+    /// Why there is none.
+    fn accept(&mut self, listener: usize, id: ConnId) -> Result<Origin, NotAccepted>;
+    /// Accepts one connection though no descriptor is left, by spending one that is kept for this: sends it `farewell`
+    /// as far as that can be done at once, and closes it.
+    ///
+    /// # Errors
+    /// Where nobody waits, or even that descriptor is gone.
+    fn turn_away(&mut self, listener: usize, farewell: &[u8]) -> io::Result<()>;
     /// Reads once, into the front of `buffer`; 0 is the end of the stream.
     ///
     /// # Errors
@@ -79,6 +84,19 @@ pub trait Sockets {
     fn close(&mut self, id: ConnId);
     /// The time.
     fn now(&self) -> Time;
+}
+
+/// Why no connection was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotAccepted {
+    /// Nobody waits.
+    Nobody,
+    /// Somebody waited and has gone again, or can't be reached. Others may wait.
+    Gone,
+    /// The process or the system has no descriptor left.
+    NoDescriptor,
+    /// The system can't give it to us for another reason.
+    Failed,
 }
 
 /// What a connection is watched for.

@@ -478,8 +478,8 @@ mod connections {
     fn a_listener_that_fails_rests_longer_and_longer_and_is_back() {
         let mut sim = Sim::new(Limits::default());
         let [alice] = arrive(&mut sim, ["alice"]);
-        let no_descriptors = Faults { accepts: 100, ..Faults::none() };
-        sim.sockets().set_faults(Some(no_descriptors));
+        let no_memory = Faults { accepts: 100, ..Faults::none() };
+        sim.sockets().set_faults(Some(no_memory));
         let bob = sim.connect();
         let (_, _, turns) = cost(&mut sim, |sim| {
             sim.pass(Duration::from_secs(60));

@@ -6,7 +6,9 @@ use crate::cli::{ListenUrl, Place};
 use crate::door::Door;
 use crate::limits::{BACKLOG, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, Limits, USER_TIMEOUT};
 use crate::message::Origin;
+use crate::reactor::NotAccepted;
 use rustix::fs::Mode;
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -128,6 +130,30 @@ fn accept(socket: &Socket) -> io::Result<(Socket, Option<SocketAddr>)> {
     Ok((stream, address.as_socket()))
 }
 
+/// What an error of accept(2) means. Linux reports there what the network has to say of the connection, which is no
+/// fault of the listener (accept(2), "Error handling"), and a firewall's refusal as EPERM.
+pub(super) fn why_not_accepted(error: &io::Error) -> NotAccepted {
+    const GONE: [Errno; 11] = [
+        Errno::CONNABORTED,
+        Errno::INTR,
+        Errno::PERM,
+        Errno::NETDOWN,
+        Errno::PROTO,
+        Errno::NOPROTOOPT,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::OPNOTSUPP,
+        Errno::NETUNREACH,
+        Errno::TIMEDOUT,
+    ];
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        _ if error.kind() == ErrorKind::WouldBlock => NotAccepted::Nobody,
+        Some(Errno::MFILE | Errno::NFILE) => NotAccepted::NoDescriptor,
+        Some(errno) if GONE.contains(&errno) => NotAccepted::Gone,
+        _ => NotAccepted::Failed,
+    }
+}
+
 /// Binds every address of a name. One that this machine doesn't have (`localhost` is `::1` too, IPv6 or not) is no
 /// failure where it has another.
 fn open_ports(
@@ -152,7 +178,7 @@ fn open_ports(
 
 /// Whether this machine lacks an address, or its whole family.
 fn is_missing(error: &io::Error) -> bool {
-    let family = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+    let family = Errno::AFNOSUPPORT.raw_os_error();
     error.kind() == ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(family)
 }
 
@@ -264,6 +290,21 @@ fn explain(url: &ListenUrl, address: SocketAddr, error: &io::Error) -> io::Error
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_network_says_of_a_connection_is_not_held_against_the_listener() {
+        let why = |errno: Errno| why_not_accepted(&errno.into());
+        assert_eq!(why(Errno::AGAIN), NotAccepted::Nobody);
+        for errno in [Errno::CONNABORTED, Errno::PROTO, Errno::HOSTUNREACH, Errno::NETDOWN, Errno::PERM] {
+            assert_eq!(why(errno), NotAccepted::Gone, "{errno}");
+        }
+        for errno in [Errno::MFILE, Errno::NFILE] {
+            assert_eq!(why(errno), NotAccepted::NoDescriptor, "{errno}");
+        }
+        for errno in [Errno::NOBUFS, Errno::NOMEM, Errno::NOSPC] {
+            assert_eq!(why(errno), NotAccepted::Failed, "{errno}");
+        }
+    }
 
     #[test]
     fn datagrams_are_taken_from_near_by_unless_asked_otherwise() {

@@ -2,11 +2,12 @@
 //! take each out of the poller before it is closed: `polling` asks for that promise by being `unsafe` to add to.
 #![allow(unsafe_code)]
 
-use super::listener::Listener;
+use super::listener::{Listener, why_not_accepted};
 use super::log;
 use super::wait::{Report, Reports, Spin};
+use crate::limits::KIB;
 use crate::message::{ConnId, Origin};
-use crate::reactor::{Interest, Ready, Sockets};
+use crate::reactor::{Interest, NotAccepted, Ready, Sockets};
 use crate::timers::Time;
 use polling::{AsRawSource, Event, PollMode, Poller};
 use socket2::Socket;
@@ -30,7 +31,11 @@ pub(super) struct PolledSockets {
     /// be asked again.
     mode: PollMode,
     listeners: Vec<Listener>,
+    /// By listener: that it can't accept was said, and it has not accepted anybody since.
+    complained: Vec<bool>,
     signals: UnixStream,
+    /// A descriptor to spend where there is no other (`turn_away`), unless even that could not be had again.
+    spare: Option<UnixStream>,
     /// Standard input, while it is watched.
     console: Option<Stdin>,
     /// By id. Each is in the poller, and leaves it before it leaves here.
@@ -59,7 +64,9 @@ impl PolledSockets {
             reports: Reports::new(),
             spin: Spin::new(spin),
             mode,
+            complained: listeners.iter().map(|_| false).collect(),
             listeners,
+            spare: signals.try_clone().ok(),
             signals,
             console: None,
             streams: Vec::new(),
@@ -87,6 +94,19 @@ impl PolledSockets {
         // or becomes an entry of `streams` once this has succeeded. A stream leaves through `close`, which deletes it
         // first; all else, and what streams are left, is deleted by `drop`.
         unsafe { self.poller.add_with_mode(source, event, self.mode) }
+    }
+
+    /// Accepts one connection, watched under its id.
+    fn accept_as(&mut self, listener: usize, id: ConnId) -> io::Result<Origin> {
+        let (socket, from) = self.listeners[listener].accept()?;
+        let open = Interest { read: true, write: false };
+        self.add(&socket, interest(id.index(), open))?;
+        if self.streams.len() <= id.index() {
+            self.streams.resize_with(id.index() + 1, || None);
+        }
+        debug_assert!(self.streams[id.index()].is_none());
+        self.streams[id.index()] = Some(Stream { socket, interest: open });
+        Ok(from)
     }
 
     fn stream(&mut self, id: ConnId) -> io::Result<&mut Stream> {
@@ -143,24 +163,39 @@ impl Sockets for PolledSockets {
         Ok(())
     }
 
-    fn accept(&mut self, listener: usize, id: ConnId) -> io::Result<Origin> {
-        let (socket, from) = match self.listeners[listener].accept() {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted) {
-                    log(format_args!("can't accept a connection: {error}"));
+    fn accept(&mut self, listener: usize, id: ConnId) -> Result<Origin, NotAccepted> {
+        match self.accept_as(listener, id) {
+            Ok(from) => {
+                self.complained[listener] = false;
+                if self.spare.is_none() {
+                    self.spare = self.signals.try_clone().ok();
                 }
-                return Err(error);
+                Ok(from)
             }
-        };
-        let open = Interest { read: true, write: false };
-        self.add(&socket, interest(id.index(), open))?;
-        if self.streams.len() <= id.index() {
-            self.streams.resize_with(id.index() + 1, || None);
+            Err(error) => {
+                let why = why_not_accepted(&error);
+                if matches!(why, NotAccepted::NoDescriptor | NotAccepted::Failed)
+                    && !std::mem::replace(&mut self.complained[listener], true)
+                {
+                    log(format_args!("can't accept a connection: {error}; trying again"));
+                }
+                Err(why)
+            }
         }
-        debug_assert!(self.streams[id.index()].is_none());
-        self.streams[id.index()] = Some(Stream { socket, interest: open });
-        Ok(from)
+    }
+
+    fn turn_away(&mut self, listener: usize, farewell: &[u8]) -> io::Result<()> {
+        self.spare = None;
+        let accepted = self.listeners[listener].accept();
+        let told = accepted.map(|(mut socket, _)| {
+            // As far as it goes: whoever isn't told is closed all the same. What it has said already is taken, since
+            // closing with input unread would destroy the farewell.
+            let _ = socket.write(farewell);
+            let _ = socket.shutdown(Shutdown::Write);
+            let _ = socket.read(&mut [0; KIB]);
+        });
+        self.spare = self.signals.try_clone().ok();
+        told
     }
 
     fn recv(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<usize> {

@@ -1,12 +1,11 @@
 //! Newcomers: who is accepted, who is told that the server is full, and listeners that must rest.
 
 use super::peer::Peer;
-use super::{Interest, Phase, Reactor, Sockets};
+use super::{Interest, NotAccepted, Phase, Reactor, Sockets};
 use crate::door::Door;
 use crate::limits::{ACCEPTS_A_TURN, FAREWELLS, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE};
 use crate::message::{ConnId, Event, Origin, Outbox, Refusal};
 use crate::timers::Deadline;
-use std::io::ErrorKind;
 use std::time::Duration;
 
 impl<S: Sockets> Reactor<S> {
@@ -24,9 +23,14 @@ impl<S: Sockets> Reactor<S> {
                         self.rests[listener].pause = Duration::ZERO;
                         self.welcome(id, listener, from);
                     }
-                    Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(_) => {
+                    Err(NotAccepted::Gone) => {}
+                    Err(NotAccepted::Nobody) => break,
+                    Err(NotAccepted::NoDescriptor) => {
+                        self.turn_away(listener);
+                        self.rest_listener(listener);
+                        break;
+                    }
+                    Err(NotAccepted::Failed) => {
                         self.rest_listener(listener);
                         break;
                     }
@@ -76,6 +80,17 @@ impl<S: Sockets> Reactor<S> {
         }) as u32);
         self.queues.open(id, door.dialect());
         id
+    }
+
+    /// There are no descriptors left: some of those who knock are told so, as many as where the server itself is full.
+    fn turn_away(&mut self, listener: usize) {
+        let mut farewell = Vec::new();
+        self.doors[listener].dialect().encode(Event::Refused(Refusal::ServerFull), &mut farewell);
+        for _ in 0..FAREWELLS {
+            if self.sockets.turn_away(listener, &farewell).is_err() {
+                break;
+            }
+        }
     }
 
     /// The system gave no connection though somebody knocks: not to be asked again and again.

@@ -4,7 +4,7 @@
 use super::rng::Rng;
 use crate::door::Door;
 use crate::message::{ConnId, Origin};
-use crate::reactor::{Interest, Ready, Sockets};
+use crate::reactor::{Interest, NotAccepted, Ready, Sockets};
 use crate::timers::Time;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -30,8 +30,10 @@ pub struct Faults {
     pub blocked_sends: usize,
     /// Something ready isn't reported this time.
     pub late: usize,
-    /// Accepting fails for want of descriptors.
+    /// Accepting fails for want of memory.
     pub accepts: usize,
+    /// The same for want of descriptors.
+    pub descriptors: usize,
 }
 
 impl Faults {
@@ -39,10 +41,19 @@ impl Faults {
     #[must_use]
     pub fn none() -> Faults {
         let rng = Rng::new(0);
-        Faults { rng, cut_reads: 0, empty_reads: 0, short_sends: 0, blocked_sends: 0, late: 0, accepts: 0 }
+        Faults {
+            rng,
+            cut_reads: 0,
+            empty_reads: 0,
+            short_sends: 0,
+            blocked_sends: 0,
+            late: 0,
+            accepts: 0,
+            descriptors: 0,
+        }
     }
 
-    /// All kinds, often enough to meet each other.
+    /// All kinds by which nobody is turned away, often enough to meet each other.
     #[must_use]
     pub fn plenty(seed: u64) -> Faults {
         Faults {
@@ -53,6 +64,7 @@ impl Faults {
             blocked_sends: 10,
             late: 20,
             accepts: 5,
+            descriptors: 0,
         }
     }
 }
@@ -249,6 +261,11 @@ impl SimSockets {
         }
     }
 
+    /// Whether the next who is to be accepted knocks there.
+    fn knocks(&self, listener: usize) -> bool {
+        self.peers.get(self.accepted).is_some_and(|next| next.door == listener)
+    }
+
     fn owner(&self, id: ConnId) -> PeerNo {
         self.owners[id.index()].expect("the reactor uses open connections only")
     }
@@ -293,12 +310,15 @@ impl Sockets for SimSockets {
         Ok(())
     }
 
-    fn accept(&mut self, listener: usize, id: ConnId) -> io::Result<Origin> {
-        if self.peers.get(self.accepted).is_none_or(|next| next.door != listener) {
-            return Err(ErrorKind::WouldBlock.into());
+    fn accept(&mut self, listener: usize, id: ConnId) -> Result<Origin, NotAccepted> {
+        if !self.knocks(listener) {
+            return Err(NotAccepted::Nobody);
         }
         if self.chance(|faults| faults.accepts) {
-            return Err(io::Error::from_raw_os_error(24));
+            return Err(NotAccepted::Failed);
+        }
+        if self.chance(|faults| faults.descriptors) {
+            return Err(NotAccepted::NoDescriptor);
         }
         if self.owners.len() <= id.index() {
             self.owners.resize(id.index() + 1, None);
@@ -313,6 +333,17 @@ impl Sockets for SimSockets {
         // Ports begin where the system's own would; the address is that of a tutorial.
         let port = 50_000 + (self.accepted % 10_000) as u16;
         Ok(Origin::Inet(SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
+    }
+
+    fn turn_away(&mut self, listener: usize, farewell: &[u8]) -> io::Result<()> {
+        if !self.knocks(listener) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let peer = &mut self.peers[self.accepted];
+        peer.output.extend_from_slice(farewell);
+        peer.closed = true;
+        self.accepted += 1;
+        Ok(())
     }
 
     fn recv(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<usize> {

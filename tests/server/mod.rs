@@ -5,7 +5,7 @@
 use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -90,10 +90,19 @@ impl Server {
         tasks.count()
     }
 
+    /// Its log.
+    pub fn stderr(&mut self) -> ChildStderr {
+        self.child.stderr.take().expect("it is piped")
+    }
+
+    /// Which process it is.
+    pub fn process(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
     /// Asks it to stop, by name of the signal.
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).expect("the server is ours");
+        rustix::process::kill_process(self.process(), signal).expect("the server is ours");
     }
 
     /// How it ended.
