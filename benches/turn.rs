@@ -16,7 +16,7 @@ struct World {
 
 impl World {
     fn new(names: &[String]) -> World {
-        let mut sim = Sim::new(Limits { quiet_above: Some(1), ..Limits::default() });
+        let mut sim = Sim::new(Limits { quiet_above: Some(1), rate: None, ..Limits::default() });
         let peers: Vec<PeerNo> = names.iter().map(|_| sim.connect()).collect();
         sim.run();
         for (peer, name) in peers.iter().zip(names) {

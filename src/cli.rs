@@ -3,6 +3,7 @@
 
 use crate::door::Door;
 use crate::limits::{KIB, Limits, MAX_MAX_LINE, MAX_SPIN, MIN_MAX_LINE, MIN_QUEUE, MIN_SEND_BUFFER};
+use crate::subnet::Subnet;
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -112,12 +113,21 @@ pub struct ServeOptions {
     /// Connections at a time; 0: as many as descriptors allow, less 32 and the listeners
     #[arg(long, value_name = "N", env = "REDPOLL_MAX_CONNECTIONS", default_value_t = 0)]
     pub max_connections: usize,
+    /// Connections of one address at a time (IPv6: of one /64), those from this machine not counted; 0: no limit
+    #[arg(long, value_name = "N", env = "REDPOLL_MAX_PER_ADDRESS", default_value_t = 64)]
+    max_per_address: usize,
+    /// A network whose addresses have no such limit, any number of times: 10.0.0.0/8, 2001:db8::/32, or one address
+    #[arg(long, value_name = "NET", env = "REDPOLL_TRUST", value_delimiter = ' ')]
+    trust: Vec<Subnet>,
     /// Time to give a name in; 0: for ever
     #[arg(long, value_name = "TIME", env = "REDPOLL_REGISTER_TIMEOUT", default_value = "60s", value_parser = register_timeout)]
     register_timeout: Duration,
-    /// Lines a second from one connection. Only 0, no limit, can be given so far, and is what holds
-    #[arg(long, value_name = "N", env = "REDPOLL_RATE", default_value = "0", value_parser = rate)]
+    /// Lines a second from one connection; above that it isn't read until it may go on, and loses nothing. 0: no limit
+    #[arg(long, value_name = "N", env = "REDPOLL_RATE", default_value_t = 20)]
     rate: u32,
+    /// Lines that it may send at once before that; 1 or more
+    #[arg(long, value_name = "N", env = "REDPOLL_BURST", default_value = "200", value_parser = burst)]
+    burst: u32,
     /// Rooms at a time, the lobby counted; 0: no limit
     #[arg(long, value_name = "N", env = "REDPOLL_MAX_ROOMS", default_value_t = 1024)]
     max_rooms: usize,
@@ -167,6 +177,10 @@ impl ServeOptions {
             queue_total: self.queue_total,
             send_buffer: unless_0(self.send_buffer),
             max_connections: self.max_connections,
+            max_per_address: unless_0(self.max_per_address),
+            trusted: self.trust.clone(),
+            rate: (self.rate > 0).then_some(self.rate),
+            burst: self.burst,
             register_timeout: (!self.register_timeout.is_zero()).then_some(self.register_timeout),
             max_rooms: unless_0(self.max_rooms),
             max_rooms_per_connection: unless_0(self.max_rooms_per_connection),
@@ -504,8 +518,12 @@ fn spin(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn rate(text: &str) -> Result<u32, String> {
-    if text == "0" { Ok(0) } else { Err("only 0 (no limit) so far".to_owned()) }
+fn burst(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1".to_owned()),
+        Ok(lines) => Ok(lines),
+        Err(_) => Err("a whole number is wanted".to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -546,7 +564,7 @@ mod tests {
         assert!(queue("8191").is_err() && queue("8KiB").is_ok());
         assert!(send_buffer("1").is_err() && send_buffer("0").is_ok());
         assert!(register_timeout("999ms").is_err() && register_timeout("0").is_ok());
-        assert!(rate("0").is_ok() && rate("20").is_err());
+        assert!(burst("0").is_err() && burst("1").is_ok() && burst("x").is_err());
     }
 
     #[test]

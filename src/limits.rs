@@ -1,6 +1,7 @@
 //! Every bound of the server, each with the reason for its value. Flags set some of them (`cli.rs`); the rest are
 //! constants here. No other file writes such a number down.
 
+use crate::subnet::Subnet;
 use std::time::Duration;
 
 /// One KiB, in bytes.
@@ -20,6 +21,14 @@ pub struct Limits {
     pub send_buffer: Option<usize>,
     /// Connections at a time, those that are closing not counted.
     pub max_connections: usize,
+    /// Connections of one address, of one /64 where that is IPv6; `None` for no limit. Loopback has none.
+    pub max_per_address: Option<usize>,
+    /// Networks whose addresses have no such limit either.
+    pub trusted: Vec<Subnet>,
+    /// Lines a second that one connection's allowance is refilled by; `None` for no limit.
+    pub rate: Option<u32>,
+    /// Lines in a full allowance; at least 1.
+    pub burst: u32,
     /// How long a connection may stay without a name; `None` for ever.
     pub register_timeout: Option<Duration>,
     /// Rooms in all, the lobby counted; `None` for no limit.
@@ -43,6 +52,10 @@ impl Default for Limits {
             queue_total: 64 * KIB * KIB,
             send_buffer: Some(128 * KIB),
             max_connections: 1024,
+            max_per_address: Some(64),
+            trusted: Vec::new(),
+            rate: Some(20),
+            burst: 200,
             register_timeout: Some(Duration::from_secs(60)),
             max_rooms: Some(1024),
             max_rooms_per_connection: Some(64),
@@ -66,6 +79,13 @@ impl Limits {
     #[must_use]
     pub fn hard_queue(&self) -> usize {
         self.queue.saturating_mul(TOO_SLOW_FACTOR).max(2 * self.max_sent_line())
+    }
+
+    /// Connections without a name at a time, so that silent ones can't keep out those who have one to give: a quarter
+    /// of all, but 16 even where that is less.
+    #[must_use]
+    pub fn max_unregistered(&self) -> usize {
+        (self.max_connections / 4).max(16)
     }
 
     /// The most bytes of a line that the server sends: every byte of a line may become a three-byte U+FFFD, and two
@@ -93,6 +113,18 @@ pub const TOO_SLOW_AFTER: Duration = Duration::from_secs(2);
 /// Bytes of one read: large enough that a fast sender's system calls don't count, small enough that it doesn't
 /// starve the rest of a turn.
 pub const READ: usize = 64 * KIB;
+/// Bytes of one read of a peer with a limited rate, at least: enough for the longest default line.
+pub const LOW_READ: usize = 4 * KIB;
+/// So many bytes more are read at once for each line that a peer may still send: a long line of a chat. What is read is
+/// then about what may be obeyed, and little of it is held.
+pub const READ_A_TOKEN: usize = 64;
+/// Bytes thrown away that cost as much as a line.
+pub const THROWN_AWAY_A_TOKEN: usize = 4 * KIB;
+/// How long a peer that is above its rate isn't read at a time, unless its whole allowance is back before that: it wakes
+/// the server four times a second, however high the rate is.
+pub const REFILL: Duration = Duration::from_millis(250);
+/// How long a peer that is above its rate is read on after it has ended its stream, so that its name is free again.
+pub const LAST_WORDS: Duration = Duration::from_secs(10);
 /// Bytes of an arena at which the dirty connections are flushed and the turn goes on. It fits in a small second-level
 /// cache, and it bounds what one turn holds in memory.
 pub const ARENA: usize = 128 * KIB;

@@ -7,8 +7,10 @@ mod doorstep;
 mod ending;
 mod input;
 mod output;
+mod pace;
 mod peer;
 
+use crate::allowance::Rate;
 use crate::datagrams::Datagrams;
 use crate::door::Door;
 use crate::hub::Hub;
@@ -102,10 +104,22 @@ pub enum NotAccepted {
 /// What a connection is watched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interest {
-    /// Bytes to read, or the end of the stream.
-    pub read: bool,
+    /// What it has to say.
+    pub read: Reading,
     /// Room to send.
     pub write: bool,
+}
+
+/// What of a peer's stream a connection is watched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Bytes, or the end of the stream.
+    Bytes,
+    /// That the stream has ended, though what came before is not read. Where the system can't tell, that is seen once
+    /// all is read.
+    End,
+    /// Neither.
+    Nothing,
 }
 
 /// Something that is ready.
@@ -125,6 +139,8 @@ pub enum Ready {
         read: bool,
         /// It can be sent to.
         write: bool,
+        /// Its stream has ended, whatever of it is still to be read.
+        ended: bool,
         /// Both of its directions have ended, or it is broken.
         hangup: bool,
     },
@@ -157,6 +173,7 @@ pub struct Reactor<S> {
     closing: usize,
     timers: Timers,
     limits: Limits,
+    rate: Rate,
     /// When this turn began.
     now: Time,
     /// What is read stands here, behind what was held of the connection.
@@ -192,6 +209,7 @@ impl<S: Sockets> Reactor<S> {
             peers: Slab::new(),
             closing: 0,
             timers: Timers::default(),
+            rate: Rate::new(&limits),
             limits,
             now,
             scratch: Vec::new(),
@@ -258,6 +276,11 @@ impl<S: Sockets> Reactor<S> {
         self.queues.unsent(id)
     }
 
+    /// Bytes that are held of a connection: what it sent and what is not obeyed yet.
+    pub fn held(&self, id: ConnId) -> usize {
+        self.held_bytes(id)
+    }
+
     /// Buffers that connections hold for what they sent.
     pub fn held_buffers(&self) -> usize {
         self.held.lent()
@@ -277,8 +300,11 @@ impl<S: Sockets> Reactor<S> {
             assert_eq!(peer.interest.write, unsent > 0, "write interest is armed only while bytes remain");
             assert!(!peer.phase.is_closing() || !self.hub.rank(id).is_registered() || self.stopping);
             let held = peer.held.as_ref().map_or(0, |held| self.held.bytes(held).len());
-            let most =
-                if peer.phase == Phase::Open { self.limits.max_line } else { READ + self.limits.max_line };
+            let most = match peer.phase {
+                Phase::Open => self.limits.max_line,
+                _ => READ + self.limits.max_line,
+            };
+            assert_eq!(peer.refill.is_some(), peer.phase == Phase::Paused);
             assert!(held <= most, "{held} bytes held");
         }
     }
@@ -299,7 +325,7 @@ impl<S: Sockets> Reactor<S> {
             Ready::Listener(listener) => self.knocking.push(listener),
             Ready::Stop => self.stop(),
             Ready::Console => self.hear_console(),
-            Ready::Connection { id, read, write, hangup } => {
+            Ready::Connection { id, read, write, ended, hangup } => {
                 let Some(peer) = self.peers.get(id.index()) else { return };
                 // Who is doomed, or kicked, is seen to before the turn is over. It may hold more than there is room to
                 // read behind.
@@ -313,9 +339,11 @@ impl<S: Sockets> Reactor<S> {
                     Phase::Open if read => self.receive(id),
                     Phase::Discarding if read => self.discard(id),
                     // Who isn't read is told of by hang-ups alone. They come again and again until they are acted on.
-                    Phase::Waiting | Phase::Resuming | Phase::Flushing { .. } if hangup => {
+                    Phase::Waiting | Phase::Paused | Phase::Resuming | Phase::Flushing { .. } if hangup => {
                         self.doom(id, Doom::Lost)
                     }
+                    Phase::Paused if read && peer.interest.read == Reading::Bytes => self.receive_ahead(id),
+                    Phase::Paused if ended && peer.interest.read == Reading::End => self.note_end(id),
                     _ => {}
                 }
             }
@@ -355,6 +383,15 @@ impl<S: Sockets> Reactor<S> {
                     peer.deadline = None;
                     self.hub.leave(id, b"silent", &mut self.queues);
                     self.drop_now(id);
+                }
+                Deadline::Refill => {
+                    peer.refill = None;
+                    self.refill(id);
+                }
+                Deadline::LastWords => {
+                    peer.deadline = None;
+                    self.hub.leave(id, b"", &mut self.queues);
+                    self.close(id, false);
                 }
             }
         }

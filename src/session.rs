@@ -4,6 +4,7 @@
 use crate::dialect::Dialect;
 use crate::frame::{Frame, Step};
 use crate::hub::{Hub, Next};
+use crate::limits::THROWN_AWAY_A_TOKEN;
 use crate::message::{ConnId, Event, Meaning, Outbox, Refusal};
 use crate::text::trim_blanks;
 use bstr::ByteSlice;
@@ -15,6 +16,8 @@ pub struct Fed {
     pub consumed: usize,
     /// Messages that these were, those too long among them.
     pub messages: u64,
+    /// What they cost of the sender's allowance (protocol.md, "Promises").
+    pub cost: u64,
     /// Why it went no further.
     pub stop: Stop,
 }
@@ -26,48 +29,76 @@ pub enum Stop {
     Dry,
     /// The outbox wants to be flushed first, or half of the sender's own queue is in use; there may be more messages.
     Full,
+    /// The sender's allowance is used up, and there is more.
+    Spent,
     /// The connection has left the hub and is to be closed; the rest of its input doesn't count.
     Close,
 }
 
-/// Hands the messages at the front of `input` to the hub. A message takes at most `max_line` bytes.
+/// How far [`feed`] may go.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Bytes of a message.
+    pub max_line: usize,
+    /// What is left of the sender's allowance. A message is begun while there is any, whatever it costs.
+    pub tokens: u64,
+}
+
+/// Hands the messages at the front of `input` to the hub.
 pub fn feed(
     hub: &mut Hub,
     from: ConnId,
     frame: &mut Frame,
     dialect: Dialect,
     input: &[u8],
-    max_line: usize,
+    bounds: Bounds,
     out: &mut impl Outbox,
 ) -> Fed {
-    let (mut consumed, mut messages) = (0, 0);
+    let Bounds { max_line, tokens } = bounds;
+    let (mut consumed, mut messages, mut cost) = (0, 0, 0);
     let stop = loop {
         if out.wants_flush() || !out.has_room(from) {
             break Stop::Full;
         }
+        if cost >= tokens && consumed < input.len() {
+            break Stop::Spent;
+        }
+        let before = frame.thrown_away();
         match frame.next(&input[consumed..], max_line) {
             Step::More => break Stop::Dry,
-            Step::Skip(bytes) => consumed += bytes,
+            Step::Skip(bytes) => {
+                consumed += bytes;
+                cost += blocks_begun(before, bytes);
+            }
             Step::TooLong(bytes) => {
                 consumed += bytes;
                 messages += 1;
+                cost += 1 + blocks_begun(0, bytes);
                 refuse(from, Refusal::LineTooLong(max_line), out);
             }
             Step::Nul(bytes, _) => {
                 consumed += bytes;
                 messages += 1;
+                cost += 1;
                 refuse(from, Refusal::BadByte, out);
             }
             Step::Message(bytes, message) => {
                 consumed += bytes;
                 messages += 1;
-                if understand(hub, from, dialect, message, out) == Next::Close {
+                let next = understand(hub, from, dialect, message, out);
+                cost += 1 + hub.take_surcharge();
+                if next == Next::Close {
                     break Stop::Close;
                 }
             }
         }
     };
-    Fed { consumed, messages, stop }
+    Fed { consumed, messages, cost, stop }
+}
+
+/// How many blocks of bytes that are thrown away, each of which costs, begin within so many bytes behind a part of one.
+fn blocks_begun(part: usize, bytes: usize) -> u64 {
+    ((part + bytes).div_ceil(THROWN_AWAY_A_TOKEN) - part.div_ceil(THROWN_AWAY_A_TOKEN)) as u64
 }
 
 /// Hands over what is left in `input` when the stream has ended, after [`feed`] has said [`Stop::Dry`].
@@ -86,8 +117,8 @@ pub fn finish(
     }
 }
 
-/// Hands over what is left in `input` when nothing has come for a while, after [`feed`] has said [`Stop::Dry`]; `None`
-/// where that is no message, or not yet.
+/// Hands over what is left in `input` when nothing has come for a while, after [`feed`] has said [`Stop::Dry`]: what
+/// becomes of the sender and what it cost; `None` where that is no message, or not yet.
 pub fn pause(
     hub: &mut Hub,
     from: ConnId,
@@ -95,10 +126,13 @@ pub fn pause(
     dialect: Dialect,
     input: &[u8],
     out: &mut impl Outbox,
-) -> Option<Next> {
+) -> Option<(Next, u64)> {
     match frame.pause(input) {
-        Step::Message(_, message) => Some(understand(hub, from, dialect, message, out)),
-        Step::Nul(..) => Some(refuse(from, Refusal::BadByte, out)),
+        Step::Message(_, message) => {
+            let next = understand(hub, from, dialect, message, out);
+            Some((next, 1 + hub.take_surcharge()))
+        }
+        Step::Nul(..) => Some((refuse(from, Refusal::BadByte, out), 1)),
         Step::More | Step::Skip(_) | Step::TooLong(_) => None,
     }
 }

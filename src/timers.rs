@@ -13,6 +13,9 @@ use std::time::Duration;
 pub struct Time(pub u64);
 
 impl Time {
+    /// What is due then is never due.
+    pub const NEVER: Time = Time(u64::MAX);
+
     /// How long it is until `later`; nothing if that is past.
     #[must_use]
     pub fn until(self, later: Time) -> Duration {
@@ -46,9 +49,13 @@ pub enum Deadline {
     Pause,
     /// A datagram was to come by then.
     Silence,
+    /// By then the allowance may be refilled.
+    Refill,
+    /// A stream that has ended was to be read to its end by then.
+    LastWords,
 }
 
-const KINDS: usize = 6;
+const KINDS: usize = 8;
 
 /// A deadline that is armed. Whoever holds it takes it back or is told when it is due, never both.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,6 +81,7 @@ struct Armed {
 struct Lane {
     first: Option<u32>,
     last: Option<u32>,
+    len: usize,
 }
 
 /// The deadlines of all connections.
@@ -100,6 +108,7 @@ impl Timers {
         let slot = self.armed.insert(Armed { at, who, what, before, behind }) as u32;
         *self.link_behind(before, what) = Some(slot);
         *self.link_before(behind, what) = Some(slot);
+        self.lanes[what as usize].len += 1;
         TimerId(NonZeroU32::MIN.saturating_add(slot))
     }
 
@@ -109,10 +118,30 @@ impl Timers {
         self.remove(id.slot());
     }
 
-    /// When the next deadline is due.
+    /// When the next deadline is due, if any ever is.
     #[must_use]
     pub fn next(&self) -> Option<Time> {
-        self.lanes.iter().filter_map(|lane| lane.first).map(|slot| self.armed[slot as usize].at).min()
+        let firsts = self.lanes.iter().filter_map(|lane| lane.first);
+        firsts.map(|slot| self.armed[slot as usize].at).min().filter(|at| *at < Time::NEVER)
+    }
+
+    /// What a deadline is for, and when it is due.
+    #[must_use]
+    pub fn look(&self, id: &TimerId) -> (Deadline, Time) {
+        let armed = &self.armed[id.slot() as usize];
+        (armed.what, armed.at)
+    }
+
+    /// How many deadlines of a kind are armed.
+    #[must_use]
+    pub fn count(&self, what: Deadline) -> usize {
+        self.lanes[what as usize].len
+    }
+
+    /// Whose deadline of a kind is due first; of several at the same time, the one that was armed first.
+    #[must_use]
+    pub fn first(&self, what: Deadline) -> Option<ConnId> {
+        self.lanes[what as usize].first.map(|slot| self.armed[slot as usize].who)
     }
 
     /// One deadline that is due, taken out.
@@ -135,6 +164,7 @@ impl Timers {
         let armed = self.armed.remove(slot as usize);
         *self.link_behind(armed.before, armed.what) = armed.behind;
         *self.link_before(armed.behind, armed.what) = armed.before;
+        self.lanes[armed.what as usize].len -= 1;
         armed
     }
 
@@ -188,6 +218,21 @@ mod tests {
             let rest: Vec<u32> = (0..3).filter(|i| *i != gone).collect();
             assert_eq!(all_due(&mut timers, 100), rest);
         }
+    }
+
+    #[test]
+    fn what_is_never_due_wakes_nobody_and_stands_in_line_all_the_same() {
+        let mut timers = Timers::default();
+        let ids = [3, 1, 2].map(|who| timers.arm(Time::NEVER, Deadline::Register, ConnId(who)));
+        assert_eq!((timers.next(), timers.count(Deadline::Register)), (None, 3));
+        assert_eq!(timers.first(Deadline::Register), Some(ConnId(3)));
+        assert_eq!(timers.look(&ids[1]), (Deadline::Register, Time::NEVER));
+        ids.into_iter().take(1).for_each(|id| timers.cancel(id));
+        assert_eq!(
+            (timers.first(Deadline::Register), timers.count(Deadline::Register)),
+            (Some(ConnId(1)), 2)
+        );
+        assert_eq!(timers.count(Deadline::Drain), 0);
     }
 
     #[test]

@@ -53,7 +53,7 @@ const MESSAGES: usize = 10_000;
 
 /// A server with so many members, of whom nobody has anything unread.
 fn crowd(members: usize) -> (Sim, Vec<PeerNo>) {
-    crowd_within(Limits::default(), members)
+    crowd_within(Limits { rate: None, ..Limits::default() }, members)
 }
 
 fn crowd_within(limits: Limits, members: usize) -> (Sim, Vec<PeerNo>) {

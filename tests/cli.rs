@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Output;
 
 /// The flags of `serve` that there are.
-const FLAGS: [&str; 16] = [
+const FLAGS: [&str; 20] = [
     "--listen",
     "--engine",
     "--max-line",
@@ -17,6 +17,10 @@ const FLAGS: [&str; 16] = [
     "--queue-total",
     "--send-buffer",
     "--max-connections",
+    "--max-per-address",
+    "--trust",
+    "--rate",
+    "--burst",
     "--register-timeout",
     "--max-rooms",
     "--max-rooms-per-connection",
@@ -106,7 +110,13 @@ fn a_wrong_value_is_refused_by_flag_value_and_bound() {
         ("--send-buffer", "1", "4096"),
         ("--register-timeout", "999ms", "1s"),
         ("--register-timeout", "soon", "ms, s, m, h, d"),
-        ("--rate", "5", "only 0"),
+        ("--rate", "x", "invalid digit"),
+        ("--burst", "0", "at least 1"),
+        ("--burst", "many", "whole number"),
+        ("--max-per-address", "x", "invalid digit"),
+        ("--trust", "10.1.0.0/8", "10.0.0.0/8"),
+        ("--trust", "example.org", "not an IP address"),
+        ("--trust", "10.0.0.0/33", "0 to 32"),
         ("--max-rooms", "many", "invalid digit"),
         ("--max-connections", "all", "invalid digit"),
         ("--quiet-above", "x", "invalid digit"),

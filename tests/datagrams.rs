@@ -52,7 +52,7 @@ fn figure(sim: &mut Sim, key: &str) -> usize {
 
 #[test]
 fn a_silent_peer_is_sent_so_much_and_then_nothing_until_it_speaks() {
-    let mut sim = Sim::with_doors(Limits::default(), &DOORS);
+    let mut sim = Sim::with_doors(Limits { rate: None, ..Limits::default() }, &DOORS);
     let alice = arrive(&mut sim, "alice");
     let ming = address(1);
     assert_eq!(ask(&mut sim, ming, "L ming"), ["OK"]);

@@ -35,25 +35,28 @@ const EDGES: [&str; 5] = ["engine", "client", "bench", "cli", "main"];
 
 /// Which modules each may name: arrows point down only. `sim` is a world, and so stands above the reactor; the edges
 /// may name any.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("lib", &[]),
-    ("limits", &[]),
+    ("subnet", &[]),
+    ("limits", &["subnet"]),
     ("text", &[]),
     ("name", &[]),
     ("message", &["limits", "name"]),
     ("pool", &["limits"]),
     ("backlog", &["limits", "message"]),
     ("timers", &["message"]),
+    ("allowance", &["limits", "timers"]),
     ("frame", &["limits"]),
     ("dialect", &["limits", "message", "name", "text"]),
     ("door", &["dialect", "frame"]),
     ("datagrams", &["limits", "message"]),
     ("hub", &["limits", "message", "name", "text", "timers"]),
-    ("session", &["dialect", "frame", "hub", "message", "text"]),
+    ("session", &["dialect", "frame", "hub", "limits", "message", "text"]),
     ("send_queue", &["backlog", "dialect", "limits", "message"]),
     (
         "reactor",
         &[
+            "allowance",
             "datagrams",
             "dialect",
             "door",

@@ -8,11 +8,16 @@ use redpoll::reactor::Running;
 use redpoll::sim::{Faults, PeerNo, Sim};
 use std::time::Duration;
 
+/// Those of a server whose peers may be as fast as they like.
+fn limits() -> Limits {
+    Limits { rate: None, ..Limits::default() }
+}
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A server with small queues: 8 KiB each, so that half is 4 KiB and eight times is 64 KiB.
 fn small_queues() -> Sim {
-    Sim::new(Limits { queue: 8 * KIB, ..Limits::default() })
+    Sim::new(Limits { queue: 8 * KIB, ..limits() })
 }
 
 /// Peers that have registered under these names, in this order, and have nothing unread.
@@ -54,7 +59,7 @@ mod reading_and_sending {
 
     #[test]
     fn one_read_for_each_that_is_ready_and_one_send_for_each_that_hears() {
-        let mut sim = Sim::new(Limits::default());
+        let mut sim = Sim::new(limits());
         let peers = arrive(&mut sim, ["alice", "bob", "carol", "dave"]);
         for peer in &peers[..3] {
             sim.send(*peer, "one\ntwo\n@dave:three\n/ping 4\n");
@@ -67,7 +72,7 @@ mod reading_and_sending {
 
     #[test]
     fn a_fast_peer_is_read_once_a_turn_and_starves_nobody() {
-        let mut sim = Sim::new(Limits::default());
+        let mut sim = Sim::new(limits());
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
         let much = lines_of_100("@alice:", 10_000);
         sim.send(alice, &much);
@@ -85,7 +90,7 @@ mod reading_and_sending {
 
     #[test]
     fn who_is_behind_is_not_sent_to_until_there_is_room() {
-        let mut sim = Sim::new(Limits::default());
+        let mut sim = Sim::new(limits());
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 7);
         sim.send(alice, "hello\n");
@@ -105,7 +110,7 @@ mod reading_and_sending {
 
     #[test]
     fn more_than_an_arena_is_put_off_and_flows_in_order() {
-        let mut sim = Sim::new(Limits::default());
+        let mut sim = Sim::new(limits());
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
         for i in 0..100 {
             arrive(&mut sim, [&format!("{i:a>32}")]);
@@ -132,7 +137,7 @@ mod reading_and_sending {
 
     #[test]
     fn an_idle_server_sets_no_timer() {
-        let mut sim = Sim::new(Limits::default());
+        let mut sim = Sim::new(limits());
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
         sim.send(alice, "hi\nan unfinished li");
         sim.run();
@@ -148,7 +153,7 @@ mod reading_and_sending {
 
     #[test]
     fn only_an_unfinished_line_holds_a_buffer() {
-        let mut sim = Sim::new(Limits::default());
+        let mut sim = Sim::new(limits());
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
         assert_eq!(sim.reactor().held_buffers(), 0);
         sim.send(alice, "hi\nunfinished");
@@ -372,7 +377,7 @@ mod who_does_not_read {
 
     #[test]
     fn keeps_the_rest_of_a_line_longer_than_its_queue_and_the_server_goes_on() {
-        let limits = Limits { max_line: MAX_MAX_LINE, queue: MIN_QUEUE, ..Limits::default() };
+        let limits = Limits { max_line: MAX_MAX_LINE, queue: MIN_QUEUE, ..limits() };
         let mut sim = Sim::new(limits);
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 1);
@@ -386,7 +391,7 @@ mod who_does_not_read {
 
     #[test]
     fn and_reads_as_fast_as_it_can_outlives_a_burst_of_short_lines() {
-        let mut sim = Sim::new(Limits::default());
+        let mut sim = Sim::new(limits());
         let name = "\u{10428}".repeat(32);
         let [alice, bob] = arrive(&mut sim, [name.as_str(), "bob"]);
         // What the socket of somebody takes who reads all of it between two waits.
@@ -436,7 +441,7 @@ mod connections {
 
     #[test]
     fn a_slot_is_used_again_only_after_all_events_for_its_former_owner() {
-        let mut sim = Sim::new(Limits::default());
+        let mut sim = Sim::new(limits());
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
         let slot = sim.sockets().id(bob);
         // In one batch: alice says so much that it is flushed on the way, which finds bob broken; bob's own event, for
@@ -461,7 +466,7 @@ mod connections {
 
     #[test]
     fn a_reset_in_the_middle_of_a_fan_out_is_told_to_those_who_are_left() {
-        let mut sim = Sim::new(Limits::default());
+        let mut sim = Sim::new(limits());
         let [alice, bob, carol, dave] = arrive(&mut sim, ["alice", "bob", "carol", "dave"]);
         // They are broken, but only sending to them shows it: alice's line is obeyed first in the batch.
         sim.send(alice, "hello\n");
@@ -476,7 +481,7 @@ mod connections {
 
     #[test]
     fn a_listener_that_fails_rests_longer_and_longer_and_is_back() {
-        let mut sim = Sim::new(Limits::default());
+        let mut sim = Sim::new(limits());
         let [alice] = arrive(&mut sim, ["alice"]);
         let no_memory = Faults { accepts: 100, ..Faults::none() };
         sim.sockets().set_faults(Some(no_memory));
@@ -502,7 +507,7 @@ mod connections {
 
     #[test]
     fn a_full_server_says_so_to_some_and_nothing_to_the_rest_and_harms_nobody() {
-        let mut sim = Sim::new(Limits { max_connections: 2, ..Limits::default() });
+        let mut sim = Sim::new(Limits { max_connections: 2, ..limits() });
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
         let more: Vec<_> = (0..FAREWELLS + 3).map(|_| sim.connect()).collect();
         sim.run();
@@ -526,7 +531,7 @@ mod connections {
 
     #[test]
     fn those_who_were_turned_away_take_nobodys_place() {
-        let mut sim = Sim::new(Limits { max_connections: 2, ..Limits::default() });
+        let mut sim = Sim::new(Limits { max_connections: 2, ..limits() });
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
         // Again and again, so that there are always some who have not ended yet.
         let knock = |sim: &mut Sim| (0..FAREWELLS).map(|_| sim.connect()).count();
@@ -544,7 +549,7 @@ mod connections {
 
     #[test]
     fn a_closing_connection_waits_a_second_for_the_peers_end_and_throws_away_what_comes() {
-        let mut sim = Sim::new(Limits::default());
+        let mut sim = Sim::new(limits());
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
         sim.send(alice, "/quit\n@bob:too late\n");
         sim.run();
@@ -563,7 +568,7 @@ mod connections {
 
     #[test]
     fn a_closing_connection_is_closed_as_soon_as_the_peer_ends_too() {
-        let mut sim = Sim::new(Limits::default());
+        let mut sim = Sim::new(limits());
         let [alice] = arrive(&mut sim, ["alice"]);
         sim.send(alice, "/quit\n");
         sim.run();
@@ -580,7 +585,7 @@ mod stopping {
 
     #[test]
     fn everybody_is_told_and_nobody_hears_of_leavings() {
-        let mut sim = Sim::new(Limits::default());
+        let mut sim = Sim::new(limits());
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
         let stranger = sim.connect();
         sim.run();
@@ -597,7 +602,7 @@ mod stopping {
 
     #[test]
     fn a_peer_that_does_not_read_holds_it_up_for_the_drain_and_no_longer() {
-        let mut sim = Sim::new(Limits::default());
+        let mut sim = Sim::new(limits());
         let [_alice, bob] = arrive(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.stop();
@@ -608,7 +613,7 @@ mod stopping {
 
     #[test]
     fn who_vanishes_meanwhile_is_not_told_of_either() {
-        let mut sim = Sim::new(Limits::default());
+        let mut sim = Sim::new(limits());
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
         [alice, bob].iter().for_each(|peer| sim.stall(*peer, 0));
         sim.stop();
@@ -622,7 +627,7 @@ mod stopping {
 
     #[test]
     fn nobody_is_accepted_any_more_and_asking_twice_changes_nothing() {
-        let mut sim = Sim::new(Limits::default());
+        let mut sim = Sim::new(limits());
         let [alice] = arrive(&mut sim, ["alice"]);
         sim.stop();
         let late = sim.connect();
@@ -636,7 +641,7 @@ mod stopping {
 
     #[test]
     fn what_was_queued_before_is_sent_first() {
-        let mut sim = Sim::new(Limits::default());
+        let mut sim = Sim::new(limits());
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 10);
         sim.send(alice, lines_of_100("", 50));

@@ -4,15 +4,16 @@
 
 use super::listener::{Listener, why_not_accepted};
 use super::log;
-use super::wait::{Report, Reports, Spin};
+use super::wait::{Report, Reports, Spin, watch_end};
 use crate::limits::KIB;
 use crate::message::{ConnId, Origin};
-use crate::reactor::{Interest, NotAccepted, Ready, Sockets};
+use crate::reactor::{Interest, NotAccepted, Reading, Ready, Sockets};
 use crate::timers::Time;
 use polling::{AsRawSource, Event, PollMode, Poller};
 use socket2::Socket;
 use std::io::{self, ErrorKind, Read, Stdin, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -99,7 +100,7 @@ impl PolledSockets {
     /// Accepts one connection, watched under its id.
     fn accept_as(&mut self, listener: usize, id: ConnId) -> io::Result<Origin> {
         let (socket, from) = self.listeners[listener].accept()?;
-        let open = Interest { read: true, write: false };
+        let open = Interest { read: Reading::Bytes, write: false };
         self.add(&socket, interest(id.index(), open))?;
         if self.streams.len() <= id.index() {
             self.streams.resize_with(id.index() + 1, || None);
@@ -112,6 +113,19 @@ impl PolledSockets {
     fn stream(&mut self, id: ConnId) -> io::Result<&mut Stream> {
         let stream = self.streams.get_mut(id.index()).and_then(Option::as_mut);
         stream.ok_or_else(|| ErrorKind::NotConnected.into())
+    }
+
+    /// Tells the poller what a connection is watched for.
+    fn watch_stream(&self, place: usize) -> io::Result<()> {
+        let Some(Stream { socket, interest: wanted }) = self.streams.get(place).and_then(Option::as_ref)
+        else {
+            return Ok(());
+        };
+        let event = interest(place, *wanted);
+        match wanted.read {
+            Reading::End => watch_end(&self.poller, socket.as_fd(), event, self.mode),
+            Reading::Bytes | Reading::Nothing => self.poller.modify_with_mode(socket, event, self.mode),
+        }
     }
 
     /// Has a poller that reports only once report again.
@@ -128,12 +142,7 @@ impl PolledSockets {
                 (key, Some(at)) => {
                     self.poller.modify_with_mode(at.descriptor(), Event::readable(key), self.mode)
                 }
-                (key, None) => match self.streams.get(key).and_then(Option::as_ref) {
-                    Some(at) => {
-                        self.poller.modify_with_mode(&at.socket, interest(key, at.interest), self.mode)
-                    }
-                    None => Ok(()),
-                },
+                (key, None) => self.watch_stream(key),
             };
             if let Err(error) = asked {
                 log(format_args!("the poller lost a descriptor: {error}"));
@@ -145,7 +154,7 @@ impl PolledSockets {
 impl Sockets for PolledSockets {
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         self.spin.wait(&mut self.reports, &self.poller, timeout)?;
-        for Report { key, read, write, hangup } in self.reports.iter() {
+        for Report { key, read, write, ended, hangup } in self.reports.iter() {
             ready.push(match key {
                 SIGNALS => {
                     // Whatever came, and whether it can be read: it says the same.
@@ -154,7 +163,7 @@ impl Sockets for PolledSockets {
                 }
                 CONSOLE => Ready::Console,
                 key if listener_place(key) < self.listeners.len() => Ready::Listener(listener_place(key)),
-                key => Ready::Connection { id: ConnId(key as u32), read, write, hangup },
+                key => Ready::Connection { id: ConnId(key as u32), read, write, ended, hangup },
             });
         }
         if matches!(self.mode, PollMode::Oneshot) {
@@ -230,10 +239,7 @@ impl Sockets for PolledSockets {
 
     fn watch(&mut self, id: ConnId, wanted: Interest) -> io::Result<()> {
         self.stream(id)?.interest = wanted;
-        match self.streams.get(id.index()).and_then(Option::as_ref) {
-            Some(at) => self.poller.modify_with_mode(&at.socket, interest(id.index(), wanted), self.mode),
-            None => Ok(()),
-        }
+        self.watch_stream(id.index())
     }
 
     fn listen(&mut self, listener: usize, on: bool) -> io::Result<()> {
@@ -286,7 +292,7 @@ fn listener_place(key: usize) -> usize {
 }
 
 fn interest(key: usize, interest: Interest) -> Event {
-    Event::new(key, interest.read, interest.write)
+    Event::new(key, interest.read == Reading::Bytes, interest.write)
 }
 
 /// A call that a signal handler interrupted is made again.

@@ -1,7 +1,7 @@
 //! The wait for events. `polling` waits with five system calls (it arms a timer and its notifier anew each time); on
 //! Linux one epoll_wait(2) on its descriptor does the same, since the notifier is never used here.
 
-use polling::Poller;
+use polling::{Event, Poller};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ pub(super) struct Report {
     pub key: usize,
     pub read: bool,
     pub write: bool,
+    pub ended: bool,
     pub hangup: bool,
 }
 
@@ -63,14 +64,29 @@ impl Spin {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod system {
-    use super::{Duration, Poller, Report, io};
+    use super::{Duration, Event, Poller, Report, io};
+    use polling::PollMode;
     use rustix::buffer::spare_capacity;
-    use rustix::event::epoll::{self, EventFlags};
+    use rustix::event::epoll::{self, EventData, EventFlags};
     use rustix::io::Errno;
     use rustix::time::Timespec;
+    use std::os::fd::BorrowedFd;
 
     /// Events that one wait can report; the others come with the next.
     const MOST: usize = 1024;
+
+    /// Watches a source that the poller knows for the end of its stream, and for room to send where `event` says so.
+    /// `polling` can't ask for an end without bytes; the kernel can, and there is nothing that `polling` notes itself.
+    pub fn watch_end(
+        poller: &Poller,
+        source: BorrowedFd<'_>,
+        event: Event,
+        _mode: PollMode,
+    ) -> io::Result<()> {
+        let room = if event.writable { EventFlags::OUT } else { EventFlags::empty() };
+        let data = EventData::new_u64(event.key as u64);
+        Ok(epoll::modify(poller, source, data, EventFlags::RDHUP | room)?)
+    }
 
     /// Room for what a wait reports.
     pub struct Reports(Vec<epoll::Event>);
@@ -105,6 +121,7 @@ mod system {
                     key: data.u64() as usize,
                     read: flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::PRI | ended),
                     write: flags.intersects(EventFlags::OUT | ended),
+                    ended: flags.intersects(EventFlags::RDHUP | ended),
                     hangup: flags.intersects(ended),
                 }
             })
@@ -114,8 +131,19 @@ mod system {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod system {
-    use super::{Duration, Poller, Report, io};
-    use polling::Events;
+    use super::{Duration, Event, Poller, Report, io};
+    use polling::{Events, PollMode};
+    use std::os::fd::BorrowedFd;
+
+    /// What isn't to be had here: an end is seen once all before it is read.
+    pub fn watch_end(
+        poller: &Poller,
+        source: BorrowedFd<'_>,
+        event: Event,
+        mode: PollMode,
+    ) -> io::Result<()> {
+        poller.modify_with_mode(source, event, mode)
+    }
 
     /// Room for what a wait reports.
     pub struct Reports(Events);
@@ -140,10 +168,11 @@ mod system {
                 key: event.key,
                 read: event.readable,
                 write: event.writable,
+                ended: false,
                 hangup: event.is_interrupt() || event.is_err().unwrap_or(false),
             })
         }
     }
 }
 
-pub(super) use system::Reports;
+pub(super) use system::{Reports, watch_end};

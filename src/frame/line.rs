@@ -2,17 +2,18 @@
 //! changes the result: every decision here depends on the bytes and their positions alone.
 
 use super::{Step, message};
-use crate::limits::MAX_PAUSES;
+use crate::limits::{MAX_PAUSES, THROWN_AWAY_A_TOKEN};
 use bstr::ByteSlice;
 
 /// The state of a stream of lines.
 #[derive(Debug, Default)]
 pub struct LineFrame {
-    /// So many bytes at the front of the unfinished line hold no LF: they are not searched again.
+    /// So many bytes at the front of the unfinished line hold no LF: they are not searched again. While `discarding`, the
+    /// bytes that were thrown away of its last started 4 KiB.
     searched: u32,
     /// Those bytes hold NUL.
     nul: bool,
-    /// True while the rest of a line that was too long passes by; then `searched` is 0.
+    /// True while the rest of a line that was too long passes by.
     discarding: bool,
     /// Pauses in a row that came within a character.
     pauses: u8,
@@ -39,6 +40,7 @@ impl LineFrame {
             }
             None if input.len() > max => {
                 self.searched = 0;
+                self.throw_away(input.len());
                 self.nul = false;
                 self.discarding = true;
                 Step::TooLong(input.len())
@@ -60,18 +62,31 @@ impl LineFrame {
     /// discarding of one. A client sends whole characters, so a pause within one is the network's: the rest of it is
     /// waited for, but not for ever.
     pub fn pause<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+        if self.ends_by_pause(input) { self.finish(input) } else { Step::More }
+    }
+
+    /// Whether a pause behind these bytes ends a message, which is then asked no more.
+    pub fn ends_by_pause(&mut self, input: &[u8]) -> bool {
         let cut = std::str::from_utf8(input).is_err_and(|error| error.error_len().is_none());
-        if cut && self.pauses < MAX_PAUSES {
-            self.pauses += 1;
-            return Step::More;
-        }
-        self.finish(input)
+        let waits = cut && self.pauses < MAX_PAUSES;
+        self.pauses = if waits { self.pauses + 1 } else { 0 };
+        !waits
     }
 
     /// Whether the rest of a line that was too long passes by.
     #[must_use]
     pub fn is_discarding(&self) -> bool {
         self.discarding
+    }
+
+    /// Bytes that were thrown away of the last started 4 KiB of a line that is too long.
+    #[must_use]
+    pub fn thrown_away(&self) -> usize {
+        if self.discarding { self.searched as usize } else { 0 }
+    }
+
+    fn throw_away(&mut self, bytes: usize) {
+        self.searched = ((self.searched as usize + bytes) % THROWN_AWAY_A_TOKEN) as u32;
     }
 
     /// Where the line ends, its first bytes having been searched; NUL on the way is noted.
@@ -88,10 +103,14 @@ impl LineFrame {
         match input.find_byte(b'\n') {
             Some(end) => {
                 self.discarding = false;
+                self.searched = 0;
                 Step::Skip(end + 1)
             }
             None if input.is_empty() => Step::More,
-            None => Step::Skip(input.len()),
+            None => {
+                self.throw_away(input.len());
+                Step::Skip(input.len())
+            }
         }
     }
 }

@@ -63,6 +63,23 @@ impl Frame {
         }
     }
 
+    /// Whether a pause behind these bytes ends a message. For messages that aren't taken yet: LF may then be put there.
+    pub fn ends_by_pause(&mut self, input: &[u8]) -> bool {
+        match self {
+            Frame::Line(_) | Frame::Datagram => false,
+            Frame::Pause(line) => line.ends_by_pause(input),
+        }
+    }
+
+    /// Bytes that were thrown away of the last started 4 KiB of a message that is too long and not over.
+    #[must_use]
+    pub fn thrown_away(&self) -> usize {
+        match self {
+            Frame::Line(line) | Frame::Pause(line) => line.thrown_away(),
+            Frame::Datagram => 0,
+        }
+    }
+
     /// Whether a pause would mean anything, when so many bytes are left.
     #[must_use]
     pub fn awaits_pause(&self, left: usize) -> bool {

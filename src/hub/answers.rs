@@ -21,7 +21,11 @@ impl Hub {
             None => ("*", self.roster.registered()),
         };
         let lines = Lines { list: &mut self.list, most: self.max_list };
-        let say = |names: &str| out.send(from, Event::Who { room: title, names });
+        let mut answers = 1;
+        let say = |names: &str| {
+            answers += 1;
+            out.send(from, Event::Who { room: title, names });
+        };
         match room.map(|id| self.roster.room(id)) {
             Some(room) => {
                 let users = room.members.iter().filter_map(|member| self.roster.user(*member));
@@ -30,14 +34,20 @@ impl Hub {
             None => lines.pack(self.roster.users().map(|user| (user.name.shown(), None)).take(MAX_WHO), say),
         }
         out.send(from, Event::EndWho { room: title, count });
+        self.surcharge += answers;
         Ok(())
     }
 
     pub(super) fn rooms(&mut self, from: ConnId, out: &mut impl Outbox) {
         let lines = Lines { list: &mut self.list, most: self.max_list };
         let rooms = self.roster.rooms().map(|room| (room.name.shown(), Some(room.members.len())));
-        lines.pack(rooms, |rooms| out.send(from, Event::Rooms { rooms }));
+        let mut answers = 1;
+        lines.pack(rooms, |rooms| {
+            answers += 1;
+            out.send(from, Event::Rooms { rooms });
+        });
         out.send(from, Event::EndRooms { count: self.roster.rooms().len() });
+        self.surcharge += answers;
     }
 
     pub(super) fn stats(&mut self, from: ConnId, out: &mut impl Outbox) {

@@ -35,6 +35,8 @@ pub struct Hub {
     next_guest: u32,
     /// Names, folded, that are refused until then; in the order of these times.
     kicked: VecDeque<(Time, Box<str>)>,
+    /// What requests have cost beyond one line each, and nobody has taken yet.
+    surcharge: u64,
     now: Time,
 }
 
@@ -64,6 +66,7 @@ impl Hub {
             listeners: Vec::new(),
             next_guest: 1,
             kicked: VecDeque::new(),
+            surcharge: 0,
             now: Time::default(),
         }
     }
@@ -71,6 +74,12 @@ impl Hub {
     /// What time it is from now on.
     pub fn set_now(&mut self, now: Time) {
         self.now = now;
+    }
+
+    /// What the last request has cost its sender's allowance besides its line; said once. A direct message costs one for
+    /// each further recipient, `/who` and `/rooms` for each line of the answer.
+    pub fn take_surcharge(&mut self) -> u64 {
+        std::mem::take(&mut self.surcharge)
     }
 
     /// Makes a new connection an operator's.

@@ -10,7 +10,7 @@ use bstr::{BStr, ByteSlice};
 
 impl Hub {
     pub(super) fn direct<'a>(
-        &self,
+        &mut self,
         from: ConnId,
         to: &'a BStr,
         text: &'a BStr,
@@ -36,6 +36,7 @@ impl Hub {
             let done = match self.user_named(target) {
                 Ok(id) if told.contains(&Some(id)) => Ok(()),
                 Ok(id) => {
+                    self.surcharge += u64::from(told[0].is_some());
                     told.iter_mut().find(|slot| slot.is_none()).into_iter().for_each(|slot| *slot = Some(id));
                     tell(sender, target, id, text, out)
                 }

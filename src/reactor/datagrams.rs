@@ -6,7 +6,7 @@ use crate::datagrams::Source;
 use crate::door::Door;
 use crate::limits::{DATAGRAMS_A_TURN, MAX_SHORT, MAX_SILENCE, READ};
 use crate::message::ConnId;
-use crate::session::{self, Stop};
+use crate::session::{self, Bounds, Stop};
 use crate::timers::Deadline;
 use bstr::ByteSlice;
 use std::io::ErrorKind;
@@ -48,6 +48,10 @@ impl<S: Sockets> Reactor<S> {
         }
         let known = self.datagrams.find(source);
         let id = match known {
+            Some(id) if self.tokens(id) == 0 => {
+                self.queues.counters.datagrams_dropped += 1;
+                return;
+            }
             Some(id) => id,
             None if self.peers.len() - self.closing >= self.limits.max_connections => return,
             None => self.insert(Door::Udp),
@@ -57,14 +61,16 @@ impl<S: Sockets> Reactor<S> {
         } else {
             self.datagrams.add(id, source, bytes);
         }
-        let Reactor { hub, peers, queues, scratch, .. } = self;
+        let Reactor { hub, peers, queues, scratch, rate, now, .. } = self;
         let peer = &mut peers[id.index()];
         if peer.phase.is_closing() || queues.is_deaf(id) {
             return;
         }
         // What others hear of it is a line, which has its limit too.
-        let max = MAX_SHORT.min(self.limits.max_line);
-        let fed = session::feed(hub, id, &mut peer.frame, peer.dialect, &scratch[..bytes], max, queues);
+        let max_line = MAX_SHORT.min(self.limits.max_line);
+        let bounds = Bounds { max_line, tokens: peer.allowance.left(*rate, *now) };
+        let fed = session::feed(hub, id, &mut peer.frame, peer.dialect, &scratch[..bytes], bounds, queues);
+        peer.allowance.spend(fed.cost, *rate, *now);
         queues.counters.lines_in += fed.messages;
         match (fed.stop, hub.rank(id).is_registered()) {
             (Stop::Close, _) => self.close(id, true),

@@ -1,7 +1,8 @@
 //! Newcomers: who is accepted, who is told that the server is full, and listeners that must rest.
 
 use super::peer::Peer;
-use super::{Interest, NotAccepted, Phase, Reactor, Sockets};
+use super::{Interest, NotAccepted, Phase, Reactor, Reading, Sockets};
+use crate::allowance::Allowance;
 use crate::door::Door;
 use crate::limits::{ACCEPTS_A_TURN, FAREWELLS, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE};
 use crate::message::{ConnId, Event, Origin, Outbox, Refusal};
@@ -72,11 +73,13 @@ impl<S: Sockets> Reactor<S> {
             frame: door.frame(),
             dialect: door.dialect(),
             phase: Phase::Open,
-            interest: Interest { read: true, write: false },
+            interest: Interest { read: Reading::Bytes, write: false },
             held: None,
             deadline: None,
             slow: None,
             pause: None,
+            refill: None,
+            allowance: if door.is_for_operators() { Allowance::UNLIMITED } else { Allowance::full() },
         }) as u32);
         self.queues.open(id, door.dialect());
         id

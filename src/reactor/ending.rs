@@ -97,7 +97,8 @@ impl<S: Sockets> Reactor<S> {
 
     pub(super) fn forget_deadlines(&mut self, id: ConnId) {
         let peer = &mut self.peers[id.index()];
-        for timer in [peer.deadline.take(), peer.slow.take(), peer.pause.take()].into_iter().flatten() {
+        let armed = [&mut peer.deadline, &mut peer.slow, &mut peer.pause, &mut peer.refill];
+        for timer in armed.into_iter().filter_map(Option::take) {
             self.timers.cancel(timer);
         }
     }

@@ -4,42 +4,58 @@
 use super::peer::Doom;
 use super::{Phase, Reactor, Sockets};
 use crate::hub::Next;
-use crate::limits::READ;
+use crate::limits::{LOW_READ, READ, READ_A_TOKEN};
 use crate::message::{ConnId, Outbox};
-use crate::session::{self, Stop};
+use crate::session::{self, Bounds, Stop};
 use crate::timers::Deadline;
 use std::io::ErrorKind;
 
 impl<S: Sockets> Reactor<S> {
-    /// One read of a connection, put behind what is held of it.
+    /// One read of a connection, put behind what is held of it. Where its allowance is used up, it isn't read.
     pub(super) fn receive(&mut self, id: ConnId) {
+        let most = match self.tokens(id) {
+            0 => return self.hold_back(id),
+            tokens => read_at_once(tokens),
+        };
         let kept = self.restore(id);
         self.scratch.resize(READ + self.limits.max_line, 0);
         self.queues.counters.recv_calls += 1;
-        match self.sockets.recv(id, &mut self.scratch[kept..kept + READ]) {
+        match self.sockets.recv(id, &mut self.scratch[kept..kept + most]) {
             Ok(0) => self.end(id, kept),
             Ok(bytes) => {
                 self.queues.counters.bytes_in += bytes as u64;
-                self.digest(id, kept + bytes);
+                if self.digest(id, kept + bytes) {
+                    self.await_pause(id);
+                }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.hold(id, 0, kept),
             Err(_) => self.doom(id, Doom::Lost),
         }
     }
 
-    /// Has the hub obey what stands in the scratch buffer, as far as it is whole and may be obeyed now.
-    pub(super) fn digest(&mut self, id: ConnId, len: usize) {
+    /// Has the hub obey what stands in the scratch buffer, as far as it is whole and may be obeyed now; false where that
+    /// has ended the connection.
+    pub(super) fn digest(&mut self, id: ConnId, len: usize) -> bool {
         let mut start = 0;
         loop {
-            let Reactor { hub, peers, queues, scratch, limits, .. } = self;
+            let Reactor { hub, peers, queues, scratch, limits, rate, now, .. } = self;
             let peer = &mut peers[id.index()];
             let input = &scratch[start..len];
-            let fed = session::feed(hub, id, &mut peer.frame, peer.dialect, input, limits.max_line, queues);
+            let bounds = Bounds { max_line: limits.max_line, tokens: peer.allowance.left(*rate, *now) };
+            let fed = session::feed(hub, id, &mut peer.frame, peer.dialect, input, bounds, queues);
+            peer.allowance.spend(fed.cost, *rate, *now);
             start += fed.consumed;
             queues.counters.lines_in += fed.messages;
             match fed.stop {
                 Stop::Dry => break,
-                Stop::Close => return self.close(id, false),
+                Stop::Spent => {
+                    self.hold_back(id);
+                    break;
+                }
+                Stop::Close => {
+                    self.close(id, false);
+                    return false;
+                }
                 Stop::Full => {
                     let brimming = fed.consumed > 0 && self.queues.wants_flush();
                     // Looked at even where nothing new is to be sent: its queue decides whether it waits.
@@ -60,8 +76,8 @@ impl<S: Sockets> Reactor<S> {
             }
         }
         self.hold(id, start, len);
-        self.await_pause(id, len - start);
         self.note_registration(id);
+        true
     }
 
     /// Its stream has ended: a last line without LF counts, then it leaves, and gets what is queued for it.
@@ -83,12 +99,24 @@ impl<S: Sockets> Reactor<S> {
             // The slot may have another owner by now, who is not resuming.
             let Some(peer) = self.peers.get_mut(id.index()) else { continue };
             if peer.phase == Phase::Resuming {
-                peer.phase = Phase::Open;
-                let len = self.restore(id);
-                self.digest(id, len);
-                self.watch(id);
+                self.go_on(id);
             }
         }
+    }
+
+    /// Obeys what is held of a connection, and reads it again.
+    pub(super) fn go_on(&mut self, id: ConnId) {
+        self.peers[id.index()].phase = Phase::Open;
+        let len = self.restore(id);
+        if !self.digest(id, len) {
+            return;
+        }
+        // A pause goes on where something is left behind which it began.
+        let peer = &self.peers[id.index()];
+        if peer.held.is_none() || peer.pause.is_none() {
+            self.await_pause(id);
+        }
+        self.watch(id);
     }
 
     /// Keeps a part of the scratch buffer for a connection until more comes.
@@ -96,6 +124,11 @@ impl<S: Sockets> Reactor<S> {
         if start < end {
             self.peers[id.index()].held = Some(self.held.lend(&self.scratch[start..end]));
         }
+    }
+
+    /// Bytes that are held of a connection.
+    pub(super) fn held_bytes(&self, id: ConnId) -> usize {
+        self.peers[id.index()].held.as_ref().map_or(0, |held| self.held.bytes(held).len())
     }
 
     /// Puts what is held of a connection into the front of the scratch buffer; how many bytes that are.
@@ -113,8 +146,8 @@ impl<S: Sockets> Reactor<S> {
 
     pub(super) fn note_registration(&mut self, id: ConnId) {
         let peer = &mut self.peers[id.index()];
-        if peer.deadline.is_some()
-            && !peer.phase.is_closing()
+        let until = peer.deadline.as_ref().map(|deadline| self.timers.look(deadline).0);
+        if until == Some(Deadline::Register)
             && self.hub.rank(id).is_registered()
             && let Some(deadline) = peer.deadline.take()
         {
@@ -123,7 +156,8 @@ impl<S: Sockets> Reactor<S> {
     }
 
     /// Arms the end of a message by a pause anew, if that is how this peer's messages end.
-    pub(super) fn await_pause(&mut self, id: ConnId, left: usize) {
+    pub(super) fn await_pause(&mut self, id: ConnId) {
+        let left = self.held_bytes(id);
         let peer = &mut self.peers[id.index()];
         if let Some(pause) = peer.pause.take() {
             self.timers.cancel(pause);
@@ -135,13 +169,17 @@ impl<S: Sockets> Reactor<S> {
 
     /// Nothing has come for a while: what is held may be a message.
     pub(super) fn end_by_pause(&mut self, id: ConnId) {
+        if self.peers[id.index()].phase == Phase::Paused {
+            return self.end_ahead(id);
+        }
         let left = self.restore(id);
-        let Reactor { hub, peers, queues, scratch, .. } = self;
+        let Reactor { hub, peers, queues, scratch, rate, now, .. } = self;
         let peer = &mut peers[id.index()];
         if peer.phase == Phase::Open && !queues.is_deaf(id) {
             match session::pause(hub, id, &mut peer.frame, peer.dialect, &scratch[..left], queues) {
-                Some(Next::Close) => return self.close(id, false),
-                Some(Next::Stay) => {
+                Some((Next::Close, _)) => return self.close(id, false),
+                Some((Next::Stay, cost)) => {
+                    peer.allowance.spend(cost, *rate, *now);
                     self.queues.counters.lines_in += 1;
                     return self.note_registration(id);
                 }
@@ -149,7 +187,7 @@ impl<S: Sockets> Reactor<S> {
             }
         }
         self.hold(id, 0, left);
-        self.await_pause(id, left);
+        self.await_pause(id);
     }
 
     /// Throws away one read of a connection that is shut.
@@ -173,4 +211,10 @@ impl<S: Sockets> Reactor<S> {
         let Reactor { hub, queues, scratch, console, limits, .. } = self;
         session::hear_console(hub, console, &scratch[..bytes], limits.max_line, queues);
     }
+}
+
+/// How many bytes are read at once of a peer that may still ask so much.
+fn read_at_once(tokens: u64) -> usize {
+    let bytes = usize::try_from(tokens).unwrap_or(usize::MAX).saturating_mul(READ_A_TOKEN);
+    bytes.clamp(LOW_READ, READ)
 }

@@ -1,7 +1,7 @@
 //! What goes out: the flush of the dirty, and what it means for each of them.
 
 use super::peer::Doom;
-use super::{Interest, Phase, Reactor, Sockets};
+use super::{Interest, Phase, Reactor, Reading, Sockets};
 use crate::frame::Frame;
 use crate::limits::TOO_SLOW_AFTER;
 use crate::message::{ConnId, Outbox};
@@ -67,7 +67,7 @@ impl<S: Sockets> Reactor<S> {
                 peer.phase = Phase::Resuming;
                 self.resuming.push(id);
             }
-            Phase::Open | Phase::Waiting | Phase::Resuming => {}
+            Phase::Open | Phase::Waiting | Phase::Paused | Phase::Resuming => {}
         }
         match &peer.slow {
             None if unsent > self.limits.queue && !peer.phase.is_closing() => {
@@ -83,12 +83,14 @@ impl<S: Sockets> Reactor<S> {
 
     /// Tells the sockets what the connection is to be watched for, if that has changed.
     pub(super) fn watch(&mut self, id: ConnId) {
-        let peer = &mut self.peers[id.index()];
-        let interest = Interest {
+        let read = match self.peers[id.index()].phase {
             // Who resumes is read in the next turn, so there is nothing to gain from two system calls.
-            read: matches!(peer.phase, Phase::Open | Phase::Resuming | Phase::Discarding),
-            write: self.queues.unsent(id) > 0,
+            Phase::Open | Phase::Resuming | Phase::Discarding => Reading::Bytes,
+            Phase::Paused => self.reading_ahead(id),
+            Phase::Waiting | Phase::Flushing { .. } => Reading::Nothing,
         };
+        let interest = Interest { read, write: self.queues.unsent(id) > 0 };
+        let peer = &mut self.peers[id.index()];
         if interest != peer.interest {
             peer.interest = interest;
             self.queues.counters.watch_calls += 1;

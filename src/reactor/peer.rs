@@ -1,6 +1,7 @@
 //! What the reactor knows of one connection, but for what it is still to be sent.
 
 use super::Interest;
+use crate::allowance::Allowance;
 use crate::dialect::Dialect;
 use crate::frame::Frame;
 use crate::pool::BufferId;
@@ -14,17 +15,23 @@ pub(super) struct Peer {
     pub phase: Phase,
     /// What the sockets were last told.
     pub interest: Interest,
-    /// Bytes that came and are not consumed: an unfinished line, or in [`Phase::Waiting`] whole ones too.
+    /// Bytes that came and are not consumed: an unfinished line, or where it isn't obeyed whole ones too. In
+    /// [`Phase::Paused`] a message that has ended by a pause is ended by LF here.
     pub held: Option<BufferId>,
-    /// Until when to register, or in a closing phase to flush or to end the stream.
+    /// Until when to register, to be read to the end of a stream that has ended, or in a closing phase to flush or to
+    /// end the stream.
     pub deadline: Option<TimerId>,
     /// Until when its queue must be back within the limit.
     pub slow: Option<TimerId>,
     /// Until when something must come, or what is held is a message.
     pub pause: Option<TimerId>,
+    /// In [`Phase::Paused`]: until when.
+    pub refill: Option<TimerId>,
+    /// What it may still ask.
+    pub allowance: Allowance,
 }
 
-/// What is done with a connection. The first three are in the hub's care, the others have left it.
+/// What is done with a connection. The first four are in the hub's care, the others have left it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Read.
@@ -33,6 +40,9 @@ pub(super) enum Phase {
     Waiting,
     /// Its queue has room again, or what it said has filled an arena: the next turn goes on with what is held.
     Resuming,
+    /// Its allowance is used up: nothing that it says is obeyed until it is refilled. Nor is it read, unless its messages
+    /// end by pauses, which have to be seen when they are.
+    Paused,
     /// Closing: being flushed. `ended`: its own stream has ended, so there will be nothing to discard.
     Flushing { ended: bool },
     /// Closing: everything is flushed and our side is shut; its input is thrown away until it ends.
@@ -60,6 +70,6 @@ mod tests {
 
     #[test]
     fn a_peer_is_small() {
-        assert!(size_of::<Peer>() <= 32, "{}", size_of::<Peer>());
+        assert!(size_of::<Peer>() <= 44, "{}", size_of::<Peer>());
     }
 }

@@ -131,6 +131,8 @@ impl Story {
             max_rooms: Some(4),
             max_rooms_per_connection: Some(3),
             quiet_above: Some(3),
+            // What is judged is what is said, not when.
+            rate: None,
             ..Limits::default()
         };
         let mut sim = Sim::with_doors(limits, &Door::ALL);

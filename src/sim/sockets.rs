@@ -4,7 +4,7 @@
 use super::rng::Rng;
 use crate::door::Door;
 use crate::message::{ConnId, Origin};
-use crate::reactor::{Interest, NotAccepted, Ready, Sockets};
+use crate::reactor::{Interest, NotAccepted, Reading, Ready, Sockets};
 use crate::timers::Time;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -133,9 +133,15 @@ impl SimPeer {
     fn ready(&self) -> Option<Ready> {
         let id = self.id.filter(|_| !self.closed)?;
         let hangup = self.broken || (self.ended && self.shut);
-        let read = hangup || (self.interest.read && (self.read < self.input.len() || self.ended));
+        let bytes = self.read < self.input.len();
+        let read = match self.interest.read {
+            Reading::Bytes => bytes || self.ended,
+            Reading::End => self.ended,
+            Reading::Nothing => false,
+        };
+        let (read, ended) = (hangup || read, hangup || self.ended);
         let write = hangup || (self.interest.write && self.room > 0);
-        (read || write).then_some(Ready::Connection { id, read, write, hangup })
+        (read || write).then_some(Ready::Connection { id, read, write, ended, hangup })
     }
 }
 
@@ -200,7 +206,7 @@ impl SimSockets {
             ended: false,
             broken: false,
             id: None,
-            interest: Interest { read: true, write: false },
+            interest: Interest { read: Reading::Bytes, write: false },
             shut: false,
             closed: false,
         });

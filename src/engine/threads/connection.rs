@@ -133,6 +133,10 @@ fn read(shared: &Shared, id: ConnId, link: &Link, input: &mut Input) {
                 shared.wait_for_room(id, link);
                 shared.turn(|state| state.hear(id, input, 0))
             }
+            Onward::Rest(time) => {
+                shared.rest(id, link, time);
+                shared.turn(|state| state.hear(id, input, 0))
+            }
             // Those who heard it are given a chance to take it, and others to speak.
             Onward::Yield => {
                 thread::yield_now();

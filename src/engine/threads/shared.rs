@@ -62,6 +62,17 @@ impl Shared {
         }
     }
 
+    /// Sleeps so long, or until the connection is closed.
+    pub fn rest(&self, id: ConnId, link: &Link, time: Duration) {
+        let until = Instant::now() + time;
+        let mut state = self.lock();
+        while let Some(left) = until.checked_duration_since(Instant::now())
+            && state.rests(id)
+        {
+            (state, _) = link.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// Begins to stop.
     pub fn stop(&self) {
         self.hurry();

@@ -3,12 +3,13 @@
 
 use super::connection::Input;
 use super::link::Link;
+use crate::allowance::{Allowance, Rate};
 use crate::door::Door;
 use crate::hub::{Hub, Next};
 use crate::limits::{DISCARD, FAREWELLS, Limits, REST_AFTER, TOO_SLOW_AFTER};
 use crate::message::{ConnId, Event, Origin, Outbox, Refusal};
 use crate::send_queue::{Flushed, SendQueues};
-use crate::session::{self, Stop};
+use crate::session::{self, Bounds, Stop};
 use crate::timers::{Deadline, Time, TimerId, Timers};
 use slab::Slab;
 use std::sync::{Arc, OnceLock};
@@ -25,6 +26,7 @@ pub(super) struct State {
     closing: usize,
     timers: Timers,
     limits: Limits,
+    rate: Rate,
     now: Time,
     doomed: Vec<(ConnId, Doom)>,
     /// What was typed at the server's own terminal since the last LF.
@@ -49,7 +51,9 @@ struct Peer {
     deadline: Option<TimerId>,
     /// Until when its queue must be back within the limit.
     slow: Option<TimerId>,
-    /// Its reader sleeps until its queue has room.
+    /// What it may still ask before it is held back.
+    allowance: Allowance,
+    /// Its reader sleeps until its queue has room, or it may ask again.
     waiting: bool,
 }
 
@@ -80,6 +84,8 @@ pub(super) enum Onward {
     Read,
     /// Wait until its own queue has room, then go on with what was read.
     Wait,
+    /// Its allowance is used up: sleep so long, unless it is closed, then go on with what was read.
+    Rest(Duration),
     /// Let others have the lock, then go on with what was read.
     Yield,
     /// Nothing that it reads counts any more.
@@ -106,6 +112,7 @@ impl State {
             closing: 0,
             timers: Timers::default(),
             limits: limits.clone(),
+            rate: Rate::new(limits),
             now: Time::default(),
             doomed: Vec::new(),
             console: Vec::new(),
@@ -136,7 +143,8 @@ impl State {
             return None;
         }
         let phase = Phase::Open;
-        let peer = Peer { link, phase, deadline: None, slow: None, waiting: false };
+        let allowance = if operator { Allowance::UNLIMITED } else { Allowance::full() };
+        let peer = Peer { link, phase, deadline: None, slow: None, allowance, waiting: false };
         let id = ConnId(self.peers.insert(peer) as u32);
         self.queues.open(id, door.dialect());
         if operator {
@@ -163,13 +171,16 @@ impl State {
         self.queues.counters.bytes_in += fresh as u64;
         let mut brimming = false;
         while self.is_open(id) && !brimming {
-            let State { hub, queues, limits, .. } = self;
-            let (bytes, max) = (&input.buffer[..input.len], limits.max_line);
-            let fed = session::feed(hub, id, &mut input.frame, input.dialect, bytes, max, queues);
+            let State { hub, queues, peers, limits, rate, now, .. } = self;
+            let allowance = &mut peers[id.index()].allowance;
+            let bounds = Bounds { max_line: limits.max_line, tokens: allowance.left(*rate, *now) };
+            let bytes = &input.buffer[..input.len];
+            let fed = session::feed(hub, id, &mut input.frame, input.dialect, bytes, bounds, queues);
+            allowance.spend(fed.cost, *rate, *now);
             queues.counters.lines_in += fed.messages;
             input.consume(fed.consumed);
             match fed.stop {
-                Stop::Dry => break,
+                Stop::Dry | Stop::Spent => break,
                 Stop::Close => self.close(id),
                 Stop::Full => {
                     brimming = fed.consumed > 0 && self.queues.wants_flush();
@@ -190,8 +201,9 @@ impl State {
             let State { hub, queues, .. } = self;
             let bytes = &input.buffer[..input.len];
             let next = session::pause(hub, id, &mut input.frame, input.dialect, bytes, queues);
-            if let Some(next) = next {
+            if let Some((next, cost)) = next {
                 input.consume(input.len);
+                self.peers[id.index()].allowance.spend(cost, self.rate, self.now);
                 self.queues.counters.lines_in += 1;
                 if next == Next::Close {
                     self.close(id);
@@ -289,8 +301,8 @@ impl State {
                     peer.deadline = None;
                     self.drop_now(id);
                 }
-                // A reader keeps its own pauses, and there are no datagrams.
-                Deadline::Pause | Deadline::Silence => {}
+                // A reader keeps its own pauses and rests, and there are no datagrams.
+                Deadline::Pause | Deadline::Silence | Deadline::Refill | Deadline::LastWords => {}
             }
         }
         if !self.resting && self.active + REST_AFTER <= self.now {
@@ -319,6 +331,13 @@ impl State {
         let sooner = due < self.looks_at;
         self.looks_at = self.looks_at.min(due);
         sooner
+    }
+
+    /// Whether a connection is still obeyed, so that its reader has something to wait for. It is told if that ends.
+    pub fn rests(&mut self, id: ConnId) -> bool {
+        let rests = self.is_open(id);
+        self.peers[id.index()].waiting = rests;
+        rests
     }
 
     /// Whether a connection's reader has nothing to do until its own queue has room. If so, it is told.
@@ -369,6 +388,9 @@ impl State {
         }
         match self.queues.has_room(id) {
             false => Onward::Wait,
+            true if self.peers[id.index()].allowance.left(self.rate, self.now) == 0 => {
+                Onward::Rest(self.rate.wait())
+            }
             true if brimming => Onward::Yield,
             true => Onward::Read,
         }

@@ -1,0 +1,156 @@
+//! How fast one peer may be: so many tokens at once, so many more each second. A peer that has none left is not read
+//! until it has one again; what has begun is always finished, and paid for afterwards. `now` is an argument.
+
+use crate::limits::{Limits, REFILL};
+use crate::timers::Time;
+use std::time::Duration;
+
+/// The unit in which tokens are counted: with it, `--rate` tokens a second are so many units a millisecond, and
+/// nothing is ever rounded.
+const TOKEN: u64 = 1000;
+
+/// What all allowances of a server have in common.
+#[derive(Debug, Clone, Copy)]
+pub struct Rate {
+    /// Units a millisecond; 0: there is no limit.
+    refill: u64,
+    /// Units of a full allowance.
+    full: u64,
+}
+
+impl Rate {
+    /// That of these limits.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Rate {
+        Rate { refill: limits.rate.map_or(0, u64::from), full: u64::from(limits.burst.max(1)) * TOKEN }
+    }
+
+    /// How long a peer with nothing left is let wait before it is looked at again: as long as a token takes at least, and
+    /// no longer than it takes to fill an allowance, so that nothing of the rate is lost.
+    #[must_use]
+    pub fn wait(self) -> Duration {
+        let time_of = |units: u64| Duration::from_millis(units.div_ceil(self.refill.max(1)));
+        REFILL.min(time_of(self.full)).max(time_of(TOKEN))
+    }
+}
+
+/// What one peer may still do: the point in time at which its allowance is full, in units that were given out until
+/// then. One that is never full has no limit. Bytes, so that it fits in anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance([u8; 8]);
+
+impl Allowance {
+    /// For whom there is no limit.
+    pub const UNLIMITED: Allowance = Allowance(u64::MAX.to_ne_bytes());
+
+    /// A full one.
+    #[must_use]
+    pub const fn full() -> Allowance {
+        Allowance([0; 8])
+    }
+
+    /// Tokens that are left.
+    #[must_use]
+    pub fn left(self, rate: Rate, now: Time) -> u64 {
+        if rate.refill == 0 || self == Self::UNLIMITED {
+            return u64::MAX;
+        }
+        rate.full.saturating_sub(self.owed(rate, now)) / TOKEN
+    }
+
+    /// Takes so many tokens, even more than are left: those must come again first.
+    pub fn spend(&mut self, tokens: u64, rate: Rate, now: Time) {
+        if rate.refill == 0 || *self == Self::UNLIMITED {
+            return;
+        }
+        let owed = self.owed(rate, now).saturating_add(tokens.saturating_mul(TOKEN));
+        // Below that of the unlimited, whatever the clock says.
+        let full_at = given_out(rate, now).saturating_add(owed).min(u64::MAX - 1);
+        *self = Allowance(full_at.to_ne_bytes());
+    }
+
+    /// Units that it lacks to be full.
+    fn owed(self, rate: Rate, now: Time) -> u64 {
+        u64::from_ne_bytes(self.0).saturating_sub(given_out(rate, now))
+    }
+}
+
+/// Units that an allowance was given since the server started.
+fn given_out(rate: Rate, now: Time) -> u64 {
+    now.0.saturating_mul(rate.refill)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(rate: u32, burst: u32) -> Rate {
+        Rate::new(&Limits { rate: Some(rate), burst, ..Limits::default() })
+    }
+
+    #[test]
+    fn a_burst_is_there_at_once_and_then_so_many_a_second() {
+        let (rate, mut mine) = (rate(20, 200), Allowance::full());
+        assert_eq!(mine.left(rate, Time(7)), 200);
+        mine.spend(200, rate, Time(7));
+        assert_eq!(mine.left(rate, Time(7)), 0);
+        assert_eq!([56, 57, 107, 1007].map(|now| mine.left(rate, Time(now))), [0, 1, 2, 20]);
+        assert_eq!(mine.left(rate, Time(10_007)), 200);
+        assert_eq!(mine.left(rate, Time(1_000_000)), 200, "it is never more than full");
+    }
+
+    #[test]
+    fn nothing_is_lost_by_taking_little_often() {
+        // Three a second is no whole number of milliseconds each.
+        let (rate, mut mine) = (rate(3, 1), Allowance::full());
+        let mut taken = 0;
+        for now in 0..100_000 {
+            if mine.left(rate, Time(now)) > 0 {
+                mine.spend(1, rate, Time(now));
+                taken += 1;
+            }
+        }
+        // A token is taken in the millisecond in which it is whole, so the burst of one is full for less than that.
+        assert!((290..=301).contains(&taken), "{taken}");
+    }
+
+    #[test]
+    fn a_wait_brings_a_token_and_wastes_none() {
+        for (limits, millis) in
+            [((20, 200), 250), ((1, 200), 1000), ((20, 1), 50), ((1000, 3), 3), ((3, 1), 334)]
+        {
+            let rate = rate(limits.0, limits.1);
+            assert_eq!(rate.wait(), Duration::from_millis(millis), "{limits:?}");
+            let mut mine = Allowance::full();
+            mine.spend(limits.1.into(), rate, Time(0));
+            assert!(mine.left(rate, Time(0) + rate.wait()) > 0, "{limits:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_begun_is_paid_for_afterwards() {
+        let (rate, mut mine) = (rate(10, 5), Allowance::full());
+        mine.spend(25, rate, Time(0));
+        assert_eq!([0, 2000, 2099, 2100, 2500].map(|now| mine.left(rate, Time(now))), [0, 0, 0, 1, 5]);
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_ever_used_up() {
+        let mut mine = Allowance::UNLIMITED;
+        mine.spend(1_000_000, rate(1, 1), Time(0));
+        assert_eq!(mine.left(rate(1, 1), Time(0)), u64::MAX);
+        let off = Rate::new(&Limits { rate: None, ..Limits::default() });
+        let mut mine = Allowance::full();
+        mine.spend(1_000_000, off, Time(0));
+        assert_eq!(mine.left(off, Time(0)), u64::MAX);
+        // Nor does one with a limit ever become one without, however late it is and whatever it spends.
+        let mut mine = Allowance::full();
+        mine.spend(u64::MAX, rate(u32::MAX, u32::MAX), Time(u64::MAX));
+        assert_ne!(mine, Allowance::UNLIMITED);
+    }
+
+    #[test]
+    fn it_is_small() {
+        assert_eq!((size_of::<Allowance>(), align_of::<Allowance>()), (8, 1));
+    }
+}

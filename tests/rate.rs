@@ -1,0 +1,376 @@
+//! How fast one peer may be, in the simulator: what costs how much, that a peer above its rate is held back and loses
+//! nothing, costs no turns, and that its end is noticed meanwhile.
+
+use redpoll::door::Door;
+use redpoll::limits::{KIB, LAST_WORDS, LOW_READ, Limits, READ, REFILL};
+use redpoll::sim::{Faults, PeerNo, Sim};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Twenty lines at once, and four a second.
+fn slow() -> Limits {
+    Limits { rate: Some(4), burst: 20, ..Limits::default() }
+}
+
+/// A member whose allowance is full and who has nothing unread.
+fn arrive(sim: &mut Sim, name: &str) -> PeerNo {
+    let peer = sim.connect();
+    sim.send(peer, format!("#{name}\n"));
+    sim.pass(SECOND * 10);
+    sim.take(peer);
+    peer
+}
+
+fn pings(count: usize) -> String {
+    (0..count).map(|i| format!("/ping {i}\n")).collect()
+}
+
+/// What a request costs, found by what is left for pings behind it.
+fn cost(request: &str) -> usize {
+    let mut sim = Sim::new(slow());
+    let alice = arrive(&mut sim, "alice");
+    for name in ["bob", "carol"] {
+        arrive(&mut sim, name);
+    }
+    sim.take(alice);
+    sim.send(alice, format!("{request}{}", pings(30)));
+    sim.run();
+    20 - sim.lines(alice).iter().filter(|line| line.starts_with("+pong")).count()
+}
+
+#[test]
+fn each_request_costs_what_the_protocol_says() {
+    let table = [
+        ("", 0),
+        ("hello\n", 1),
+        ("\n", 1),
+        ("/nosuch\n", 1),
+        ("a\0b\n", 1),
+        ("@bob:hi\n", 1),
+        ("@bob,carol:hi\n", 2),
+        ("@bob,bob,bob:hi\n", 1),
+        ("@alice,bob,carol:hi\n", 3),
+        ("@nobody,carol:hi\n", 1),
+        // Each has one line of names and one that ends it.
+        ("/who\n", 3),
+        ("/who *\n", 3),
+        ("/rooms\n", 3),
+    ];
+    for (request, tokens) in table {
+        assert_eq!(cost(request), tokens, "{request:?}");
+    }
+}
+
+#[test]
+fn what_is_thrown_away_costs_by_the_four_kib_however_it_is_cut() {
+    for (bytes, tokens) in [(4 * KIB, 1 + 1), (4 * KIB + 1, 1 + 2), (8 * KIB, 1 + 2), (32 * KIB + 1, 1 + 9)] {
+        let line = "x".repeat(bytes - 1) + "\n";
+        // The default limit lets 4096 bytes pass; one less makes that too long.
+        let limits = Limits { max_line: 4 * KIB - 1, ..slow() };
+        for piece in [bytes, 4 * KIB, 1000, 4 * KIB - 1] {
+            let mut sim = Sim::new(limits.clone());
+            let alice = arrive(&mut sim, "alice");
+            for part in line.as_bytes().chunks(piece) {
+                sim.send(alice, part);
+                sim.run();
+            }
+            sim.send(alice, pings(30));
+            sim.run();
+            let pongs = sim.lines(alice).iter().filter(|line| line.starts_with("+pong")).count();
+            assert_eq!(20 - pongs, tokens, "{bytes} bytes in pieces of {piece}");
+        }
+    }
+}
+
+#[test]
+fn a_paste_within_the_burst_goes_through_at_once() {
+    let mut sim = Sim::new(Limits::default());
+    let alice = arrive(&mut sim, "alice");
+    sim.send(alice, pings(100));
+    sim.run();
+    assert_eq!(sim.lines(alice).len(), 100);
+}
+
+#[test]
+fn who_is_too_fast_is_held_to_the_rate_and_loses_nothing() {
+    let mut sim = Sim::new(slow());
+    let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
+    sim.take(alice);
+    sim.send(alice, (0..100).map(|i| format!("line {i}\n")).collect::<String>());
+    sim.run();
+    let mut heard = sim.lines(bob);
+    assert_eq!(heard.len(), 20);
+    for second in 1..=20 {
+        sim.pass(SECOND);
+        heard.extend(sim.lines(bob));
+        assert_eq!(heard.len(), 20 + 4 * second, "after {second} s");
+    }
+    assert!(heard.iter().enumerate().all(|(i, line)| *line == format!("alice: line {i}")), "in order");
+    // And when all of it is refilled, it has its burst again.
+    sim.pass(SECOND * 5);
+    sim.send(alice, pings(20));
+    sim.run();
+    assert_eq!(sim.lines(alice).len(), 20);
+}
+
+#[test]
+fn who_keeps_to_the_rate_is_never_held_back() {
+    let mut sim = Sim::new(Limits { burst: 1, ..slow() });
+    let alice = arrive(&mut sim, "alice");
+    for i in 0..100 {
+        sim.pass(REFILL);
+        sim.send(alice, format!("/ping {i}\n"));
+        sim.run();
+        assert_eq!(sim.lines(alice), [format!("+pong {i}")]);
+    }
+}
+
+#[test]
+fn who_is_held_back_costs_no_reads_and_hardly_a_turn() {
+    let mut sim = Sim::new(Limits { rate: Some(1), burst: 1, ..Limits::default() });
+    let alice = arrive(&mut sim, "alice");
+    sim.send(alice, pings(10_000));
+    sim.run();
+    let (reads, turns) = (sim.sockets().calls.0, sim.turns());
+    sim.pass(SECOND * 100);
+    assert!(sim.sockets().calls.0 - reads <= 2, "what was read lasts for longer than that");
+    assert!(sim.turns() - turns <= 210, "{} turns", sim.turns() - turns);
+    assert_eq!(sim.lines(alice).len(), 101);
+}
+
+#[test]
+fn little_is_read_of_who_has_little_left() {
+    let mut sim = Sim::new(slow());
+    let alice = arrive(&mut sim, "alice");
+    sim.send(alice, "x\n".repeat(READ));
+    sim.run();
+    sim.end(alice);
+    let id = sim.sockets().id(alice).expect("it is connected");
+    assert!(sim.reactor().held(id) <= LOW_READ);
+}
+
+#[test]
+fn operators_may_be_as_fast_as_they_like() {
+    let mut sim = Sim::with_doors(slow(), &[Door::Unix]);
+    let operator = sim.connect();
+    sim.send(operator, pings(1000));
+    sim.run();
+    assert_eq!(sim.lines(operator).len(), 2 + 1000);
+}
+
+#[test]
+fn without_a_limit_everybody_may() {
+    let mut sim = Sim::new(Limits { rate: None, ..slow() });
+    let alice = arrive(&mut sim, "alice");
+    sim.send(alice, pings(10_000));
+    sim.run();
+    assert_eq!(sim.lines(alice).len(), 10_000);
+}
+
+#[test]
+fn nobody_else_waits_for_who_is_held_back() {
+    let mut sim = Sim::new(slow());
+    let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
+    sim.send(alice, pings(1000));
+    sim.send(bob, "@alice:hi\n/ping 1\n");
+    sim.run();
+    assert_eq!(sim.lines(bob), ["+pong 1"]);
+    assert!(sim.lines(alice).contains(&"@bob:hi".to_owned()), "it hears while it isn't heard");
+}
+
+mod ends {
+    use super::*;
+
+    #[test]
+    fn what_comes_before_the_end_is_still_obeyed_as_the_allowance_is_refilled() {
+        let mut sim = Sim::new(slow());
+        let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
+        sim.send(alice, (0..50).map(|i| format!("line {i}\n")).collect::<String>() + "last");
+        sim.end(alice);
+        sim.pass(LAST_WORDS);
+        let heard = sim.lines(bob);
+        assert_eq!(heard.len(), 52);
+        assert_eq!(heard[49..], ["alice: line 49", "alice: last", "* alice left"]);
+    }
+
+    #[test]
+    fn a_name_is_free_ten_seconds_after_at_most() {
+        let mut sim = Sim::new(slow());
+        let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
+        // More than it could say in an hour, most of which is not read yet.
+        sim.send(alice, "line\n".repeat(20_000));
+        sim.pass(SECOND * 3);
+        sim.end(alice);
+        sim.pass(LAST_WORDS - Duration::from_millis(1));
+        let heard = sim.lines(bob);
+        assert_eq!(heard.len(), 20 + 4 * 3 + 4 * 10 - 1);
+        assert!(heard.iter().all(|line| line == "alice: line"));
+        sim.pass(Duration::from_millis(1));
+        assert_eq!(sim.lines(bob).last().map(String::as_str), Some("* alice left"));
+        assert!(sim.is_ended(alice));
+        let turns = sim.turns();
+        sim.pass(SECOND * 60);
+        assert!(sim.is_closed(alice) && sim.turns() - turns < 100, "{} turns", sim.turns() - turns);
+    }
+
+    #[test]
+    fn one_that_is_reset_is_gone_at_once() {
+        let mut sim = Sim::new(slow());
+        let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
+        sim.send(alice, pings(1000));
+        sim.run();
+        sim.reset(alice);
+        sim.run();
+        assert_eq!(sim.lines(bob), ["* alice left (connection lost)"]);
+    }
+
+    #[test]
+    fn an_end_does_not_prolong_the_time_to_register() {
+        let mut sim = Sim::new(slow());
+        let stranger = sim.connect();
+        sim.send(stranger, pings(5000));
+        sim.pass(SECOND * 55);
+        sim.end(stranger);
+        sim.pass(Duration::from_millis(4999));
+        assert!(!sim.is_ended(stranger));
+        sim.pass(Duration::from_millis(1));
+        assert!(sim.is_ended(stranger));
+    }
+
+    #[test]
+    fn who_registers_only_then_has_its_ten_seconds_too() {
+        let mut sim = Sim::new(slow());
+        let bob = arrive(&mut sim, "bob");
+        let alice = sim.connect();
+        sim.send(alice, pings(30) + "#alice\n" + &"line\n".repeat(1000));
+        sim.end(alice);
+        sim.pass(SECOND * 4);
+        assert_eq!(sim.lines(bob)[0], "* alice joined");
+        sim.pass(SECOND * 7);
+        assert_eq!(sim.lines(bob).last().map(String::as_str), Some("* alice left"));
+    }
+}
+
+mod messages_that_end_by_a_pause {
+    use super::*;
+
+    /// A relay peer called tom, with nothing left of its allowance, whom a line peer hears.
+    fn tom() -> (Sim, PeerNo, PeerNo) {
+        let mut sim = Sim::with_doors(slow(), &[Door::Line, Door::Relay]);
+        let bob = arrive(&mut sim, "bob");
+        let tom = sim.connect_at(1);
+        sim.send(tom, (0..20).map(|_| "tom:x\n").collect::<String>());
+        sim.run();
+        assert_eq!(sim.lines(bob).len(), 21);
+        (sim, bob, tom)
+    }
+
+    #[test]
+    fn are_seen_when_they_are_and_said_later() {
+        let (mut sim, bob, tom) = tom();
+        for i in 0..10 {
+            sim.send(tom, format!("message {i}"));
+            sim.pass(PAUSE);
+        }
+        assert!(sim.lines(bob).len() < 3);
+        sim.pass(SECOND * 3);
+        sim.take(bob);
+        let (mut sim, bob, tom) = self::tom();
+        for i in 0..10 {
+            sim.send(tom, format!("message {i}"));
+            sim.pass(PAUSE * 2);
+        }
+        sim.pass(SECOND * 10);
+        let expected: Vec<String> = (0..10).map(|i| format!("tom: message {i}")).collect();
+        assert_eq!(sim.lines(bob), expected);
+    }
+
+    #[test]
+    fn stay_one_where_a_character_is_cut() {
+        let (mut sim, bob, tom) = tom();
+        sim.send(tom, b"Gr\xC3");
+        sim.pass(PAUSE * 3);
+        sim.send(tom, b"\xBC\xC3\x9Fe");
+        sim.pass(SECOND * 5);
+        assert_eq!(sim.lines(bob), ["tom: Gr\u{fc}\u{df}e"]);
+    }
+
+    #[test]
+    fn are_held_up_to_a_bound_and_said_all_the_same() {
+        let (mut sim, bob, tom) = tom();
+        let line = "y".repeat(4000);
+        for _ in 0..20 {
+            sim.send(tom, &line);
+            sim.pass(PAUSE / 5);
+            sim.send(tom, "\n");
+            sim.run();
+        }
+        let id = sim.sockets().id(tom).expect("it is connected");
+        assert!((READ - KIB..=READ).contains(&sim.reactor().held(id)), "{}", sim.reactor().held(id));
+        sim.pass(SECOND * 10);
+        assert_eq!(sim.lines(bob).len(), 20);
+    }
+
+    #[test]
+    fn are_all_said_where_the_stream_has_ended() {
+        let (mut sim, bob, tom) = tom();
+        sim.send(tom, "one");
+        sim.pass(PAUSE);
+        sim.send(tom, "two");
+        sim.end(tom);
+        sim.run();
+        assert!(sim.lines(bob).is_empty());
+        sim.pass(SECOND);
+        assert_eq!(sim.lines(bob), ["tom: one", "tom: two", "* tom left"]);
+    }
+}
+
+#[test]
+fn datagrams_above_the_rate_are_dropped_and_counted() {
+    let mut sim = Sim::with_doors(slow(), &[Door::Line, Door::Udp]);
+    let bob = arrive(&mut sim, "bob");
+    let ming = SocketAddr::from(([192, 168, 0, 7], 9));
+    sim.send_datagram(1, ming, "L ming");
+    (0..30).for_each(|i| sim.send_datagram(1, ming, format!("C ming {i}")));
+    sim.run();
+    assert_eq!(sim.lines(bob).len(), 20, "that it joined, and what was left of its burst");
+    sim.pass(SECOND);
+    (0..30).for_each(|i| sim.send_datagram(1, ming, format!("C ming {i}")));
+    sim.run();
+    assert_eq!(sim.lines(bob).len(), 4);
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_fills_an_allowance_and_no_more() {
+    let mut sim = Sim::new(slow());
+    let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
+    sim.send(alice, "line\n".repeat(1000));
+    sim.run();
+    sim.take(bob);
+    sim.oversleep(SECOND * 1000);
+    sim.run();
+    assert_eq!(sim.lines(bob).len(), 20);
+}
+
+#[test]
+fn nothing_is_lost_in_a_world_that_goes_wrong() {
+    for seed in 0..50 {
+        let mut sim =
+            Sim::with_faults(Limits { rate: Some(100), burst: 3, ..Limits::default() }, Faults::plenty(seed));
+        let peers: Vec<PeerNo> = (0..4).map(|_| sim.connect()).collect();
+        for (i, peer) in peers.iter().enumerate() {
+            sim.send(*peer, format!("#n{i}\n{}", pings(200)));
+            sim.pass(Duration::from_millis(70));
+        }
+        sim.pass(SECOND * 10);
+        for peer in peers {
+            let pongs: Vec<_> =
+                sim.lines(peer).into_iter().filter(|line| line.starts_with("+pong")).collect();
+            assert!(pongs.iter().enumerate().all(|(i, line)| *line == format!("+pong {i}")), "seed {seed}");
+            assert_eq!(pongs.len(), 200, "seed {seed}");
+        }
+    }
+}
