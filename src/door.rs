@@ -56,7 +56,7 @@ impl Door {
     pub fn frame(self) -> Frame {
         match self {
             Door::Line | Door::Unix => Frame::Line(LineFrame::default()),
-            Door::Classic | Door::Nickname | Door::Relay => Frame::Pause(LineFrame::default()),
+            Door::Classic | Door::Nickname | Door::Relay => Frame::Line(LineFrame::by_pause()),
             Door::Udp => Frame::Datagram,
         }
     }

@@ -8,7 +8,7 @@
 //!   and who hears what. [`session`] is the loop that joins the three.
 //! - [`door`]: the schemes of `--listen`, each with its frame and dialect. [`datagrams`]: peers that are addresses.
 //! - [`pool`], [`send_queue`] and [`backlog`], [`timers`]: bytes on hold, bytes not yet sent, deadlines. [`allowance`]: how
-//!   fast one peer may be. [`subnet`]: ranges of addresses.
+//!   fast one peer may be. [`admission`]: how many come from one address. [`subnet`]: ranges of addresses.
 //! - [`reactor`]: the turn of the event loop, over [`reactor::Sockets`]. [`sim`] is that trait in memory; everything so
 //!   far is free of system calls, threads and clocks.
 //! - [`engine`]: the only code that touches sockets, threads and the clock. In it are two engines more, with threads, to
@@ -16,6 +16,7 @@
 //! - [`cli`]: the flags. `client` (feature `chat`): `redpoll chat`. `bench` (feature `bench`): `redpoll bench`.
 #![deny(unsafe_code, missing_docs)]
 
+pub mod admission;
 pub mod allowance;
 pub mod backlog;
 #[cfg(feature = "bench")]

@@ -390,7 +390,9 @@ pub enum Refusal<'a> {
     Kicked(&'a BStr),
     /// Closing: as many connections as there may be.
     ServerFull,
-    /// Closing: no name was given in time.
+    /// Closing: as many connections of that address as there may be.
+    TooManyConnections,
+    /// Closing: no name was given in time, or too many others have none either.
     RegisterTimeout,
     /// Closing: what was sent wasn't read.
     TooSlow,
@@ -423,6 +425,7 @@ impl Refusal<'_> {
             Refusal::NoAccounts => "no-accounts",
             Refusal::Kicked(_) => "kicked",
             Refusal::ServerFull => "server-full",
+            Refusal::TooManyConnections => "too-many-connections",
             Refusal::RegisterTimeout => "register-timeout",
             Refusal::TooSlow => "too-slow",
             Refusal::ShuttingDown => "shutting-down",

@@ -10,12 +10,13 @@ mod output;
 mod pace;
 mod peer;
 
+use crate::admission::Admission;
 use crate::allowance::Rate;
 use crate::datagrams::Datagrams;
 use crate::door::Door;
 use crate::hub::Hub;
 use crate::limits::{Limits, READ, REST_AFTER};
-use crate::message::{ConnId, Event, Origin, Outbox, Refusal};
+use crate::message::{ConnId, Origin};
 use crate::pool::Pool;
 use crate::send_queue::SendQueues;
 use crate::timers::{Deadline, Time, Timers};
@@ -174,6 +175,7 @@ pub struct Reactor<S> {
     timers: Timers,
     limits: Limits,
     rate: Rate,
+    admission: Admission,
     /// When this turn began.
     now: Time,
     /// What is read stands here, behind what was held of the connection.
@@ -210,6 +212,7 @@ impl<S: Sockets> Reactor<S> {
             closing: 0,
             timers: Timers::default(),
             rate: Rate::new(&limits),
+            admission: Admission::new(&limits),
             limits,
             now,
             scratch: Vec::new(),
@@ -363,9 +366,7 @@ impl<S: Sockets> Reactor<S> {
             match what {
                 Deadline::Register => {
                     peer.deadline = None;
-                    self.hub.leave(id, b"", &mut self.queues);
-                    self.queues.send(id, Event::Refused(Refusal::RegisterTimeout));
-                    self.close(id, false);
+                    self.end_nameless(id);
                 }
                 Deadline::TooSlow => {
                     peer.slow = None;
@@ -420,6 +421,7 @@ impl<S: Sockets> Reactor<S> {
             self.held.rest();
             self.queues.rest();
             self.timers.rest();
+            self.admission.rest();
         }
     }
 }

@@ -4,8 +4,10 @@
 
 mod server;
 
+use redpoll::door::Door;
 use redpoll::limits::{FAREWELLS, Limits, MAX_LISTENER_PAUSE};
 use redpoll::sim::{Faults, PeerNo, Sim};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Peers who knock, and what they are told.
@@ -69,6 +71,165 @@ mod without_descriptors {
     }
 }
 
+/// The last line that a peer has got.
+fn last(sim: &mut Sim, peer: PeerNo) -> String {
+    sim.lines(peer).pop().unwrap_or_default()
+}
+
+mod from_one_address {
+    use super::*;
+
+    const MANY: &str = "!too-many-connections from your address";
+
+    fn limits() -> Limits {
+        Limits {
+            max_per_address: Some(2),
+            trusted: vec!["10.0.0.0/8".parse().expect("a net")],
+            ..Limits::default()
+        }
+    }
+
+    fn knock(sim: &mut Sim, address: &str) -> PeerNo {
+        let peer = sim.connect_from(address.parse().expect("an address"), 0);
+        sim.run();
+        peer
+    }
+
+    #[test]
+    fn so_many_come_in_and_the_rest_is_told() {
+        let mut sim = Sim::new(limits());
+        let [first, _second, third] = ["192.0.2.1"; 3].map(|address| knock(&mut sim, address));
+        assert_eq!(sim.lines(third), [MANY]);
+        assert!(sim.is_ended(third));
+        let other = knock(&mut sim, "192.0.2.2");
+        assert!(last(&mut sim, other).starts_with("* Say"));
+        // Whoever quits leaves a place at once, though the connection is closed a little later.
+        sim.send(first, "/quit\n");
+        sim.run();
+        assert!(!sim.is_closed(first));
+        let fourth = knock(&mut sim, "192.0.2.1");
+        assert!(last(&mut sim, fourth).starts_with("* Say"));
+        let fifth = knock(&mut sim, "192.0.2.1");
+        assert_eq!(sim.lines(fifth), [MANY]);
+    }
+
+    #[test]
+    fn a_slash_64_is_one_and_those_who_are_trusted_are_none() {
+        let mut sim = Sim::new(limits());
+        let same = ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:3"].map(|address| knock(&mut sim, address));
+        assert_eq!(last(&mut sim, same[2]), MANY);
+        for address in ["10.1.2.3", "127.0.0.1", "::1"] {
+            for _ in 0..4 {
+                let peer = knock(&mut sim, address);
+                assert!(last(&mut sim, peer).starts_with("* Say"), "{address}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_storm_of_them_takes_nobodys_place() {
+        let mut sim = Sim::new(Limits { max_connections: 20, ..limits() });
+        for _ in 0..1000 {
+            let peer = sim.connect_from("192.0.2.1".parse().expect("an address"), 0);
+            sim.send(peer, "#x\n");
+        }
+        sim.run();
+        assert!(sim.reactor().connections() <= 2 + FAREWELLS, "{}", sim.reactor().connections());
+        let other = knock(&mut sim, "192.0.2.2");
+        assert!(last(&mut sim, other).starts_with("* Say"));
+    }
+
+    #[test]
+    fn peers_by_datagrams_count_too() {
+        let mut sim = Sim::with_doors(limits(), &[Door::Line, Door::Udp]);
+        let sources = [1, 2, 3].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
+        for (i, source) in sources.into_iter().enumerate() {
+            sim.send_datagram(1, source, format!("L n{i}"));
+            sim.run();
+        }
+        assert_eq!(
+            sources.map(|source| sim.datagrams(source).contains(&b"OK".to_vec())),
+            [true, true, false]
+        );
+        let peer = knock(&mut sim, "192.0.2.1");
+        assert_eq!(sim.lines(peer), [MANY]);
+        // A source without a name holds no place.
+        sim.send_datagram(1, sources[0], "Q n0");
+        sim.run();
+        (0..5).for_each(|_| sim.send_datagram(1, sources[2], "hello"));
+        sim.send_datagram(1, sources[2], "L n2");
+        sim.run();
+        assert_eq!(sim.datagrams(sources[2]), [b"OK"]);
+    }
+}
+
+mod without_a_name {
+    use super::*;
+
+    const TIMEOUT: &str = "!register-timeout no name was given in time";
+
+    #[test]
+    fn the_longest_waiting_goes_where_there_are_too_many() {
+        for register_timeout in [Some(Duration::from_secs(60)), None] {
+            // A quarter, but not less than 16.
+            let mut sim = Sim::new(Limits { max_connections: 40, register_timeout, ..Limits::default() });
+            let silent: [PeerNo; 16] = knock(&mut sim);
+            sim.pass(Duration::from_secs(1));
+            assert!(silent.iter().all(|peer| !sim.is_ended(*peer)));
+            let alice = sim.connect();
+            sim.run();
+            assert_eq!(last(&mut sim, silent[0]), TIMEOUT);
+            assert!(sim.is_ended(silent[0]) && silent[1..].iter().all(|peer| !sim.is_ended(*peer)));
+            // Whoever has a name is in nobody's way.
+            sim.send(alice, "#alice\n");
+            sim.run();
+            let _more: [PeerNo; 30] = knock(&mut sim);
+            sim.run();
+            assert!(silent.iter().all(|peer| sim.is_ended(*peer)));
+            sim.send(alice, "/ping 1\n");
+            sim.run();
+            assert_eq!(last(&mut sim, alice), "+pong 1");
+        }
+    }
+
+    #[test]
+    fn silent_ones_however_many_lock_nobody_out() {
+        let mut sim = Sim::new(Limits { max_connections: 40, ..Limits::default() });
+        for i in 0..20 {
+            let _storm: [PeerNo; 200] = knock(&mut sim);
+            let peer = sim.connect();
+            sim.send(peer, format!("#n{i}\n"));
+            sim.pass(Duration::from_millis(1));
+            assert_eq!(sim.reactor().hub().registered(), i + 1);
+        }
+    }
+
+    #[test]
+    fn bytes_do_not_push_the_time_back() {
+        let mut sim = Sim::new(Limits::default());
+        let stranger = sim.connect();
+        for i in 0..59 {
+            sim.send(stranger, format!("/ping {i}\n"));
+            sim.pass(Duration::from_secs(1));
+        }
+        assert_eq!(last(&mut sim, stranger), "+pong 58");
+        sim.pass(Duration::from_millis(999));
+        assert!(!sim.is_ended(stranger));
+        sim.pass(Duration::from_millis(1));
+        assert_eq!(last(&mut sim, stranger), TIMEOUT);
+    }
+
+    #[test]
+    fn an_idle_server_without_that_limit_sets_no_timer() {
+        let mut sim = Sim::new(Limits { register_timeout: None, ..Limits::default() });
+        let stranger = sim.connect();
+        sim.run();
+        let turns = sim.turns();
+        sim.pass(Duration::from_secs(1_000_000));
+        assert!(!sim.is_ended(stranger) && sim.turns() - turns <= 2);
+    }
+}
+
 #[cfg(target_os = "linux")]
 mod over_real_sockets {
     use super::*;
@@ -118,8 +279,13 @@ mod over_real_sockets {
         // The hard limit, less what is kept back and the listener.
         assert!(clamped.contains("--max-connections 1000 is clamped to 31"), "{clamped}");
         assert!(clamped.contains("64 descriptors"), "{clamped}");
-        let mut inside: Vec<_> = (0..31).map(|_| BufReader::new(server.connect())).collect();
-        inside.iter_mut().for_each(|peer| assert!(line(peer).starts_with("* You are connected")));
+        let arrive = |i| {
+            let mut peer = BufReader::new(server.connect());
+            peer.get_mut().write_all(format!("#n{i}\n").as_bytes()).expect("the server is there");
+            while !line(&mut peer).starts_with("+room lobby") {}
+            peer
+        };
+        let mut inside: Vec<_> = (0..31).map(arrive).collect();
         for _ in 0..3 * FAREWELLS {
             let heard = all_that_comes(server.connect());
             assert!(heard == format!("{FULL}\n") || heard.is_empty(), "{heard}");

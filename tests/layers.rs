@@ -35,7 +35,7 @@ const EDGES: [&str; 5] = ["engine", "client", "bench", "cli", "main"];
 
 /// Which modules each may name: arrows point down only. `sim` is a world, and so stands above the reactor; the edges
 /// may name any.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("lib", &[]),
     ("subnet", &[]),
     ("limits", &["subnet"]),
@@ -46,6 +46,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("backlog", &["limits", "message"]),
     ("timers", &["message"]),
     ("allowance", &["limits", "timers"]),
+    ("admission", &["limits", "subnet"]),
     ("frame", &["limits"]),
     ("dialect", &["limits", "message", "name", "text"]),
     ("door", &["dialect", "frame"]),
@@ -56,6 +57,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     (
         "reactor",
         &[
+            "admission",
             "allowance",
             "datagrams",
             "dialect",

@@ -132,6 +132,7 @@ fn encode_refusal(refusal: Refusal<'_>, out: &mut Vec<u8>) {
         Refusal::NoAccounts => (b"", "names have no passwords here, say #name alone"),
         Refusal::Kicked(reason) => (reason, ""),
         Refusal::ServerFull => (b"", "try again later"),
+        Refusal::TooManyConnections => (b"", "from your address"),
         Refusal::RegisterTimeout => (b"", "no name was given in time"),
         Refusal::TooSlow => (b"", "what was sent to you was not read"),
         Refusal::ShuttingDown => (b"", "the server stops"),

@@ -17,9 +17,23 @@ pub struct LineFrame {
     discarding: bool,
     /// Pauses in a row that came within a character.
     pauses: u8,
+    /// What is left when nothing has come for a while is a line too.
+    by_pause: bool,
 }
 
 impl LineFrame {
+    /// Lines that end by pauses too.
+    #[must_use]
+    pub fn by_pause() -> LineFrame {
+        LineFrame { by_pause: true, ..LineFrame::default() }
+    }
+
+    /// Whether lines end by pauses too.
+    #[must_use]
+    pub fn is_by_pause(&self) -> bool {
+        self.by_pause
+    }
+
     /// See [`Frame::next`](super::Frame::next). A line is too long as soon as `max` bytes are known to be too few for
     /// it and its LF.
     pub fn next<'a>(&mut self, input: &'a [u8], max: usize) -> Step<'a> {
@@ -54,7 +68,8 @@ impl LineFrame {
 
     /// See [`Frame::finish`](super::Frame::finish): an unterminated last line counts as a line.
     pub fn finish<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
-        let nul = std::mem::take(self).nul;
+        let LineFrame { nul, by_pause, .. } = *self;
+        *self = LineFrame { by_pause, ..LineFrame::default() };
         if input.is_empty() { Step::More } else { message(input.len(), without_cr(input), nul) }
     }
 

@@ -24,10 +24,8 @@ pub enum Step<'a> {
 /// The ways of framing.
 #[derive(Debug)]
 pub enum Frame {
-    /// Lines that end with LF.
+    /// Lines that end with LF, or by pauses too.
     Line(LineFrame),
-    /// The same, and what is left when nothing has come for a while is a message too.
-    Pause(LineFrame),
     /// All that came at once is one message, but for one LF at its end.
     Datagram,
 }
@@ -37,7 +35,7 @@ impl Frame {
     /// bytes belong to one message, what ends it included.
     pub fn next<'a>(&mut self, input: &'a [u8], max: usize) -> Step<'a> {
         match self {
-            Frame::Line(line) | Frame::Pause(line) => line.next(input, max),
+            Frame::Line(line) => line.next(input, max),
             Frame::Datagram if input.is_empty() => Step::More,
             Frame::Datagram if input.len() > max => Step::TooLong(input.len()),
             Frame::Datagram => {
@@ -49,7 +47,7 @@ impl Frame {
     /// Looks at what is left in `input` when the stream has ended and [`Frame::next`] has said [`Step::More`].
     pub fn finish<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         match self {
-            Frame::Line(line) | Frame::Pause(line) => line.finish(input),
+            Frame::Line(line) => line.finish(input),
             Frame::Datagram => Step::More,
         }
     }
@@ -58,24 +56,30 @@ impl Frame {
     /// [`Step::More`]. Says [`Step::More`] where that doesn't end a message, or not yet.
     pub fn pause<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         match self {
+            Frame::Line(line) if line.is_by_pause() => line.pause(input),
             Frame::Line(_) | Frame::Datagram => Step::More,
-            Frame::Pause(line) => line.pause(input),
         }
     }
 
     /// Whether a pause behind these bytes ends a message. For messages that aren't taken yet: LF may then be put there.
     pub fn ends_by_pause(&mut self, input: &[u8]) -> bool {
         match self {
-            Frame::Line(_) | Frame::Datagram => false,
-            Frame::Pause(line) => line.ends_by_pause(input),
+            Frame::Line(line) => line.is_by_pause() && line.ends_by_pause(input),
+            Frame::Datagram => false,
         }
+    }
+
+    /// Whether messages end by pauses too.
+    #[must_use]
+    pub fn is_by_pause(&self) -> bool {
+        matches!(self, Frame::Line(line) if line.is_by_pause())
     }
 
     /// Bytes that were thrown away of the last started 4 KiB of a message that is too long and not over.
     #[must_use]
     pub fn thrown_away(&self) -> usize {
         match self {
-            Frame::Line(line) | Frame::Pause(line) => line.thrown_away(),
+            Frame::Line(line) => line.thrown_away(),
             Frame::Datagram => 0,
         }
     }
@@ -84,8 +88,8 @@ impl Frame {
     #[must_use]
     pub fn awaits_pause(&self, left: usize) -> bool {
         match self {
-            Frame::Line(_) | Frame::Datagram => false,
-            Frame::Pause(line) => left > 0 || line.is_discarding(),
+            Frame::Line(line) => line.is_by_pause() && (left > 0 || line.is_discarding()),
+            Frame::Datagram => false,
         }
     }
 }

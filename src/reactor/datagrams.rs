@@ -53,8 +53,10 @@ impl<S: Sockets> Reactor<S> {
                 return;
             }
             Some(id) => id,
-            None if self.peers.len() - self.closing >= self.limits.max_connections => return,
-            None => self.insert(Door::Udp),
+            None => match self.welcome_source(source.1) {
+                Some(id) => id,
+                None => return,
+            },
         };
         if known.is_some() {
             self.datagrams.spoke(id);

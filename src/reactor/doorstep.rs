@@ -2,11 +2,13 @@
 
 use super::peer::Peer;
 use super::{Interest, NotAccepted, Phase, Reactor, Reading, Sockets};
+use crate::admission::TooMany;
 use crate::allowance::Allowance;
 use crate::door::Door;
 use crate::limits::{ACCEPTS_A_TURN, FAREWELLS, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE};
 use crate::message::{ConnId, Event, Origin, Outbox, Refusal};
-use crate::timers::Deadline;
+use crate::timers::{Deadline, Time};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 impl<S: Sockets> Reactor<S> {
@@ -23,6 +25,10 @@ impl<S: Sockets> Reactor<S> {
                     Ok(from) => {
                         self.rests[listener].pause = Duration::ZERO;
                         self.welcome(id, listener, from);
+                        // Many may be turned down in one turn: those who go shall not fill the house.
+                        if self.closing > FAREWELLS {
+                            self.settle();
+                        }
                     }
                     Err(NotAccepted::Gone) => {}
                     Err(NotAccepted::Nobody) => break,
@@ -57,14 +63,49 @@ impl<S: Sockets> Reactor<S> {
             self.queues.send(id, Event::Refused(Refusal::ServerFull));
             return self.close(id, false);
         }
+        if let Origin::Inet(address) = from {
+            match self.admission.admit(address.ip()) {
+                Ok(counted) => self.peers[id.index()].address = counted,
+                Err(TooMany) => return self.turn_down(id, Refusal::TooManyConnections),
+            }
+        }
         if door.hears_the_lobby() {
             self.hub.make_listener(id);
         }
         // Not flushed now: it leaves together with the answer to what the newcomer has sent already.
         self.queues.send(id, Event::Connected { from });
-        let timeout = self.limits.register_timeout;
-        let deadline = timeout.map(|wait| self.timers.arm(self.now + wait, Deadline::Register, id));
-        self.peers[id.index()].deadline = deadline;
+        // Without a limit of time too they stand in line.
+        let until = self.limits.register_timeout.map_or(Time::NEVER, |wait| self.now + wait);
+        self.peers[id.index()].deadline = Some(self.timers.arm(until, Deadline::Register, id));
+        if self.timers.count(Deadline::Register) > self.limits.max_unregistered()
+            && let Some(longest_waiting) = self.timers.first(Deadline::Register)
+        {
+            self.end_nameless(longest_waiting);
+        }
+    }
+
+    /// A peer of the datagrams that come from there, unless there are too many peers.
+    pub(super) fn welcome_source(&mut self, address: SocketAddr) -> Option<ConnId> {
+        if self.peers.len() - self.closing >= self.limits.max_connections {
+            return None;
+        }
+        let admitted = self.admission.admit(address.ip()).ok()?;
+        let id = self.insert(Door::Udp);
+        self.peers[id.index()].address = admitted;
+        Some(id)
+    }
+
+    /// Closes a connection that has given no name in time, or has waited longest where too many have none.
+    pub(super) fn end_nameless(&mut self, id: ConnId) {
+        self.hub.leave(id, b"", &mut self.queues);
+        self.turn_down(id, Refusal::RegisterTimeout);
+    }
+
+    /// Closes a connection that is told why. With care only as long as few are closing: each waits for its end, and they
+    /// might be many.
+    fn turn_down(&mut self, id: ConnId, why: Refusal<'_>) {
+        self.queues.send(id, Event::Refused(why));
+        self.close(id, self.closing >= FAREWELLS);
     }
 
     /// A new peer, of whom nothing is known but by which door it came.
@@ -79,6 +120,7 @@ impl<S: Sockets> Reactor<S> {
             slow: None,
             pause: None,
             refill: None,
+            address: None,
             allowance: if door.is_for_operators() { Allowance::UNLIMITED } else { Allowance::full() },
         }) as u32);
         self.queues.open(id, door.dialect());

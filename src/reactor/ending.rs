@@ -59,6 +59,7 @@ impl<S: Sockets> Reactor<S> {
         if let Some(held) = peer.held.take() {
             self.held.give_back(held);
         }
+        peer.address.take().into_iter().for_each(|address| self.admission.leave(address));
         peer.phase = Phase::Flushing { ended };
         self.closing += 1;
         let drain = self.limits.drain.max(MIN_DRAIN);
@@ -86,9 +87,10 @@ impl<S: Sockets> Reactor<S> {
         self.queues.close(id);
         let peer = self.peers.remove(id.index());
         self.closing -= usize::from(peer.phase.is_closing());
+        peer.address.into_iter().for_each(|address| self.admission.leave(address));
         match peer.frame {
             Frame::Datagram => self.datagrams.remove(id),
-            Frame::Line(_) | Frame::Pause(_) => self.sockets.close(id),
+            Frame::Line(_) => self.sockets.close(id),
         }
         if let Some(held) = peer.held {
             self.held.give_back(held);

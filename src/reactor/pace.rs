@@ -3,7 +3,6 @@
 
 use super::peer::Doom;
 use super::{Phase, Reactor, Reading, Sockets};
-use crate::frame::Frame;
 use crate::limits::{LAST_WORDS, READ};
 use crate::message::ConnId;
 use crate::timers::Deadline;
@@ -43,10 +42,12 @@ impl<S: Sockets> Reactor<S> {
     pub(super) fn reading_ahead(&self, id: ConnId) -> Reading {
         let peer = &self.peers[id.index()];
         let until = peer.deadline.as_ref().map(|deadline| self.timers.look(deadline).0);
-        match peer.frame {
-            _ if until == Some(Deadline::LastWords) => Reading::Nothing,
-            Frame::Pause(_) if self.held_bytes(id) < READ => Reading::Bytes,
-            Frame::Pause(_) | Frame::Line(_) | Frame::Datagram => Reading::End,
+        if until == Some(Deadline::LastWords) {
+            Reading::Nothing
+        } else if peer.frame.is_by_pause() && self.held_bytes(id) < READ {
+            Reading::Bytes
+        } else {
+            Reading::End
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the reactor knows of one connection, but for what it is still to be sent.
 
 use super::Interest;
+use crate::admission::AddressId;
 use crate::allowance::Allowance;
 use crate::dialect::Dialect;
 use crate::frame::Frame;
@@ -29,6 +30,8 @@ pub(super) struct Peer {
     pub refill: Option<TimerId>,
     /// What it may still ask.
     pub allowance: Allowance,
+    /// Where it is counted as one of its address; nowhere once it is closing.
+    pub address: Option<AddressId>,
 }
 
 /// What is done with a connection. The first four are in the hub's care, the others have left it.

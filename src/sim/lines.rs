@@ -33,7 +33,7 @@ pub fn check_lines(data: &[u8]) {
     for lengths in [&[][..], &lengths, &[1]] {
         let ends = slice_ends(stream.len(), lengths);
         for pauses in [NO_PAUSES, pauses] {
-            let frame = Frame::Pause(LineFrame::default());
+            let frame = Frame::Line(LineFrame::by_pause());
             let messages = messages_by_slices(frame, stream, max, &ends, pauses);
             let expected = split_by_pauses(stream, max, &ends, pauses);
             assert_eq!(messages, expected, "slices of {lengths:?}, {pauses:?}");
@@ -41,7 +41,7 @@ pub fn check_lines(data: &[u8]) {
         let frame = Frame::Line(LineFrame::default());
         // To lines a pause means nothing.
         let lines = messages_by_slices(frame, stream, max, &ends, pauses);
-        let without = Frame::Pause(LineFrame::default());
+        let without = Frame::Line(LineFrame::by_pause());
         assert!(borrowed(&lines).eq(borrowed(&messages_by_slices(without, stream, max, &ends, NO_PAUSES))));
         assert_eq!(lines.len(), expected.len(), "slices of {lengths:?}");
         for (line, (due, expected)) in lines.into_iter().zip(&expected) {

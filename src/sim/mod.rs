@@ -20,7 +20,7 @@ use crate::limits::Limits;
 use crate::reactor::{Reactor, Ready, Running};
 use crate::timers::Time;
 use bstr::ByteSlice;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// A simulated server and its peers.
@@ -60,7 +60,13 @@ impl Sim {
 
     /// A new peer knocks at that door.
     pub fn connect_at(&mut self, door: usize) -> PeerNo {
-        self.sockets().connect(door)
+        // The address of the tutorials.
+        self.connect_from(Ipv4Addr::LOCALHOST.into(), door)
+    }
+
+    /// A new peer from elsewhere knocks at that door.
+    pub fn connect_from(&mut self, address: IpAddr, door: usize) -> PeerNo {
+        self.sockets().connect(door, address)
     }
 
     /// A datagram comes to that door from that address.

@@ -8,7 +8,7 @@ use crate::reactor::{Interest, NotAccepted, Reading, Ready, Sockets};
 use crate::timers::Time;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// A peer: the how-manieth that connected.
@@ -80,8 +80,9 @@ pub struct SimPeer {
     room: usize,
     ended: bool,
     broken: bool,
-    /// Where it knocked.
+    /// Where it knocked, and where from.
     door: usize,
+    address: IpAddr,
     /// The server's side: which connection it is, and how far it got.
     id: Option<ConnId>,
     interest: Interest,
@@ -196,9 +197,10 @@ impl SimSockets {
         self.console.extend_from_slice(bytes);
     }
 
-    pub(super) fn connect(&mut self, door: usize) -> PeerNo {
+    pub(super) fn connect(&mut self, door: usize, address: IpAddr) -> PeerNo {
         self.peers.push(SimPeer {
             door,
+            address,
             input: Vec::new(),
             read: 0,
             output: Vec::new(),
@@ -336,9 +338,9 @@ impl Sockets for SimSockets {
         if self.doors[listener] == Door::Unix {
             return Ok(Origin::Unix);
         }
-        // Ports begin where the system's own would; the address is that of a tutorial.
+        // Ports begin where the system's own would.
         let port = 50_000 + (self.accepted % 10_000) as u16;
-        Ok(Origin::Inet(SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
+        Ok(Origin::Inet(SocketAddr::new(self.peers[self.accepted - 1].address, port)))
     }
 
     fn turn_away(&mut self, listener: usize, farewell: &[u8]) -> io::Result<()> {

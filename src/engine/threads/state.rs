@@ -3,6 +3,7 @@
 
 use super::connection::Input;
 use super::link::Link;
+use crate::admission::{AddressId, Admission, TooMany};
 use crate::allowance::{Allowance, Rate};
 use crate::door::Door;
 use crate::hub::{Hub, Next};
@@ -26,6 +27,7 @@ pub(super) struct State {
     closing: usize,
     timers: Timers,
     limits: Limits,
+    admission: Admission,
     rate: Rate,
     now: Time,
     doomed: Vec<(ConnId, Doom)>,
@@ -51,6 +53,8 @@ struct Peer {
     deadline: Option<TimerId>,
     /// Until when its queue must be back within the limit.
     slow: Option<TimerId>,
+    /// The address that it is counted for.
+    address: Option<AddressId>,
     /// What it may still ask before it is held back.
     allowance: Allowance,
     /// Its reader sleeps until its queue has room, or it may ask again.
@@ -112,6 +116,7 @@ impl State {
             closing: 0,
             timers: Timers::default(),
             limits: limits.clone(),
+            admission: Admission::new(limits),
             rate: Rate::new(limits),
             now: Time::default(),
             doomed: Vec::new(),
@@ -144,25 +149,54 @@ impl State {
         }
         let phase = Phase::Open;
         let allowance = if operator { Allowance::UNLIMITED } else { Allowance::full() };
-        let peer = Peer { link, phase, deadline: None, slow: None, allowance, waiting: false };
+        let peer = Peer { link, phase, deadline: None, slow: None, address: None, allowance, waiting: false };
         let id = ConnId(self.peers.insert(peer) as u32);
         self.queues.open(id, door.dialect());
         if operator {
             self.hub.make_operator(id);
         } else if others - self.closing >= self.limits.max_connections {
-            self.queues.send(id, Event::Refused(Refusal::ServerFull));
-            self.close(id);
+            self.turn_down(id, Refusal::ServerFull);
             return Some(id);
         } else {
+            if let Origin::Inet(address) = from {
+                match self.admission.admit(address.ip()) {
+                    Ok(counted) => self.peers[id.index()].address = counted,
+                    Err(TooMany) => {
+                        self.turn_down(id, Refusal::TooManyConnections);
+                        return Some(id);
+                    }
+                }
+            }
             if door.hears_the_lobby() {
                 self.hub.make_listener(id);
             }
-            let timeout = self.limits.register_timeout;
-            let deadline = timeout.map(|wait| self.timers.arm(self.now + wait, Deadline::Register, id));
-            self.peers[id.index()].deadline = deadline;
+            self.await_registration(id);
         }
         self.queues.send(id, Event::Connected { from });
         Some(id)
+    }
+
+    /// Arms the time for a name. Without a limit of time too the nameless stand in line: where there are too many, whoever
+    /// has waited longest goes.
+    fn await_registration(&mut self, id: ConnId) {
+        let until = self.limits.register_timeout.map_or(Time::NEVER, |wait| self.now + wait);
+        self.peers[id.index()].deadline = Some(self.timers.arm(until, Deadline::Register, id));
+        if self.timers.count(Deadline::Register) > self.limits.max_unregistered()
+            && let Some(longest_waiting) = self.timers.first(Deadline::Register)
+        {
+            self.end_nameless(longest_waiting);
+        }
+    }
+
+    fn end_nameless(&mut self, id: ConnId) {
+        self.hub.leave(id, b"", &mut self.queues);
+        self.turn_down(id, Refusal::RegisterTimeout);
+    }
+
+    /// Closes a connection that is told why.
+    fn turn_down(&mut self, id: ConnId, why: Refusal<'_>) {
+        self.queues.send(id, Event::Refused(why));
+        self.close(id);
     }
 
     /// So many bytes have come: has the hub obey what of the input is whole, as far as it may be obeyed now.
@@ -289,9 +323,7 @@ impl State {
             match what {
                 Deadline::Register => {
                     peer.deadline = None;
-                    self.hub.leave(id, b"", &mut self.queues);
-                    self.queues.send(id, Event::Refused(Refusal::RegisterTimeout));
-                    self.close(id);
+                    self.end_nameless(id);
                 }
                 Deadline::TooSlow => {
                     peer.slow = None;
@@ -516,6 +548,7 @@ impl State {
         self.closing += usize::from(peer.phase == Phase::Open);
         peer.phase = phase;
         peer.rouse();
+        peer.address.take().into_iter().for_each(|address| self.admission.leave(address));
     }
 
     fn forget_deadlines(&mut self, id: ConnId) {

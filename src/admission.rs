@@ -1,0 +1,156 @@
+//! How many connections come from one address. What counts as one is a v4 address, or the /64 of a v6 address, since that
+//! is what one customer has at least (RFC 6177); loopback and trusted networks aren't counted. Who is counted holds a
+//! number, and gives it back.
+
+use crate::limits::Limits;
+use crate::subnet::Subnet;
+use slab::Slab;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+
+/// Whose connection it is: the number of an address that is counted, plus one, so that `Option<AddressId>` is four
+/// bytes. Given back by hand, since whoever holds it can't reach the count when dropped.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AddressId(NonZeroU32);
+
+/// There are as many connections from that address as there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMany;
+
+/// The addresses of those who are connected.
+#[derive(Debug)]
+pub struct Admission {
+    most: Option<usize>,
+    trusted: Vec<Subnet>,
+    places: HashMap<Household, u32>,
+    /// Each with how many are connected: at least one.
+    counts: Slab<(Household, usize)>,
+}
+
+/// What is counted as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Household {
+    V4(u32),
+    V6(u64),
+}
+
+impl Admission {
+    /// Nobody is connected.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Admission {
+        Admission {
+            most: limits.max_per_address,
+            trusted: limits.trusted.clone(),
+            places: HashMap::new(),
+            counts: Slab::new(),
+        }
+    }
+
+    /// Counts one more connection of that address; `None` where it needn't be counted.
+    ///
+    /// # Errors
+    /// Where there are as many as there may be.
+    pub fn admit(&mut self, address: IpAddr) -> Result<Option<AddressId>, TooMany> {
+        let address = address.to_canonical();
+        let Some(most) = self.most else { return Ok(None) };
+        if address.is_loopback() || self.trusted.iter().any(|net| net.contains(address)) {
+            return Ok(None);
+        }
+        let household = match address {
+            IpAddr::V4(v4) => Household::V4(v4.to_bits()),
+            IpAddr::V6(v6) => Household::V6((v6.to_bits() >> 64) as u64),
+        };
+        let counts = &mut self.counts;
+        let place = *self.places.entry(household).or_insert_with(|| counts.insert((household, 0)) as u32);
+        let (_, count) = &mut counts[place as usize];
+        if *count >= most {
+            return Err(TooMany);
+        }
+        *count += 1;
+        Ok(Some(AddressId(NonZeroU32::MIN.saturating_add(place))))
+    }
+
+    /// One of them is gone.
+    #[expect(clippy::needless_pass_by_value, reason = "a connection goes once")]
+    pub fn leave(&mut self, id: AddressId) {
+        let place = id.0.get() as usize - 1;
+        let (household, count) = &mut self.counts[place];
+        *count -= 1;
+        if *count == 0 {
+            self.places.remove(household);
+            self.counts.remove(place);
+        }
+    }
+
+    /// Addresses that are counted.
+    #[must_use]
+    pub fn addresses(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// Gives memory back that isn't needed for who is connected.
+    pub fn rest(&mut self) {
+        self.places.shrink_to_fit();
+        self.counts.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(most: usize, trusted: &[&str]) -> Admission {
+        let trusted = trusted.iter().map(|net| net.parse().unwrap()).collect();
+        Admission::new(&Limits { max_per_address: Some(most), trusted, ..Limits::default() })
+    }
+
+    fn admit(admission: &mut Admission, address: &str) -> Result<Option<AddressId>, TooMany> {
+        admission.admit(address.parse().unwrap())
+    }
+
+    #[test]
+    fn so_many_come_in_from_an_address_and_another_once_one_has_gone() {
+        let mut admission = admission(2, &[]);
+        let first = admit(&mut admission, "192.0.2.1").unwrap().unwrap();
+        let second = admit(&mut admission, "192.0.2.1").unwrap().unwrap();
+        assert_eq!(admit(&mut admission, "192.0.2.1"), Err(TooMany));
+        let other = admit(&mut admission, "192.0.2.2").unwrap().unwrap();
+        assert_eq!(admission.addresses(), 2);
+        admission.leave(first);
+        let third = admit(&mut admission, "192.0.2.1").unwrap().unwrap();
+        assert_eq!(admit(&mut admission, "192.0.2.1"), Err(TooMany));
+        [second, third, other].into_iter().for_each(|id| admission.leave(id));
+        assert_eq!((admission.addresses(), admission.places.len()), (0, 0), "nothing is kept of who is gone");
+    }
+
+    #[test]
+    fn ipv6_is_counted_by_its_first_half_and_ipv4_as_what_it_is() {
+        let mut admission = admission(1, &[]);
+        assert!(admit(&mut admission, "2001:db8:0:1::1").is_ok());
+        assert_eq!(admit(&mut admission, "2001:db8:0:1:ffff::2"), Err(TooMany));
+        assert!(admit(&mut admission, "2001:db8:0:2::1").is_ok());
+        assert!(admit(&mut admission, "::ffff:192.0.2.1").is_ok());
+        assert_eq!(admit(&mut admission, "192.0.2.1"), Err(TooMany));
+        assert!(
+            admit(&mut admission, "::ffff:192.0.2.2").is_ok(),
+            "though they share a /64 as they are written"
+        );
+    }
+
+    #[test]
+    fn this_machine_and_trusted_networks_are_not_counted() {
+        let mut admission = admission(1, &["10.0.0.0/8", "2001:db8::/32"]);
+        for address in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "10.1.2.3", "2001:db8::9"] {
+            assert_eq!((0..3).map(|_| admit(&mut admission, address)).next(), Some(Ok(None)), "{address}");
+        }
+        assert_eq!(admission.addresses(), 0);
+        let mut none = Admission::new(&Limits { max_per_address: None, ..Limits::default() });
+        assert_eq!(admit(&mut none, "192.0.2.1"), Ok(None));
+    }
+
+    #[test]
+    fn a_connection_keeps_four_bytes_of_it() {
+        assert_eq!(size_of::<Option<AddressId>>(), 4);
+    }
+}
