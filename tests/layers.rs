@@ -200,6 +200,13 @@ fn what_decides_touches_nothing_outside() {
 }
 
 #[test]
+fn the_server_never_asks_what_time_it_is_by_the_wall() {
+    for (path, source) in sources().into_iter().filter(|(_, source)| source.module == "engine") {
+        assert!(!source.text.contains("SystemTime"), "{} would follow a clock that jumps", path.display());
+    }
+}
+
+#[test]
 fn arrows_point_down_only() {
     for (path, source) in sources() {
         assert!(source.upward().is_empty(), "{} names {:?}", path.display(), source.upward());

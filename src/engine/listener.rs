@@ -307,6 +307,28 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn who_is_accepted_has_every_option_that_finds_dead_peers_and_bounds_slow_ones() {
+        let url = ListenUrl::parse("line://127.0.0.1:0").unwrap();
+        let listeners = Listener::open_all(&[url], &Limits::default(), false).unwrap();
+        let address = listeners[0].url().unwrap();
+        let _peer = std::net::TcpStream::connect(address.strip_prefix("line://").unwrap()).unwrap();
+        let (socket, _) = listeners[0].accept().unwrap();
+        assert!(
+            socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap() && socket.nonblocking().unwrap()
+        );
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_RETRIES);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+        // The kernel doubles what it is told (socket(7)).
+        assert_eq!(
+            Some(socket.send_buffer_size().unwrap()),
+            Limits::default().send_buffer.map(|bytes| 2 * bytes)
+        );
+    }
+
+    #[test]
     fn datagrams_are_taken_from_near_by_unless_asked_otherwise() {
         let near = |address: &str| is_near(address.parse().unwrap());
         for address in ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.1", "172.16.0.9", "fe80::1", "fd00::1"] {
