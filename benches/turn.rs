@@ -17,12 +17,13 @@ struct World {
 impl World {
     fn new(names: &[String]) -> World {
         let mut sim = Sim::new(Limits { quiet_above: Some(1), rate: None, ..Limits::default() });
-        let peers: Vec<PeerNo> = names.iter().map(|_| sim.connect()).collect();
-        sim.run();
-        for (peer, name) in peers.iter().zip(names) {
-            sim.send(*peer, format!("#{name}\n"));
+        let arrive = |name| {
+            let peer = sim.connect();
+            sim.send(peer, format!("#{name}\n"));
             sim.run();
-        }
+            peer
+        };
+        let peers: Vec<PeerNo> = names.iter().map(arrive).collect();
         assert_eq!(sim.reactor().hub().registered(), names.len());
         let mut world = World { sim, peers };
         world.heard();

@@ -58,12 +58,13 @@ fn crowd(members: usize) -> (Sim, Vec<PeerNo>) {
 
 fn crowd_within(limits: Limits, members: usize) -> (Sim, Vec<PeerNo>) {
     let mut sim = Sim::new(limits);
-    let peers: Vec<PeerNo> = (0..members).map(|_| sim.connect()).collect();
-    sim.run();
-    for (i, peer) in peers.iter().enumerate() {
-        sim.send(*peer, format!("#member{i}\n"));
-    }
-    sim.run();
+    let arrive = |i| {
+        let peer = sim.connect();
+        sim.send(peer, format!("#member{i}\n"));
+        sim.run();
+        peer
+    };
+    let peers: Vec<PeerNo> = (0..members).map(arrive).collect();
     hear(&mut sim, &peers);
     (sim, peers)
 }
