@@ -16,6 +16,9 @@
 //! - [`cli`]: the flags. `client` (feature `chat`): `redpoll chat`. `bench` (feature `bench`): `redpoll bench`.
 #![deny(unsafe_code, missing_docs)]
 
+#[cfg(all(feature = "bench", not(target_os = "linux")))]
+compile_error!("the feature `bench` needs Linux: it waits by epoll and reads /proc");
+
 pub mod admission;
 pub mod allowance;
 pub mod backlog;

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 /// What each member sends to itself in the burst, in lines of [`LINE`] bytes.
 const BURST: usize = 8 * 1024;
 const LINE: usize = 128;
+/// Bytes of such a line's payload.
+pub const SIZE: usize = LINE - payload::NAME - "@:\n".len();
 /// Longer than the server waits before it gives memory back.
 const REST: Duration = Duration::from_millis(1500);
 
@@ -91,8 +93,7 @@ fn burst(server: &mut Server, crowd: &mut Crowd) -> Result<(), Failure> {
         let mut text = Vec::with_capacity(BURST);
         for sequence in 0..(BURST / LINE) as u32 {
             text.extend_from_slice(format!("@{}:", payload::name(member)).as_bytes());
-            let size = LINE - payload::NAME - "@:\n".len();
-            Payload { sender: member, recipient: Some(member), sequence }.encode(size, &mut text);
+            Payload { sender: member, recipient: Some(member), sequence }.encode(SIZE, &mut text);
             text.push(b'\n');
         }
         text

@@ -3,8 +3,8 @@
 //! socket and no clock here: the generator brings bytes and times.
 
 use super::payload::{self, NAME, Payload};
+use super::wrong::{What, Wrong};
 use bstr::ByteSlice;
-use std::fmt;
 
 /// Who talks to whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,55 +28,6 @@ pub enum Wire {
     Server,
     /// Bytes that come out as they went in.
     Limit,
-}
-
-/// What is wrong with a message, and who found it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wrong {
-    what: What,
-    ear: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum What {
-    Lost { sender: usize, sequence: u32, instead: Option<u32> },
-    Doubled { sender: usize, sequence: u32 },
-    Reordered { sender: usize, sequence: u32, behind: u32 },
-    Damaged { expected: Option<(usize, u32)>, line: Vec<u8> },
-    Misdelivered { sender: usize, sequence: u32, recipient: Option<usize> },
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ear = payload::name(self.ear);
-        match &self.what {
-            What::Lost { sender, sequence, instead } => {
-                write!(f, "lost: message {sequence} of {} did not reach {ear}", payload::name(*sender))?;
-                instead.map_or(Ok(()), |instead| write!(f, "; {instead} came in its place"))
-            }
-            What::Doubled { sender, sequence } => {
-                write!(f, "doubled: message {sequence} of {} reached {ear} again", payload::name(*sender))
-            }
-            What::Reordered { sender, sequence, behind } => write!(
-                f,
-                "reordered: message {sequence} of {} reached {ear} behind {behind}",
-                payload::name(*sender)
-            ),
-            What::Damaged { expected, line } => {
-                write!(f, "damaged: {ear} got {:?}", line[..line.len().min(120)].as_bstr())?;
-                let (sender, sequence) = match expected {
-                    Some(expected) => expected,
-                    None => return Ok(()),
-                };
-                write!(f, " where message {sequence} of {} was due", payload::name(*sender))
-            }
-            What::Misdelivered { sender, sequence, recipient } => {
-                let sender = payload::name(*sender);
-                let to = recipient.map_or("the room".to_owned(), payload::name);
-                write!(f, "misdelivered: message {sequence} of {sender} to {to} reached {ear}")
-            }
-        }
-    }
 }
 
 /// What one read has brought.

@@ -16,6 +16,7 @@ pub mod payload;
 pub mod report;
 pub mod results;
 pub mod scenario;
+mod wrong;
 
 use crate::cli::{BenchOptions, LimitOptions};
 use crate::limits::SPARE_DESCRIPTORS;

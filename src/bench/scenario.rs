@@ -3,7 +3,9 @@
 
 use super::child::Start;
 use super::churn::{self, Cycle};
+use super::idle;
 use super::ledger::{Shape, Wire};
+use crate::limits::KIB;
 use clap::ValueEnum;
 use std::fmt;
 use std::time::Duration;
@@ -85,43 +87,98 @@ pub(super) struct Row {
 const FLAGS: [&str; 2] = ["--rate", "0"];
 /// Rooms of any size tell no comings and goings.
 const QUIET: &[&str] = &["--quiet-above", "1"];
+/// Bytes of a payload where nothing else is said: a line as people type it.
+const SIZE: usize = 64;
 /// As many rounds as are asked for.
 const ALL: usize = usize::MAX;
 
-const PAIRS: Option<&str> = Some("pairs");
-const ROOM: Option<&str> = Some("room");
+/// A variant in which `limit` takes part by this mode, and servers tell no comings and goings.
+const fn talk(name: &'static str, load: Load, limit: &'static str) -> Variant {
+    Variant { name, load, flags: QUIET, limit: Some(limit) }
+}
+
+/// 10 senders with 4 messages in flight each.
+const fn room(stalled: usize) -> Load {
+    Load::Room { senders: 10, window: 4, stalled }
+}
 
 /// All of them, in the order in which they are run.
-#[rustfmt::skip]
 pub(super) const TABLE: [Row; 8] = [
-    Row { scenario: Scenario::Relay, connections: &[100], quick: &[100], size: 64, rounds: ALL, variants: &[
-        Variant { name: "", load: Load::Pairs { window: 64 }, flags: QUIET, limit: PAIRS },
-    ] },
-    Row { scenario: Scenario::Many, connections: &[1000], quick: &[1000], size: 64, rounds: ALL, variants: &[
-        Variant { name: "", load: Load::Pairs { window: 1 }, flags: QUIET, limit: PAIRS },
-    ] },
-    Row { scenario: Scenario::Pingpong, connections: &[2], quick: &[2], size: 64, rounds: ALL, variants: &[
-        Variant { name: "", load: Load::Pairs { window: 1 }, flags: QUIET, limit: PAIRS },
-    ] },
-    Row { scenario: Scenario::Fanout, connections: &[1000], quick: &[1000], size: 64, rounds: ALL, variants: &[
-        Variant { name: "", load: Load::Room { senders: 10, window: 4, stalled: 0 }, flags: QUIET, limit: ROOM },
-    ] },
-    // In 1 KiB, so that the queues of those who don't read are full soon.
-    Row { scenario: Scenario::Stalled, connections: &[1000], quick: &[1000], size: 1024, rounds: ALL, variants: &[
-        Variant { name: "with the stalled", load: Load::Room { senders: 10, window: 4, stalled: 10 }, flags: QUIET, limit: ROOM },
-        Variant { name: "without the stalled", load: Load::Room { senders: 10, window: 4, stalled: 0 }, flags: QUIET, limit: ROOM },
-    ] },
-    // Memory doesn't vary from round to round.
-    Row { scenario: Scenario::Idle, connections: &[10_000], quick: &[1000], size: 117, rounds: 1, variants: &[
-        Variant { name: "", load: Load::Idle, flags: QUIET, limit: None },
-    ] },
-    Row { scenario: Scenario::Churn, connections: &[50], quick: &[50], size: 0, rounds: ALL, variants: &[
-        Variant { name: "notices off", load: Load::Churn { notices: false }, flags: QUIET, limit: Some("answer") },
-        Variant { name: "notices on", load: Load::Churn { notices: true }, flags: &[], limit: Some("close") },
-    ] },
-    Row { scenario: Scenario::Ramp, connections: &[10, 100, 1000, 5000, 10_000], quick: &[10, 100, 1000], size: 64, rounds: 3, variants: &[
-        Variant { name: "", load: Load::Pairs { window: 1 }, flags: QUIET, limit: PAIRS },
-    ] },
+    Row {
+        scenario: Scenario::Relay,
+        connections: &[100],
+        quick: &[100],
+        size: SIZE,
+        rounds: ALL,
+        variants: &[talk("", Load::Pairs { window: 64 }, "pairs")],
+    },
+    Row {
+        scenario: Scenario::Many,
+        connections: &[1000],
+        quick: &[1000],
+        size: SIZE,
+        rounds: ALL,
+        variants: &[talk("", Load::Pairs { window: 1 }, "pairs")],
+    },
+    Row {
+        scenario: Scenario::Pingpong,
+        connections: &[2],
+        quick: &[2],
+        size: SIZE,
+        rounds: ALL,
+        variants: &[talk("", Load::Pairs { window: 1 }, "pairs")],
+    },
+    Row {
+        scenario: Scenario::Fanout,
+        connections: &[1000],
+        quick: &[1000],
+        size: SIZE,
+        rounds: ALL,
+        variants: &[talk("", room(0), "room")],
+    },
+    Row {
+        scenario: Scenario::Stalled,
+        connections: &[1000],
+        quick: &[1000],
+        // So that the queues of those who don't read are full soon.
+        size: KIB,
+        rounds: ALL,
+        variants: &[talk("with the stalled", room(10), "room"), talk("without the stalled", room(0), "room")],
+    },
+    Row {
+        scenario: Scenario::Idle,
+        connections: &[10_000],
+        quick: &[1000],
+        size: idle::SIZE,
+        // Memory doesn't vary from round to round.
+        rounds: 1,
+        variants: &[Variant { name: "", load: Load::Idle, flags: QUIET, limit: None }],
+    },
+    Row {
+        scenario: Scenario::Churn,
+        connections: &[50],
+        quick: &[50],
+        size: 0,
+        rounds: ALL,
+        variants: &[
+            talk("notices off", Load::Churn { notices: false }, "answer"),
+            Variant {
+                name: "notices on",
+                load: Load::Churn { notices: true },
+                flags: &[],
+                limit: Some("close"),
+            },
+        ],
+    },
+    Row {
+        scenario: Scenario::Ramp,
+        connections: &[10, 100, 1000, 5000, 10_000],
+        quick: &[10, 100, 1000],
+        size: SIZE,
+        // Five times as many runs as the others.
+        rounds: 3,
+        variants: &[talk("", Load::Pairs { window: 1 }, "pairs")],
+    },
 ];
 
 impl fmt::Display for Scenario {
