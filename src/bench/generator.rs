@@ -203,7 +203,7 @@ impl<'a> Generator<'a> {
                 Failure::Stopped(format!("those who read got nothing for {SILENCE:?}: {wrong}"))
             }
             (None, Some(wrong)) => Failure::Wrong(format!("{wrong}; nothing has come for {SILENCE:?}")),
-            (None, None) => Failure::Broken(format!("the server did not tell its counters for {SILENCE:?}")),
+            (None, None) => Failure::Broken(format!("nothing has come for {SILENCE:?}")),
         }
     }
 }

@@ -31,8 +31,8 @@ enum Phase {
     Warming(u64),
     Settling(u64),
     Measuring(u64),
-    /// The last counters are under way.
-    Counting,
+    /// The last counters are under way; since then.
+    Counting(u64),
     /// Nobody begins anything; what is on its way must arrive all the same.
     Draining,
 }
@@ -96,7 +96,7 @@ impl Meter {
     pub fn patience(&self) -> Timespec {
         let until = match self.phase {
             Phase::Warming(until) | Phase::Settling(until) | Phase::Measuring(until) => until,
-            Phase::Counting | Phase::Draining => u64::MAX,
+            Phase::Counting(_) | Phase::Draining => u64::MAX,
         };
         let wait = until.saturating_sub(self.now()).clamp(1, nanoseconds(LONGEST_WAIT));
         Timespec { tv_sec: 0, tv_nsec: wait as i64 }
@@ -105,7 +105,7 @@ impl Meter {
     /// Passes a border if it is time; `units` have arrived so far. False once nothing has arrived for [`SILENCE`].
     ///
     /// # Errors
-    /// Where the server can't be asked for its counters.
+    /// Where the server doesn't tell its counters.
     pub fn advance(&mut self, server: &mut Server, units: u64) -> Result<bool, Failure> {
         let now = self.now();
         match self.phase {
@@ -117,18 +117,28 @@ impl Meter {
                 let at = self.mark(server, units)?;
                 self.phase = Phase::Measuring(at + nanoseconds(self.timing.measured));
             }
-            Phase::Measuring(until) if now >= until => {
+            // The first counters come before the last are asked for, however many others the server has to serve.
+            Phase::Measuring(until) if now >= until && self.has_counters(server) => {
                 self.mark(server, units)?;
                 self.switches.extend(server.switches().map(|switches| (switches, units)));
-                self.phase = Phase::Counting;
+                self.phase = Phase::Counting(self.now());
             }
-            Phase::Counting if server.control.is_none() || self.counters.len() == 2 => {
+            Phase::Counting(_) if self.has_counters(server) => {
                 self.phase = Phase::Draining;
                 self.heard = now;
+            }
+            // Others are heard, but not the one who tells the counters.
+            Phase::Measuring(since) | Phase::Counting(since) if now > since + nanoseconds(SILENCE) => {
+                return Err(Failure::Broken(format!("the server did not tell its counters for {SILENCE:?}")));
             }
             _ => return Ok(now.saturating_sub(self.heard) < nanoseconds(SILENCE)),
         }
         Ok(true)
+    }
+
+    /// Whether the counters of the last border have come, if there are any.
+    fn has_counters(&self, server: &Server) -> bool {
+        server.control.is_none() || self.counters.len() == self.marks.len()
     }
 
     /// Reads the clocks, and asks for counters: at both borders alike and without waiting for the answer, so that what
