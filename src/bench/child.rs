@@ -107,6 +107,15 @@ impl Server {
         })
     }
 
+    /// One that runs nowhere and tells its counters there.
+    #[cfg(test)]
+    pub fn with_control(stream: UnixStream) -> Server {
+        let stream = OwnedFd::from(stream);
+        let control = stream.try_clone().and_then(|input| Control::new(input, stream)).expect("descriptors");
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        Server { address, command: Vec::new(), control: Some(control), child: None, pid: None, folder: None }
+    }
+
     fn hear_where_it_listens(&mut self, serves: bool) -> io::Result<()> {
         let child = self.child.as_mut().ok_or(io::ErrorKind::NotFound)?;
         let out = child.stdout.take().ok_or(io::ErrorKind::NotFound)?;

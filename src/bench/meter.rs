@@ -269,3 +269,66 @@ fn share(part: u64, whole: u64) -> f64 {
 fn nanoseconds(time: Duration) -> u64 {
     time.as_nanos() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{ErrorKind, Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    /// What the server has been asked since the last time.
+    fn asked(peer: &mut UnixStream) -> String {
+        let mut bytes = [0; 64];
+        match peer.read(&mut bytes) {
+            Ok(count) => String::from_utf8_lossy(&bytes[..count]).into_owned(),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => String::new(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn counters_of_the_second_border_are_asked_for_once_those_of_the_first_have_come() {
+        let (ours, mut peer) = UnixStream::pair().unwrap();
+        peer.set_nonblocking(true).unwrap();
+        let mut server = Server::with_control(ours);
+        let mut meter = Meter::start(Timing { warm_up: Duration::ZERO, measured: Duration::from_nanos(1) });
+        while !matches!(meter.phase, Phase::Measuring(_)) {
+            assert!(meter.advance(&mut server, 10).unwrap());
+        }
+        assert_eq!(asked(&mut peer), "/stats\n");
+        for _ in 0..3 {
+            assert!(meter.advance(&mut server, 20).unwrap());
+            assert_eq!(asked(&mut peer), "");
+        }
+        for (turns, left) in [("5", "/stats\n"), ("9", "")] {
+            peer.write_all(format!("+stats turns {turns}\n+end stats 1\n").as_bytes()).unwrap();
+            meter.hear_counters(&mut server).unwrap();
+            assert!(meter.advance(&mut server, 30).unwrap());
+            assert_eq!(asked(&mut peer), left);
+        }
+        assert!(meter.is_draining());
+        let run = meter.result(&server);
+        assert_eq!((run.units, run.calls.get("wait")), (20, Some(&4)));
+    }
+
+    #[test]
+    fn only_what_begins_and_arrives_between_the_borders_is_timed() {
+        let (ours, _peer) = UnixStream::pair().unwrap();
+        let mut server = Server::with_control(ours);
+        let mut meter = Meter::start(Timing { warm_up: Duration::ZERO, measured: SILENCE });
+        meter.note_arrival();
+        meter.record(0, 1);
+        while !matches!(meter.phase, Phase::Measuring(_)) {
+            assert!(meter.advance(&mut server, 0).unwrap());
+        }
+        let border = meter.marks[0].at;
+        meter.note_arrival();
+        meter.record(border - 1, 1);
+        assert_eq!(meter.histogram.len(), 0);
+        meter.record(border, 2);
+        assert_eq!(meter.histogram.len(), 2);
+        meter.phase = Phase::Counting(meter.now());
+        meter.record(border, 1);
+        assert_eq!(meter.histogram.len(), 2);
+    }
+}
