@@ -16,14 +16,14 @@ const SENTENCES: [(&str, &str, &str); 27] = [
     ("too-many-targets", "too many names before the colon: at most 16 at once", ""),
     (
         "nick-invalid",
-        "that can't be a name: up to 32 letters, digits, - _ . with a letter or digit first",
+        "that can't be a name: up to 32 letters of one script, digits, - _ . with a letter or digit first",
         "",
     ),
     ("nick-reserved", "the name {1} is reserved", "you chose"),
-    ("nick-taken", "somebody has the name {1} already", "you chose"),
+    ("nick-taken", "somebody has the name {1} already, or one that looks like it", "you chose"),
     (
         "room-invalid",
-        "that can't be a room: up to 32 letters, digits, - _ . with a letter or digit first",
+        "that can't be a room: up to 32 letters of one script, digits, - _ . with a letter or digit first",
         "",
     ),
     ("no-such-room", "there is no room {}; &NAME makes one", "of that name"),
@@ -79,7 +79,11 @@ mod tests {
             ("denied", "/kick", "only operators may do that (denied)"),
             ("usage", "/msg nick text", "that is not quite the form: /msg nick text (usage)"),
             ("nick-reserved", "root is reserved", "the name root is reserved (nick-reserved)"),
-            ("nick-taken", "", "somebody has the name you chose already (nick-taken)"),
+            (
+                "nick-taken",
+                "",
+                "somebody has the name you chose already, or one that looks like it (nick-taken)",
+            ),
         ] {
             assert_eq!(sentence(Refusal { code, details }), told);
         }

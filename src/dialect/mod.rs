@@ -121,10 +121,12 @@ fn encode_refusal(refusal: Refusal<'_>, out: &mut Vec<u8>) {
         Refusal::Denied => (b"", "only operators may do that"),
         Refusal::Usage(form) => (b"", form),
         Refusal::EmptyText => (b"", "there is nothing to say"),
-        Refusal::NickInvalid(nick) => (nick, "is not a name: 1 to 32 letters, digits, - _ ."),
+        Refusal::NickInvalid(nick) => (nick, "is not a name: 1 to 32 letters of one script, digits, - _ ."),
         Refusal::NickReserved(nick) => (nick, "is reserved"),
         Refusal::NickTaken(nick) => (nick, "is taken"),
-        Refusal::RoomInvalid(room) => (room, "is not a room's name: 1 to 32 letters, digits, - _ ."),
+        Refusal::RoomInvalid(room) => {
+            (room, "is not a room's name: 1 to 32 letters of one script, digits, - _ .")
+        }
         Refusal::NoSuchRoom(room) | Refusal::NotInRoom(Some(room)) => (room, ""),
         Refusal::NotInRoom(None) => (b"", "enter one with &room"),
         Refusal::TooManyRooms => (b"", "leave one first"),

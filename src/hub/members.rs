@@ -1,10 +1,10 @@
 //! Names: who may have which, who comes with one, who takes another, and whose is refused for a while.
 
-use super::Hub;
 use super::roster::{LOBBY, User};
+use super::{Hub, Kicked};
 use crate::limits::{KICKED_FOR, MAX_KICKED};
 use crate::message::{Audience, ConnId, Event, Manners, Outbox, Refusal};
-use crate::name::{self, Name};
+use crate::name::{self, Looks, Name};
 use bstr::BStr;
 
 impl Hub {
@@ -72,19 +72,31 @@ impl Hub {
         Ok(())
     }
 
-    /// The name, if `from` may have it: one may take another spelling of one's own.
-    pub(super) fn free_nick<'a>(&self, from: ConnId, nick: &'a BStr) -> Result<Name, Refusal<'a>> {
+    /// The name, if `from` may have it: one may take another spelling of one's own, or one that looks like it.
+    pub(super) fn free_nick<'a>(&mut self, from: ConnId, nick: &'a BStr) -> Result<Name, Refusal<'a>> {
         let name = Name::new(nick).map_err(|_| Refusal::NickInvalid(nick))?;
         if name::is_reserved(&name) {
             return Err(Refusal::NickReserved(nick));
         }
-        if self.kicked.iter().any(|(until, folded)| *until > self.now && **folded == *name.folded()) {
+        if self.is_kicked(&name) {
             return Err(Refusal::Kicked(nick));
         }
-        match self.roster.holder(&name) {
-            Some(holder) if holder != from => Err(Refusal::NickTaken(nick)),
-            _ => Ok(name),
+        let holder = self.roster.holder(&name);
+        if holder.is_some_and(|holder| holder != from) || self.roster.is_mistakable(from, &name) {
+            return Err(Refusal::NickTaken(nick));
         }
+        Ok(name)
+    }
+
+    /// Whether this is the name of somebody who was kicked just now, or looks like it.
+    fn is_kicked(&self, name: &Name) -> bool {
+        let mut kicked = self.kicked.iter().filter(|kicked| kicked.until > self.now).peekable();
+        // Most often nobody was.
+        if kicked.peek().is_none() {
+            return false;
+        }
+        let looks = Looks::of(name);
+        kicked.any(|kicked| kicked.name == *name || kicked.looks.deceive(&looks))
     }
 
     pub(super) fn kick<'a>(
@@ -99,8 +111,9 @@ impl Hub {
         if self.kicked.len() >= MAX_KICKED {
             self.kicked.pop_front();
         }
-        self.kicked.retain(|(until, _)| *until > self.now);
-        self.kicked.push_back((self.now + KICKED_FOR, name.folded().into()));
+        self.kicked.retain(|kicked| kicked.until > self.now);
+        let looks = Looks::of(&name);
+        self.kicked.push_back(Kicked { until: self.now + KICKED_FOR, name: name.clone(), looks });
         out.send(from, Event::Kicked { who: &name });
         out.send(id, Event::Refused(Refusal::Kicked(reason)));
         self.leave(id, if reason.is_empty() { b"kicked" } else { reason }, out);

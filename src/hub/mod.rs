@@ -3,6 +3,8 @@
 
 mod answers;
 mod index;
+#[cfg(feature = "unicode")]
+mod looks;
 mod members;
 mod rooms;
 mod roster;
@@ -10,7 +12,7 @@ mod talk;
 
 use crate::limits::Limits;
 use crate::message::{Audience, ConnId, Event, Manners, Outbox, Rank, Refusal, Request};
-use crate::name::{self, Name};
+use crate::name::{self, Looks, Name};
 use crate::timers::Time;
 use bstr::{BStr, ByteSlice};
 use roster::Roster;
@@ -33,11 +35,19 @@ pub struct Hub {
     listeners: Vec<ConnId>,
     /// No guest has a number below this one.
     next_guest: u32,
-    /// Names, folded, that are refused until then; in the order of these times.
-    kicked: VecDeque<(Time, Box<str>)>,
+    /// Names that are refused for a while; in the order in which they are free again.
+    kicked: VecDeque<Kicked>,
     /// What requests have cost beyond one line each, and nobody has taken yet.
     surcharge: u64,
     now: Time,
+}
+
+/// The name of somebody who was kicked.
+#[derive(Debug)]
+struct Kicked {
+    until: Time,
+    name: Name,
+    looks: Looks,
 }
 
 /// What becomes of a connection after its request.
@@ -173,7 +183,10 @@ impl Hub {
             Request::QuitAs { .. } => {}
             Request::Register { nick, password } => self.register(from, nick, password, out)?,
             Request::Enter { nick, .. } if self.rank(from).is_registered() => self.rename(from, nick, out)?,
-            Request::Enter { nick, manners } => self.admit(from, self.free_nick(from, nick)?, manners, out),
+            Request::Enter { nick, manners } => {
+                let name = self.free_nick(from, nick)?;
+                self.admit(from, name, manners, out);
+            }
             Request::SayAs { nick, text, whole, enter } => {
                 self.say_as(from, nick, text, whole, enter, out)?
             }

@@ -2,6 +2,8 @@
 //! told of it is decided in `hub/mod.rs`; nothing here speaks.
 
 use super::index::NameIndex;
+#[cfg(feature = "unicode")]
+use super::looks::LookIndex;
 use crate::message::{ConnId, Manners};
 use crate::name::{Invalid, Name};
 use slab::Slab;
@@ -125,6 +127,8 @@ pub(super) struct Roster {
     users: Vec<Option<User>>,
     registered: usize,
     nicks: NameIndex,
+    #[cfg(feature = "unicode")]
+    looks: LookIndex,
     rooms: Slab<Room>,
     room_names: NameIndex,
     /// Counts the calls of [`Roster::company`].
@@ -140,6 +144,8 @@ impl Roster {
             users: Vec::new(),
             registered: 0,
             nicks: NameIndex::default(),
+            #[cfg(feature = "unicode")]
+            looks: LookIndex::default(),
             rooms: Slab::new(),
             room_names: NameIndex::default(),
             count: 0,
@@ -182,6 +188,20 @@ impl Roster {
         self.nicks.holder(nick, |id| name_of(&self.users, id)).map(ConnId)
     }
 
+    /// Whether this nick can be taken for that of somebody other than `id`.
+    #[cfg(feature = "unicode")]
+    pub fn is_mistakable(&mut self, id: ConnId, nick: &Name) -> bool {
+        let Roster { looks, users, .. } = self;
+        let names = || (0..).zip(users.iter()).filter_map(|(id, user)| Some((id, &user.as_ref()?.name)));
+        looks.is_mistakable(id.0, nick, names, |id| name_of(users, id))
+    }
+
+    /// A name of plain ASCII can't be taken for another.
+    #[cfg(not(feature = "unicode"))]
+    pub fn is_mistakable(&mut self, _: ConnId, _: &Name) -> bool {
+        false
+    }
+
     /// Enters a user under a nick that nobody has.
     pub fn add_user(&mut self, id: ConnId, name: Name, manners: Manners) {
         if self.users.len() <= id.index() {
@@ -197,7 +217,7 @@ impl Roster {
             counted: self.count,
             seats: Seats::default(),
         });
-        self.nicks.insert(id.0, &name, |id| name_of(&self.users, id));
+        self.enter_nick(id, &name);
         self.registered += 1;
     }
 
@@ -205,9 +225,18 @@ impl Roster {
     pub fn rename(&mut self, id: ConnId, name: Name) -> Option<Name> {
         let user = self.users.get_mut(id.index())?.as_mut()?;
         self.nicks.remove(id.0, &user.name);
+        #[cfg(feature = "unicode")]
+        self.looks.remove(id.0, &user.name);
         let former = std::mem::replace(&mut user.name, name.clone());
-        self.nicks.insert(id.0, &name, |id| name_of(&self.users, id));
+        self.enter_nick(id, &name);
         Some(former)
+    }
+
+    /// Enters a user's new nick, under which it is known already.
+    fn enter_nick(&mut self, id: ConnId, name: &Name) {
+        self.nicks.insert(id.0, name, |id| name_of(&self.users, id));
+        #[cfg(feature = "unicode")]
+        self.looks.insert(id.0, name, |id| name_of(&self.users, id));
     }
 
     /// Takes a user out of the server and of all rooms.
@@ -216,6 +245,8 @@ impl Roster {
         rooms.into_iter().for_each(|room| self.part(id, room));
         let user = self.users.get_mut(id.index())?.take()?;
         self.nicks.remove(id.0, &user.name);
+        #[cfg(feature = "unicode")]
+        self.looks.remove(id.0, &user.name);
         self.registered -= 1;
         Some(user)
     }
@@ -325,6 +356,9 @@ impl Roster {
     /// Checks what must always be true of the whole, at a cost that is for tests and debug builds.
     pub fn invariants(&self) {
         assert_eq!(self.registered, self.users().count());
+        #[cfg(feature = "unicode")]
+        self.looks
+            .invariants((0..).zip(&self.users).filter_map(|(id, user)| Some((id, &user.as_ref()?.name))));
         for (slot, room) in &self.rooms {
             let id = RoomId(slot as u32);
             assert!(id == LOBBY || !room.members.is_empty(), "an empty room is gone");

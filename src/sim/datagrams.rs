@@ -7,7 +7,7 @@ use super::script::Script;
 use super::{Faults, PeerNo, Sim};
 use crate::door::Door;
 use crate::limits::{KIB, KICKED_FOR, Limits, MAX_ANSWER_TO_STRANGERS, MAX_SHORT, MAX_SILENCE, MAX_UNASKED};
-use crate::name::{self, Name};
+use crate::name::{self, Looks, Name};
 use crate::timers::Time;
 use bstr::ByteSlice;
 use std::net::SocketAddr;
@@ -276,11 +276,16 @@ impl Story {
         if name::is_reserved(&name) {
             return self.refuse(at, "nick-reserved", bytes);
         }
-        if self.kicked.iter().any(|(until, other)| *other == key && *until > now) {
+        let looks = Looks::of(&name);
+        let clashes = |other: &str| {
+            other == key || Name::new(other.as_bytes()).is_ok_and(|other| looks.deceive(&Looks::of(&other)))
+        };
+        if self.kicked.iter().any(|(until, other)| *until > now && clashes(other)) {
             return self.refuse(at, "kicked", bytes);
         }
-        let taken = self.holder(&key).is_some_and(|holder| holder != at);
-        if taken || key == OPERATOR.to_lowercase() {
+        let mut others = self.addresses.iter().enumerate().filter(|(other, _)| *other != at);
+        let taken = others.any(|(_, address)| address.name.as_ref().is_some_and(|(_, key)| clashes(key)));
+        if taken || clashes(&OPERATOR.to_lowercase()) {
             return self.owe(at, Due::Text("occupied".to_owned()));
         }
         self.owe(at, Due::Text("OK".to_owned()));

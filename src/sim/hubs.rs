@@ -32,12 +32,13 @@ const NAMES: [&str; 32] = [
     "ops",
     "lobby",
     "Lobby",
-    "a",
-    "b",
-    "c",
-    "d",
-    "e",
-    "f",
+    "paypa",
+    // Cyrillic: alike in small letters, in capitals, and to a reserved name.
+    "раура",
+    "вов",
+    "ѕегѵег",
+    "bob1",
+    "bobl",
     "root",
     "guest-1",
     "guest-x",
@@ -165,8 +166,8 @@ impl<'a> Details<'a> {
 
 /// An outbox that keeps what it is given, as lines.
 #[derive(Default)]
-struct Recorder {
-    heard: [Vec<u8>; CONNECTIONS as usize],
+pub(super) struct Recorder {
+    pub heard: [Vec<u8>; CONNECTIONS as usize],
     full: [bool; CONNECTIONS as usize],
 }
 

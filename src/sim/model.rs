@@ -1,10 +1,10 @@
 //! The hub as protocol.md tells it: plain lists, no index, no seats, nothing kept that can be worked out. An
-//! oracle for the fuzz body of the hub, with which it shares the names' folding and nothing else.
+//! oracle for the fuzz body of the hub, with which it shares how names fold and look, and nothing else.
 
 use super::grammar::{safe, targets};
 use crate::limits::{Limits, MAX_TARGETS};
 use crate::message::{Request, Scope};
-use crate::name;
+use crate::name::{self, Looks, Name};
 use bstr::BStr;
 use std::collections::BTreeSet;
 
@@ -169,16 +169,20 @@ impl Model {
     }
 
     fn free_nick(&self, from: u32, nick: &BStr) -> Result<(String, String), Refused> {
-        let Ok(key) = name::fold(nick) else { return refused("nick-invalid", nick) };
+        let Ok(name) = Name::new(nick) else { return refused("nick-invalid", nick) };
+        let (key, looks) = (name.folded(), Looks::of(&name));
+        let is_like =
+            |other: &str| Name::new(other.as_bytes()).is_ok_and(|other| looks.deceive(&Looks::of(&other)));
         let guest = key.strip_prefix("guest-").is_some_and(|n| n.bytes().all(|byte| byte.is_ascii_digit()));
         let reserved = ["administrator", "admin", "operator", "root", "server", "lobby", "redpoll"];
-        if reserved.contains(&&*key) || (guest && key != "guest-") {
+        if reserved.contains(&key) || reserved.into_iter().any(is_like) || (guest && key != "guest-") {
             return refused("nick-reserved", nick);
         }
-        if self.users.iter().any(|user| user.key == key && user.id != from) {
+        let mut others = self.users.iter().filter(|user| user.id != from);
+        if others.any(|user| user.key == key || is_like(&user.key)) {
             return refused("nick-taken", nick);
         }
-        Ok((nick.to_string(), key.into_owned()))
+        Ok((nick.to_string(), key.to_owned()))
     }
 
     fn register(&mut self, from: u32, nick: &BStr, password: Option<&BStr>) -> Result<(), Refused> {

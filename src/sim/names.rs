@@ -1,9 +1,12 @@
 //! The fuzz body for names: any bytes in, every promise of `name.rs` asserted.
 
 use super::grammar::{self, Heard};
+use super::hubs::Recorder;
 use crate::dialect::Dialect;
-use crate::message::{Event, Meaning, Rank, Request};
-use crate::name::{EVERY_SCRIPT, MAX_CHARS, Name, fold, is_reserved};
+use crate::hub::Hub;
+use crate::limits::Limits;
+use crate::message::{ConnId, Event, Meaning, Rank, Request};
+use crate::name::{EVERY_SCRIPT, Looks, MAX_CHARS, Name, fold, is_reserved};
 use crate::text;
 use bstr::ByteSlice;
 
@@ -16,11 +19,21 @@ use bstr::ByteSlice;
 ///   [`text::push_safe`] as they came;
 /// - both survive a round trip through the protocol: as they are typed behind `#`, `@`, `&` and a command they are
 ///   what is asked for, and as the server tells them they are what is heard;
-/// - an ASCII name in capitals, and, in a build that takes every script, in full width, is the same name.
+/// - an ASCII name in capitals, and, in a build that takes every script, in full width, is the same name;
+/// - both forms are of one script by a statement of TR39 section 5.1 that is plainer than the one of `name.rs`;
+/// - of two names, with an LF between them, the second is refused beside the first if and only if the first is beside
+///   the second, however either is spelled; and so is any but another ASCII name that is the same or looks the same.
 ///
 /// # Panics
 /// If one of these doesn't hold.
 pub fn check_name(data: &[u8]) {
+    if let Some((one, other)) = data.split_once_str("\n") {
+        check_name(one);
+        check_name(other);
+        if let (Ok(one), Ok(other)) = (Name::new(one), Name::new(other)) {
+            check_pair(&one, &other);
+        }
+    }
     let folded = fold(data);
     let Ok(name) = Name::new(data) else {
         assert!(folded.is_err(), "no name is found under {folded:?}");
@@ -30,8 +43,11 @@ pub fn check_name(data: &[u8]) {
     assert_eq!(name.shown().as_bytes(), data, "{name:?} is shown as written");
     assert_eq!(name.is_folded(), name.shown() == name.folded(), "{name:?}");
 
-    assert_form(name.shown());
-    assert_form(name.folded());
+    for form in [name.shown(), name.folded()] {
+        assert_form(form);
+        #[cfg(feature = "unicode")]
+        assert!(is_of_one_script(form), "{form:?} is of several scripts");
+    }
     assert_same(&name, name.shown());
     assert_same(&name, name.folded());
     assert_typed(name.shown());
@@ -45,6 +61,58 @@ pub fn check_name(data: &[u8]) {
             assert_same(&name, &full_width(name.shown()));
         }
     }
+}
+
+/// Asserts that it doesn't matter which of two names comes first, nor how they are spelled.
+fn check_pair(one: &Name, other: &Name) {
+    if is_reserved(one) || is_reserved(other) {
+        return;
+    }
+    let are_ascii = one.folded().is_ascii() && other.folded().is_ascii();
+    let clash = one == other || Looks::of(one).deceive(&Looks::of(other));
+    assert!(!are_ascii || clash == (one == other), "{one:?} and {other:?} are plain ASCII");
+    for (first, second) in [(one, other), (other, one)] {
+        for (first, second) in [
+            (first.shown(), second.shown()),
+            (first.folded(), second.shown()),
+            (first.shown(), second.folded()),
+        ] {
+            let mut hub = Hub::new(&Limits::default());
+            let mut out = Recorder::default();
+            for (id, nick) in [(0, first), (1, second)] {
+                let request = Request::Register { nick: nick.into(), password: None };
+                hub.handle(ConnId(id), request, &mut out);
+            }
+            let refused = out.heard[1].starts_with(format!("!nick-taken {second} ").as_bytes());
+            assert_eq!(hub.registered(), 2 - usize::from(refused), "{first:?} and {second:?}");
+            assert_eq!(refused, clash, "{second:?} beside {first:?}");
+            hub.leave(ConnId(0), b"", &mut out);
+            hub.invariants();
+        }
+    }
+}
+
+/// TR39 section 5.1: the scripts that each character is used in, with the writing systems that they are part of, have one
+/// in common. What is Common or Inherited is used in all.
+#[cfg(feature = "unicode")]
+fn is_of_one_script(form: &str) -> bool {
+    use unicode_script::{Script, UnicodeScript};
+    let used_in = |c: char| {
+        let mut scripts: Vec<&str> = c.script_extension().iter().map(Script::short_name).collect();
+        for (system, parts) in [
+            ("Hanb", &["Hani", "Bopo"][..]),
+            ("Jpan", &["Hani", "Hira", "Kana"]),
+            ("Kore", &["Hani", "Hang"]),
+        ] {
+            if scripts.iter().any(|script| parts.contains(script)) {
+                scripts.push(system);
+            }
+        }
+        scripts
+    };
+    let all: Vec<_> =
+        form.chars().map(used_in).filter(|used| used != &["Zyyy"] && used != &["Zinh"]).collect();
+    all.first().is_none_or(|first| first.iter().any(|script| all.iter().all(|used| used.contains(script))))
 }
 
 /// Asserts that `form` may be told to anyone, between any two separators.
@@ -182,12 +250,19 @@ mod tests {
     #[test]
     fn a_hundred_thousand_random_names_keep_every_promise() {
         let mut words = Words(0x7265_6470_6F6C_6C21);
-        let mut names = 0;
+        let (mut names, mut last) = (0, b"x".to_vec());
         for _ in 0..100_000 {
             let word = words.next();
             // A failure names its word: hand that to `check_name` to replay it.
             check_name(&word);
-            names += usize::from(Name::new(&word).is_ok());
+            if Name::new(&word).is_ok() {
+                names += 1;
+                // Two take a hundred times as long as one.
+                if names % 32 == 0 {
+                    check_name(&[&last[..], b"\n", &word].concat());
+                    last.clone_from(&word);
+                }
+            }
         }
         assert!(names > 5_000, "only {names} of them were names: the words miss their target");
     }
@@ -208,6 +283,12 @@ mod tests {
             "مُحَمَّد",
             "＃a",
             "a\u{200D}",
+            "раура\npaypa",
+            "bob\nВОВ",
+            "user1\nuserl",
+            "Zoë1\nZoël",
+            "ｍodem\nmodern",
+            "straße\nstrasse",
         ] {
             check_name(word.as_bytes());
         }

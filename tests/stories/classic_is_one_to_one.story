@@ -36,7 +36,7 @@ alice < !usage @nick:text
 alice >> @bob:
 alice < !empty-text there is nothing to say
 alice >> #not a name
-alice < !nick-invalid not a name is not a name: 1 to 32 letters, digits, - _ .
+alice < !nick-invalid not a name is not a name: 1 to 32 letters of one script, digits, - _ .
 alice >> #admin
 alice < !nick-reserved admin is reserved
 

@@ -5,7 +5,7 @@ a >> ALICE
 a < !nick-taken ALICE is taken
 a closed
 b >> al ice
-b < !nick-invalid al ice is not a name: 1 to 32 letters, digits, - _ .
+b < !nick-invalid al ice is not a name: 1 to 32 letters of one script, digits, - _ .
 b closed
 c >> Administrator
 c < !nick-reserved Administrator is reserved
@@ -14,7 +14,7 @@ d >> guest-7
 d < !nick-reserved guest-7 is reserved
 d closed
 e >> \{33*x}
-e < !nick-invalid \{33*x} is not a name: 1 to 32 letters, digits, - _ .
+e < !nick-invalid \{33*x} is not a name: 1 to 32 letters of one script, digits, - _ .
 e closed
 // Blanks around it are no part of it, and a blank answer is none.
 f connects by nickname

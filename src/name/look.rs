@@ -1,0 +1,233 @@
+//! What names look like, so that nobody goes by a name that passes for another's (Unicode TR39 section 4, skeletons).
+//! Only the comparison is here; who holds which name is the hub's business.
+//!
+//! `Alice` and `alice` are one name, so one look has to serve for all that its holder may write. A look is the skeleton
+//! of a form of the folded name, again in small letters, in which `i` is `l` (for `I` is) and `m` is `rn`. There are
+//! three forms: small letters, capitals, and small letters behind one capital. Each can deceive alone: `раура` all small,
+//! `ВОВ` in capitals, `Νονα` behind one. Most names look the same in all three. It is stricter than TR39, whose skeletons
+//! take no note of case, by what `I` and `i` being one letter brings with it: `zoëi` and `zoël` are alike.
+
+use super::Name;
+
+/// What a name looks like: one to three texts.
+///
+/// ```
+/// # #[cfg(feature = "unicode")] {
+/// use redpoll::name::{Looks, Name};
+/// let looks = |name: &str| Looks::of(&Name::new(name.as_bytes()).unwrap());
+/// assert!(looks("раура").deceive(&looks("Paypa")), "the first one is Cyrillic");
+/// assert!(!looks("user1").deceive(&looks("userl")), "ASCII has its false friends");
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looks {
+    /// Each once.
+    texts: Vec<String>,
+    /// The name is plain ASCII, so that it has one look.
+    ascii: bool,
+}
+
+impl Looks {
+    /// What this name looks like, however its owner spells it.
+    #[must_use]
+    pub fn of(name: &Name) -> Looks {
+        let folded = name.folded();
+        let ascii = folded.is_ascii();
+        let texts = if ascii { vec![look_of_ascii(folded)] } else { looks_of_script(folded) };
+        Looks { texts, ascii }
+    }
+
+    /// True if one can be taken for the other. Two names of plain ASCII can't: who reads `user1` knows of `userl`.
+    #[must_use]
+    pub fn deceive(&self, other: &Looks) -> bool {
+        !(self.ascii && other.ascii) && self.texts.iter().any(|text| other.texts.contains(text))
+    }
+
+    /// The looks themselves, in an order that is always the same for one name.
+    #[must_use]
+    pub fn texts(&self) -> &[String] {
+        &self.texts
+    }
+
+    /// True if the name is plain ASCII, in whatever width it is written.
+    #[must_use]
+    pub fn is_ascii(&self) -> bool {
+        self.ascii
+    }
+}
+
+/// What [`look`] comes to for ASCII in small letters, without its tables.
+pub(super) fn look_of_ascii(folded: &str) -> String {
+    let mut look = String::with_capacity(folded.len());
+    for c in folded.chars() {
+        match c {
+            'i' | '1' => look.push('l'),
+            '0' => look.push('o'),
+            'm' => look.push_str("rn"),
+            other => look.push(other),
+        }
+    }
+    look
+}
+
+/// Without its tables this build knows no name beyond ASCII.
+#[cfg(not(feature = "unicode"))]
+fn looks_of_script(_: &str) -> Vec<String> {
+    Vec::new()
+}
+
+#[cfg(feature = "unicode")]
+use every_script::looks_of_script;
+
+#[cfg(feature = "unicode")]
+mod every_script {
+    use unicode_normalization::UnicodeNormalization;
+
+    include!(concat!(env!("OUT_DIR"), "/confusables.rs"));
+
+    pub(super) fn looks_of_script(folded: &str) -> Vec<String> {
+        let small = || folded.chars().nfd();
+        let mut looks = vec![look(small())];
+        for other in [look(small().map(capital)), look(small().take(1).map(capital).chain(small().skip(1)))] {
+            if !looks.contains(&other) {
+                looks.push(other);
+            }
+        }
+        looks
+    }
+
+    /// One letter for one: `ß` has no capital here, for `SS` is no other spelling of it.
+    fn capital(c: char) -> char {
+        let mut capitals = c.to_uppercase();
+        capitals.next().filter(|_| capitals.len() == 0).unwrap_or(c)
+    }
+
+    fn look(form: impl Iterator<Item = char>) -> String {
+        let mut look = String::new();
+        for c in skeleton(form).chars().flat_map(char::to_lowercase).nfd() {
+            match c {
+                'i' => look.push('l'),
+                'm' => look.push_str("rn"),
+                other => look.push(other),
+            }
+        }
+        look
+    }
+
+    /// TR39's: no character of a name is ignorable, so that step is left out.
+    pub(super) fn skeleton(form: impl Iterator<Item = char>) -> String {
+        let mut skeleton = String::new();
+        for c in form.nfd() {
+            match FROM.binary_search(&c) {
+                Ok(at) => skeleton.push_str(&TO[AT[at].into()..AT[at + 1].into()]),
+                Err(_) => skeleton.push(c),
+            }
+        }
+        skeleton.nfd().collect()
+    }
+}
+
+#[cfg(feature = "unicode")]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unicode_normalization::char::is_combining_mark;
+
+    fn name(written: &str) -> Name {
+        Name::new(written.as_bytes()).unwrap_or_else(|_| panic!("{written:?} is a name"))
+    }
+
+    fn deceive(one: &str, other: &str) -> bool {
+        let (one, other) = (Looks::of(&name(one)), Looks::of(&name(other)));
+        assert_eq!(one.deceive(&other), other.deceive(&one), "it goes both ways");
+        one.deceive(&other)
+    }
+
+    #[test]
+    fn a_name_of_another_script_can_pass_for_an_ascii_one_in_some_case() {
+        for (one, other) in [
+            ("раура", "paypa"),
+            ("РАУРА", "Paypa"),
+            ("Раура", "PAYPA"),
+            // In capitals only.
+            ("вов", "bob"),
+            ("нет", "het"),
+            // Behind one capital only.
+            ("νονα", "Nova"),
+            ("ΝΟΝΑ", "nova"),
+            // A capital I among small letters.
+            ("аІех", "alex"),
+            ("ѕсоре", "sc0pe"),
+            ("ɡoogle", "google"),
+            ("ｍɑin", "main"),
+            ("ıan", "ian"),
+            ("ᎪᎠᎪ", "ada"),
+        ] {
+            assert!(deceive(one, other), "{one} and {other}");
+        }
+    }
+
+    #[test]
+    fn two_names_beyond_ascii_can_pass_for_each_other() {
+        for (one, other) in
+            [("сор", "ⲥⲟⲣ"), ("zoë1", "Zoël"), ("zoë0", "ZoëO"), ("ñorn", "ñom"), ("ZoëI", "zoël")]
+        {
+            assert!(deceive(one, other), "{one} and {other}");
+        }
+    }
+
+    #[test]
+    fn the_false_friends_of_ascii_are_friends() {
+        for (one, other) in
+            [("user1", "userl"), ("user0", "usero"), ("modern", "modem"), ("Iain", "lain"), ("a", "a")]
+        {
+            assert!(!deceive(one, other), "{one} and {other}");
+        }
+        assert!(!deceive("user1", "ＵＳＥＲＬ"), "widths are not told apart");
+    }
+
+    #[test]
+    fn names_that_look_different_are_different() {
+        for (one, other) in [
+            ("Ольга", "olga"),
+            ("наталья0001", "наталья0002"),
+            ("анна", "ана"),
+            ("zoë", "zoe"),
+            ("straße", "strasse"),
+            ("世界", "世间"),
+            ("한국", "한글"),
+            ("רותי", "דותי"),
+            ("алиса", "alice"),
+        ] {
+            assert!(!deceive(one, other), "{one} and {other}");
+        }
+    }
+
+    /// All that is said of ASCII in `look_of_ascii` and `Looks::ascii` rests on this.
+    #[test]
+    fn an_ascii_name_has_one_ascii_look_and_needs_no_table() {
+        for c in ('a'..='z').chain('0'..='9').chain(['-', '_', '.']) {
+            let folded = format!("x{c}");
+            assert_eq!(looks_of_script(&folded), [look_of_ascii(&folded)], "{folded}");
+            assert_eq!(looks_of_script(&c.to_string()), [look_of_ascii(&c.to_string())], "{c}");
+        }
+    }
+
+    /// The table is a part of the whole one: nothing that a name may hold is missing.
+    #[test]
+    fn what_build_rs_left_out_is_in_no_name() {
+        let mut known = 0;
+        for c in ('\0'..='\u{3FFFF}').filter(|c| c.is_alphanumeric() || c.is_ascii() || is_combining_mark(*c))
+        {
+            // Marks are in no name alone.
+            let names = [format!("{c}"), format!("x{c}"), format!("ש{c}")];
+            let Some(name) = names.iter().find_map(|name| Name::new(name.as_bytes()).ok()) else { continue };
+            for form in [name.folded().to_owned(), name.folded().to_uppercase()] {
+                let whole: String = unicode_security::skeleton(&form).collect();
+                assert_eq!(every_script::skeleton(form.chars()), whole, "{form} U+{:04X}", u32::from(c));
+                known += usize::from(whole != form);
+            }
+        }
+        assert!(known > 1000, "only {known}");
+    }
+}
