@@ -1,6 +1,8 @@
 //! A line from the server, told apart by its first byte (protocol.md, "Server to client"). No state and no words for
 //! people here: the session draws its conclusions from these, and the view shows them.
 
+use crate::name::MAX_CHARS;
+
 /// The room that everyone enters by registering; its lines carry no room. In its folded form.
 pub const LOBBY: &str = "lobby";
 
@@ -170,10 +172,13 @@ impl<'a> Notice<'a> {
     }
 }
 
-/// True for what may be a name: nothing that could be mistaken for another part of a line ("Names" in protocol.md).
+/// True for what may be a name: nothing that could be mistaken for another part of a line, and no longer than a name is
+/// ("Names" in protocol.md).
 #[must_use]
 pub fn is_name(text: &str) -> bool {
-    !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || "#@&/!+*:,".contains(c))
+    !text.is_empty()
+        && !text.contains(|c: char| c.is_whitespace() || "#@&/!+*:,".contains(c))
+        && text.chars().nth(MAX_CHARS).is_none()
 }
 
 /// The first word and the rest behind its blank.
@@ -231,6 +236,19 @@ mod tests {
         for line in ["", "hello", "@bob", "&dev:x", "&de v:bob:x", "*x", "two words: x", "@a b:x", ": x"] {
             assert_eq!(Line::parse(line), Line::Other(line), "{line}");
         }
+    }
+
+    #[test]
+    fn what_is_longer_than_a_name_is_none() {
+        let long = "a".repeat(MAX_CHARS + 1);
+        assert!(is_name(&long[1..]) && !is_name(&long));
+        for line in
+            [format!("{long}: x"), format!("@{long}:x"), format!("&{long}:bob:x"), format!("&dev:{long}:x")]
+        {
+            assert_eq!(Line::parse(&line), Line::Other(&line));
+        }
+        let room = format!("+room {long} 1");
+        assert_eq!(Line::parse(&room), Line::Answer(Answer::Other("room", &room[6..])));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Who is here and which rooms there are, as far as this client has heard, and what TAB makes of it. Only names that
 //! the server told; never more than a bound of them, whoever the server is.
 
+use super::line::is_name;
 use std::collections::BTreeMap;
 
 /// Names remembered at most; what a person completes is among the first of them.
 const MAX_NAMES: usize = 4096;
 
 /// Rooms remembered at most.
-const MAX_ROOMS: usize = 1024;
+pub const MAX_ROOMS: usize = 1024;
 
 /// What `/` completes to, and what may follow it.
 const COMMANDS: [(&str, Follows); 13] = [
@@ -112,8 +113,9 @@ pub fn fold(name: &str) -> String {
     name.to_lowercase()
 }
 
+/// What is no name is never offered: a completion is sent as if it had been typed.
 fn add(names: &mut Names, name: &str, limit: usize) {
-    if names.len() < limit {
+    if names.len() < limit && is_name(name) {
         names.insert(fold(name), name.to_owned());
     }
 }
@@ -186,6 +188,16 @@ mod tests {
         roster.forget_nicks();
         assert_eq!(completed(&roster, "@"), [""; 0]);
         assert_eq!(completed(&roster, "&d"), ["&dev"]);
+    }
+
+    #[test]
+    fn what_is_no_name_is_not_offered() {
+        let mut roster = Roster::default();
+        for odd in ["a:b", "a,b", "@a", "", "a b", &"a".repeat(33)] {
+            roster.add_nick(odd);
+            roster.add_room(odd);
+        }
+        assert_eq!((completed(&roster, "@"), completed(&roster, "&")), (vec![], vec![]));
     }
 
     #[test]
