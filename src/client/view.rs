@@ -74,7 +74,9 @@ impl View {
             Line::Direct { from, text } => format!("{}: {text}", self.name(from, "@")),
             Line::Answer(answer) => format!("+ {}", answered(answer)?),
             Line::Refusal(refusal) => return Some(self.error(at, &words::sentence(*refusal))),
-            Line::Notice(Notice::Other) | Line::Other(_) => raw.to_owned(),
+            Line::Notice(Notice::Other) => raw.to_owned(),
+            // Without a sign it could read like a remark of the client, or like what one said oneself.
+            Line::Other(_) => format!("? {raw}"),
             Line::Notice(_) => self.dim(raw),
         };
         Some(self.stamped(at, &text))
@@ -214,9 +216,17 @@ mod tests {
             ("+pong x", Some("12:03 + pong x")),
             ("!no-such-user bob", Some("12:03 ! bob is not here (no-such-user)")),
             ("* bob joined", Some("12:03 * bob joined")),
-            ("?odd", Some("12:03 ?odd")),
+            ("odd", Some("12:03 ? odd")),
         ] {
             assert_eq!(plain().line(noon(), line, &Line::parse(line)).as_deref(), shown, "{line}");
+        }
+    }
+
+    #[test]
+    fn no_line_from_the_server_reads_like_one_of_the_client() {
+        for line in ["- connected again", "alice -> @bob: yes", "12:03 bob: hi", " bob: hi", ""] {
+            let shown = plain().line(noon(), line, &Line::parse(line));
+            assert_eq!(shown, Some(format!("12:03 ? {line}")));
         }
     }
 
