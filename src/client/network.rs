@@ -5,6 +5,7 @@ use super::address::Address;
 use super::backoff::Backoff;
 use super::connection::{self, Lines};
 use super::line::Line;
+use super::roster::MAX_ROOMS;
 use super::screen::Screen;
 use super::session::{Session, Then, Wants};
 use super::view::View;
@@ -12,7 +13,7 @@ use crate::cli::ChatOptions;
 use rustix::process::{Signal, getpid, kill_process};
 use std::net::TcpStream;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -20,6 +21,10 @@ use std::time::{Duration, SystemTime};
 
 /// How often a wait looks for Ctrl-C, and a reader of lines is told again that all is over.
 const GLANCE: Duration = Duration::from_millis(100);
+
+/// Lines that may wait to be written before no more are sent but what the user typed: more than there are rooms to be in
+/// again after a lost connection.
+const UNWRITTEN: usize = 2 * MAX_ROOMS;
 
 /// The talk, as the terminal sees it. Clones are the same talk.
 #[derive(Clone)]
@@ -46,6 +51,8 @@ pub struct State {
     session: Session,
     /// To the thread that writes; `None` while there is no connection.
     outgoing: Option<Sender<String>>,
+    /// Lines that this thread has yet to write.
+    unwritten: Arc<AtomicUsize>,
     /// The user is leaving: the end of the connection is what is wished.
     leaving: bool,
     ended: Option<Ended>,
@@ -53,6 +60,8 @@ pub struct State {
     shown: Option<String>,
     /// How often the reader of lines was interrupted for the sake of another prompt.
     nudges: u64,
+    /// There is a thread that interrupts it until the prompt is right.
+    nudging: bool,
 }
 
 /// The session under its lock.
@@ -69,7 +78,16 @@ impl Deref for SessionRef<'_> {
 /// Goes on talking over `stream`, in the background.
 pub fn start(options: &ChatOptions, stream: TcpStream, screen: Screen, view: Arc<View>) -> Talk {
     let session = Session::new(options.nick.clone());
-    let state = State { session, outgoing: None, leaving: false, ended: None, shown: None, nudges: 0 };
+    let state = State {
+        session,
+        outgoing: None,
+        unwritten: Arc::default(),
+        leaving: false,
+        ended: None,
+        shown: None,
+        nudges: 0,
+        nudging: false,
+    };
     let shared = Shared { state: Mutex::new(state), changed: Condvar::new() };
     let shared = Arc::new(shared);
     let talk = Talk { shared: Arc::clone(&shared) };
@@ -160,7 +178,9 @@ impl Shared {
         state.outgoing = stream.try_clone().ok().map(|stream| {
             let (outgoing, lines) = channel();
             let (screen, view) = (screen.clone(), Arc::clone(view));
-            thread::spawn(move || write_lines(&stream, &lines, &screen, &view));
+            state.unwritten = Arc::default();
+            let unwritten = Arc::clone(&state.unwritten);
+            thread::spawn(move || write_lines(&stream, &lines, &unwritten, &screen, &view));
             outgoing
         });
         if let Some(line) = state.session.connected() {
@@ -174,13 +194,17 @@ impl Shared {
     /// Has the line that is being typed shown behind the prompt of now. A signal that comes before rustyline listens has no
     /// effect, so it is repeated until the prompt is right.
     fn nudge(self: &Arc<Shared>, screen: &Screen) {
-        if self.interrupt_if_stale(screen) {
+        // One such thread is enough, however often the server changes the prompt.
+        if self.interrupt_if_stale(screen) && !std::mem::replace(&mut self.lock().nudging, true) {
             let (shared, screen) = (Arc::clone(self), screen.clone());
             thread::spawn(move || {
-                thread::sleep(GLANCE);
-                while shared.interrupt_if_stale(&screen) {
+                loop {
                     thread::sleep(GLANCE);
+                    if !shared.interrupt_if_stale(&screen) {
+                        break;
+                    }
                 }
+                shared.lock().nudging = false;
             });
         }
     }
@@ -201,7 +225,16 @@ impl Shared {
 
 impl State {
     fn send(&self, line: String) -> bool {
+        self.unwritten.fetch_add(1, Ordering::Relaxed);
         self.outgoing.as_ref().is_some_and(|outgoing| outgoing.send(line).is_ok())
+    }
+
+    /// Sends what follows from a line of the server, unless much is to be written already: so a server that provokes
+    /// lines and reads none fills no memory.
+    fn send_unasked(&self, line: String) {
+        if self.unwritten.load(Ordering::Relaxed) < UNWRITTEN {
+            self.send(line);
+        }
     }
 }
 
@@ -263,7 +296,7 @@ impl Network {
                 return Parted::SentAway(heard.rows.join("\n"));
             }
             if !heard.rows.is_empty() {
-                self.screen.show(&heard.rows.join("\n"));
+                self.screen.show_patiently(&heard.rows.join("\n"));
             }
             self.shared.nudge(&self.screen);
             match (heard.then, read) {
@@ -283,7 +316,7 @@ impl Network {
         let mut state = self.shared.lock();
         let follows = state.session.hear(&line);
         for line in follows.send {
-            state.send(line);
+            state.send_unasked(line);
         }
         self.shared.changed.notify_all();
         drop(state);
@@ -351,8 +384,15 @@ enum Parted {
 }
 
 /// The thread that writes, until its connection is replaced or broken.
-fn write_lines(stream: &TcpStream, lines: &Receiver<String>, screen: &Screen, view: &View) {
+fn write_lines(
+    stream: &TcpStream,
+    lines: &Receiver<String>,
+    unwritten: &AtomicUsize,
+    screen: &Screen,
+    view: &View,
+) {
     while let Ok(line) = lines.recv() {
+        unwritten.fetch_sub(1, Ordering::Relaxed);
         if connection::send_line(stream, &line).is_err() {
             connection::abandon(stream);
             let unsent = std::iter::once(line)

@@ -17,6 +17,9 @@ const PASSING: Duration = Duration::from_millis(20);
 /// Rows that wait are printed together up to this many bytes.
 const BATCH: usize = 32 * 1024;
 
+/// Bytes that may wait to be shown before whoever is [patient](Screen::show_patiently) waits.
+const WAITING: usize = 1024 * 1024;
+
 /// Columns from one tab stop to the next, rustyline's default.
 const TAB_STOP: usize = 8;
 
@@ -45,6 +48,8 @@ struct GateState {
     shut: bool,
     /// The printer has passed the gate and not come back.
     passing: bool,
+    /// Bytes that were to be shown and aren't yet.
+    waiting: usize,
 }
 
 impl Screen {
@@ -60,8 +65,17 @@ impl Screen {
 
     /// Shows `row`, which may hold LFs, above what is typed.
     pub fn show(&self, row: &str) {
+        self.gate.lock().waiting += row.len() + 1;
         // The printer outlives all screens.
         let _ = self.jobs.send(Job::Show(format!("{row}\n")));
+    }
+
+    /// The same, but waits while much is to be shown already: so a server that talks faster than the terminal shows is
+    /// held back, and fills no memory. Not for whoever opens the gate.
+    pub fn show_patiently(&self, row: &str) {
+        let full = |state: &mut GateState| state.waiting > WAITING;
+        drop(self.gate.changed.wait_while(self.gate.lock(), full).unwrap_or_else(PoisonError::into_inner));
+        self.show(row);
     }
 
     /// Waits until all is shown, but not longer than `patience`.
@@ -142,7 +156,7 @@ fn print_all(waiting: &Receiver<Job>, gate: &Gate, mut printer: impl ExternalPri
 fn print(text: &mut String, gate: &Gate, printer: &mut impl ExternalPrinter) {
     let text = std::mem::take(text);
     if !text.is_empty() {
-        gate.pass(|| {
+        gate.pass(text.len(), || {
             // The editor went while this waited for it: plain writing is still of use.
             if printer.print(text.clone()).is_err() {
                 let _ = io::stdout().write_all(text.as_bytes());
@@ -156,15 +170,18 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does `print` once the gate is open. The lock isn't held meanwhile: printing may wait for the reader of lines, which
+    /// Does `print`, after which so many `bytes` less are waiting, once the gate is open. The lock isn't held meanwhile: printing may wait for the reader of lines, which
     /// shuts the gate.
-    fn pass(&self, print: impl FnOnce()) {
+    fn pass(&self, bytes: usize, print: impl FnOnce()) {
         let mut state =
             self.changed.wait_while(self.lock(), |state| state.shut).unwrap_or_else(PoisonError::into_inner);
         state.passing = true;
         drop(state);
         print();
-        self.lock().passing = false;
+        let mut state = self.lock();
+        state.passing = false;
+        state.waiting -= bytes;
+        drop(state);
         self.changed.notify_all();
     }
 }
@@ -214,5 +231,34 @@ mod tests {
         screen.open();
         screen.flush(Duration::from_secs(60));
         assert_eq!(printed.try_iter().collect::<String>(), "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_server_that_talks_faster_than_is_shown_is_held_back() {
+        let (paper, printed) = channel();
+        let screen = Screen::new(Paper(paper));
+        screen.shut();
+        let row = "x".repeat(1023);
+        let (beyond, shown) = channel();
+        let server = screen.clone();
+        thread::spawn(move || {
+            for number in 0..2 * WAITING / 1024 {
+                server.show_patiently(&row);
+                beyond.send(number).unwrap();
+            }
+        });
+        // What passes is what may wait, and one more.
+        for number in 0..=WAITING / 1024 {
+            assert_eq!(shown.recv(), Ok(number));
+        }
+        assert!(shown.recv_timeout(Duration::from_millis(20)).is_err());
+        screen.show("the user's own row waits for nothing");
+        screen.open();
+        assert_eq!(shown.iter().count(), WAITING / 1024 - 1);
+        screen.flush(Duration::from_secs(60));
+        assert_eq!(
+            printed.try_iter().map(|text| text.lines().count()).sum::<usize>(),
+            2 * WAITING / 1024 + 1
+        );
     }
 }

@@ -2,7 +2,7 @@
 //! or typed. No I/O, no clock, no threads: the terminal asks and does, so every rule here is told as a story in a test.
 
 use super::line::{Answer, LOBBY, Line, Notice, Refusal};
-use super::roster::{Roster, fold};
+use super::roster::{MAX_ROOMS, Roster, fold};
 
 /// Why a line is kept while there is no server.
 pub const NOT_CONNECTED: &str = "not sent: not connected";
@@ -208,8 +208,10 @@ impl Session {
             Answer::Nick(nick) => self.named(nick, heard),
             Answer::Room(room, _) => {
                 self.enter(room);
-                self.quiet.push(fold(room));
-                heard.send.push(format!("/who {room}"));
+                if !self.quiet.contains(&fold(room)) && self.quiet.len() < MAX_ROOMS {
+                    self.quiet.push(fold(room));
+                    heard.send.push(format!("/who {room}"));
+                }
             }
             Answer::Left(room) => self.leave(room),
             Answer::Who(room, names) => {
@@ -242,7 +244,7 @@ impl Session {
     fn enter(&mut self, room: &str) {
         self.arrived = true;
         self.roster.add_room(room);
-        if !self.rooms.iter().any(|known| fold(known) == fold(room)) {
+        if self.rooms.len() < MAX_ROOMS && !self.rooms.iter().any(|known| fold(known) == fold(room)) {
             self.rooms.push(room.to_owned());
         }
         self.room = Some(room.to_owned());
@@ -408,6 +410,17 @@ mod tests {
         assert_eq!((session.room(), session.prompt().as_str()), (Some("lobby"), "lobby> "));
         hear(&mut session, "+left lobby");
         assert_eq!((session.room(), session.prompt().as_str()), (None, "(in no room)> "));
+    }
+
+    #[test]
+    fn a_server_that_names_rooms_without_end_fills_no_memory() {
+        let mut session = alice();
+        let mut asked = 0;
+        for number in 0..2 * MAX_ROOMS {
+            asked += hear(&mut session, &format!("+room r{number} 1")).0.len();
+            asked += hear(&mut session, "+room dev 1").0.len();
+        }
+        assert_eq!((session.rooms.len(), session.quiet.len(), asked), (MAX_ROOMS, MAX_ROOMS, MAX_ROOMS));
     }
 
     #[test]
