@@ -109,6 +109,60 @@ fn nothing_from_the_network_controls_what_reads_it() {
     assert_eq!(end.out, "bob: \u{FFFD}[2J\u{FFFD}\u{FFFD}\u{FFFD} \u{FFFD}1m\u{FFFD}\n");
 }
 
+/// Each line that a hostile server may write, and what of it is not plain.
+fn hostile_lines() -> Vec<Vec<u8>> {
+    let controls = (0..=0x1F_u32).filter(|c| !b"\t\n".contains(&(*c as u8))).chain(0x7F..=0x9F);
+    let bidi =
+        [0x61C, 0x200E, 0x200F, 0x2028, 0x2029].into_iter().chain(0x202A..=0x202E).chain(0x2066..=0x2069);
+    let mut bad: Vec<Vec<u8>> =
+        controls.chain(bidi).filter_map(char::from_u32).map(|c| c.to_string().into_bytes()).collect();
+    bad.extend((0x80..=0xFF_u8).map(|byte| vec![byte]));
+    bad.extend([
+        b"\xED\xA0\x80".to_vec(),
+        b"\xC0\x8A".to_vec(),
+        b"\x1b]0;title\x07".to_vec(),
+        b"\x1bP1$r\x1b\\".to_vec(),
+    ]);
+    let frames = [
+        ("", ""),
+        ("bob: ", "."),
+        ("b", "b: hi"),
+        ("&d", "v:bob:hi"),
+        ("&dev:b", ":hi"),
+        ("@b", ":hi"),
+        ("+nick a", ""),
+        ("+room r", " 1"),
+        ("+who lobby b", " c"),
+        ("+odd", " x"),
+        ("!nick-taken x", ""),
+        ("!odd", ""),
+        ("* b", " joined &r"),
+    ];
+    let line =
+        |bad: &Vec<u8>, (head, tail): (&str, &str)| [head.as_bytes(), bad, tail.as_bytes(), b"\n"].concat();
+    bad.iter().flat_map(|bad| frames.map(|frame| line(bad, frame))).collect()
+}
+
+#[test]
+fn whatever_form_a_line_has_no_control_character_passes() {
+    let lines = hostile_lines();
+    let end = told(&lines.concat());
+    let out: Vec<&str> = end.out.split_terminator('\n').collect();
+    assert_eq!((out.len(), end.err.as_str()), (lines.len(), ""));
+    for (line, shown) in lines.iter().zip(out) {
+        // A CR before the LF belongs to the end of the line.
+        let is_end = line.ends_with(b"\r\n");
+        assert!(shown.chars().all(redpoll::text::is_safe), "{shown:?}");
+        assert!(is_end || shown.contains('\u{FFFD}'), "{shown:?} of {}", line.escape_ascii());
+    }
+}
+
+#[test]
+fn ten_mebibytes_without_an_end_of_line_are_one_short_line() {
+    let end = told(&vec![b'x'; 10 * 1024 * 1024]);
+    assert!(end.out.ends_with("x [cut]\n") && end.out.len() < 20_000, "{} bytes", end.out.len());
+}
+
 #[test]
 fn an_endless_line_is_cut() {
     let mut line = vec![b'x'; 1_000_000];

@@ -193,12 +193,44 @@ fn a_long_own_line_of_wide_characters_is_shown_once_too() {
 #[test]
 fn names_are_completed_and_refusals_told_in_words() {
     let (_listener, mut server, mut terminal) = alice();
+    // Once this is there, so is the answer to the quiet question.
+    server.says("carol: hi\n");
+    terminal.shows(&["carol: hi", "lobby>"]);
     terminal.press("@b\t");
     terminal.shows(&["lobby> @bob:"]);
     terminal.press("psst\r");
     server.hears("@bob:psst");
     server.says("!no-such-user bob\n");
     terminal.shows(&["alice -> @bob: psst", "! bob is not here (no-such-user)", "lobby>"]);
+}
+
+#[test]
+fn a_hostile_server_controls_no_terminal() {
+    let (_listener, mut server, mut terminal) = alice();
+    server.says("bob: \u{1b}[2J\u{9b}2J\u{1b}]0;x\u{7}\0\r\u{8}.\n");
+    // The screen leaves U+FFFD out.
+    terminal.shows(&["+ you are in lobby, 2 are here", "bob: [2J2J]0;x.", "lobby>"]);
+    // It can't speak as the client, nor name a room or a person so that the prompt or a completion says more.
+    server.says("- connected again\nalice -> @bob: yes\n");
+    terminal.shows(&["? - connected again", "? alice -> @bob: yes", "lobby>"]);
+    server.says(&format!("+room {} 1\n+who lobby zed:x zed,y /zed {}\n", "r".repeat(99), "zed".repeat(99)));
+    server.says("* zoe joined\n");
+    terminal.shows(&["* zoe joined", "lobby>"]);
+    terminal.press("@z\t");
+    terminal.shows(&["lobby> @zoe:"]);
+}
+
+#[test]
+fn a_hundred_thousand_names_are_shown_and_the_typed_text_stays() {
+    let (_listener, mut server, mut terminal) = alice();
+    terminal.press("half a th");
+    terminal.shows(&["lobby> half a th"]);
+    for line in 0..1000 {
+        let names: Vec<String> = (0..100).map(|number| format!("n{line}-{number}")).collect();
+        server.says(&format!("+who * {}\n", names.join(" ")));
+    }
+    server.says("+end who * 100000\n");
+    terminal.shows(&["+ 100000 on this server", "lobby> half a th"]);
 }
 
 #[test]
