@@ -153,18 +153,10 @@ const GUEST: &str = "guest-";
 pub fn is_reserved(name: &Name) -> bool {
     let folded = name.folded();
     if !folded.is_ascii() {
-        return Looks::of(name).texts().iter().any(|look| looks_reserved(look));
+        return Looks::of(name).are_reserved();
     }
     let number = folded.strip_prefix(GUEST).unwrap_or("");
     RESERVED.contains(&folded) || (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// Where `is_reserved` goes by looks: in them `1` is `l` and `0` is `o`.
-fn looks_reserved(look: &str) -> bool {
-    let number = look.strip_prefix(&look::look_of_ascii(GUEST)).unwrap_or("");
-    let is_digit = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'l' | b'o');
-    RESERVED.iter().any(|reserved| look::look_of_ascii(reserved) == look)
-        || (!number.is_empty() && number.bytes().all(is_digit))
 }
 
 /// The text of a name that isn't too long for one, which is found out first, so that a long one costs nothing.
