@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 const ENGINES: [&str; 2] = ["threads", "threads-queued"];
 
-/// What the kernel holds for a connection is small, so that whoever doesn't read is noticed soon.
+/// What the kernel holds for a connection is small, so that whoever doesn't read is noticed soon; and who floods may.
 fn start(engine: &str, flags: &[&str]) -> Server {
-    let small = ["--engine", engine, "--send-buffer", "4KiB"];
+    let small = ["--engine", engine, "--send-buffer", "4KiB", "--rate", "0"];
     Server::start(small.into_iter().chain(flags.iter().copied()))
 }
 

@@ -10,7 +10,7 @@ use std::net::TcpStream;
 
 /// A server whose queues may hold 64 KiB in all; none of them is too slow before 256 KiB.
 fn small_total() -> Sim {
-    Sim::new(Limits { queue: 32 * KIB, queue_total: 64 * KIB, ..Limits::default() })
+    Sim::new(Limits { queue: 32 * KIB, queue_total: 64 * KIB, rate: None, ..Limits::default() })
 }
 
 fn arrive<const N: usize>(sim: &mut Sim, names: [&str; N]) -> [PeerNo; N] {
@@ -95,7 +95,18 @@ fn resident(server: &Server) -> usize {
 #[cfg(target_os = "linux")]
 fn two_hundred_who_do_not_read_keep_the_process_within_the_total() {
     const TOTAL: usize = 8 * KIB * KIB;
-    let flags = ["--queue", "8MiB", "--queue-total", "8MiB", "--send-buffer", "4KiB", "--quiet-above", "1"];
+    let flags = [
+        "--rate",
+        "0",
+        "--queue",
+        "8MiB",
+        "--queue-total",
+        "8MiB",
+        "--send-buffer",
+        "4KiB",
+        "--quiet-above",
+        "1",
+    ];
     let server = Server::start(flags);
     let join = |name: &str| {
         let mut peer = server.connect();

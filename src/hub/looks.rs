@@ -110,7 +110,7 @@ impl LookIndex {
     pub fn invariants<'n>(&self, all: impl Iterator<Item = (u32, &'n Name)>) {
         let (mut beyond, mut ascii) = (0, 0);
         let mut known = std::collections::HashSet::new();
-        for (id, name) in all {
+        for (id, name) in all.filter(|(_, name)| self.ascii.is_some() || !name.folded().is_ascii()) {
             let looks = Looks::of(name);
             for look in looks.texts() {
                 let hash = Hash::new(&self.hasher, look);
