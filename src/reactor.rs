@@ -85,6 +85,8 @@ pub trait Sockets {
     fn shut(&mut self, id: ConnId);
     /// Closes a connection. Its id is free from now on.
     fn close(&mut self, id: ConnId);
+    /// Nothing has happened for a while: what memory isn't needed any more can go back to the system.
+    fn rest(&mut self);
     /// The time.
     fn now(&self) -> Time;
 }
@@ -422,6 +424,7 @@ impl<S: Sockets> Reactor<S> {
             self.queues.rest();
             self.timers.rest();
             self.admission.rest();
+            self.sockets.rest();
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Gives back the pages of program files that only starting up has used: reading flags alone runs through most of clap.
-//! The kernel maps a file 64 KiB at a time around each page that is touched, so a server that has started holds nearly
-//! all of its program and of libc; what it runs from then on is an eighth of that. Those pages come back from the page
-//! cache as they are needed.
+//! Gives pages back that aren't needed any more: freed ones within the heap, and those of program files that only
+//! starting up has used. Reading flags alone runs through most of clap, and the kernel maps a file 64 KiB at a time around
+//! each page that is touched, so a server that has started holds nearly all of its program and of libc; what it runs
+//! from then on is an eighth of that. Those pages come back from the page cache as they are needed.
 #![allow(unsafe_code)]
 
 use rustix::mm::{Advice, madvise};
@@ -18,6 +18,14 @@ pub(super) fn forget_start() {
         let _ =
             unsafe { madvise(ptr::with_exposed_provenance_mut(start), end - start, Advice::LinuxDontNeed) };
     }
+}
+
+/// Gives back the pages within the heap that hold nothing. What glibc frees it keeps, unless it lies at the end: after a
+/// burst that would be a tenth of what ten thousand idle members take.
+#[cfg(target_env = "gnu")]
+pub(super) fn give_back_freed() {
+    // SAFETY: malloc_trim(3) takes a number, may be called at any time from any thread, and touches no memory in use.
+    let _ = unsafe { libc::malloc_trim(0) };
 }
 
 /// The range of a line of proc_pid_maps(5) that maps code from a file.

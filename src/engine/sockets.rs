@@ -262,6 +262,11 @@ impl Sockets for PolledSockets {
         }
     }
 
+    fn rest(&mut self) {
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        super::pages::give_back_freed();
+    }
+
     fn now(&self) -> Time {
         Time(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }

@@ -444,6 +444,8 @@ impl Sockets for SimSockets {
         self.owners[id.index()] = None;
     }
 
+    fn rest(&mut self) {}
+
     fn now(&self) -> Time {
         self.clock
     }
