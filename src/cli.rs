@@ -150,6 +150,25 @@ pub struct ServeOptions {
     /// whole processor while there is traffic; 0: sleep at once
     #[arg(long, value_name = "MICROSECONDS", env = "REDPOLL_SPIN", default_value = "0", value_parser = spin)]
     pub spin: Duration,
+    /// What the log says: only what failed, or also what needs a look, what happens, or every connection; one of error,
+    /// warn, info, debug
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        env = "REDPOLL_LOG",
+        default_value = "info",
+        hide_possible_values = true
+    )]
+    pub log: LogLevel,
+    /// How it says so: as text, or one JSON object a line; one of text, json
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "REDPOLL_LOG_FORMAT",
+        default_value = "text",
+        hide_possible_values = true
+    )]
+    pub log_format: LogFormat,
     /// How long nothing comes before a message without LF counts as whole, for classic, nickname and relay; 1ms or more
     #[arg(long, value_name = "TIME", env = "REDPOLL_PAUSE", default_value = "50ms", value_parser = pause)]
     pause: Duration,
@@ -200,6 +219,28 @@ pub enum Engine {
     Threads,
     /// A reader and a writer thread for each connection, with a bounded queue between; no one sends under the lock.
     ThreadsQueued,
+}
+
+/// How grave something must be for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// What whoever runs the server should look at: limits that are reached, connections that are refused.
+    Warn,
+    /// What happens: who comes and goes, and what operators do.
+    Info,
+    /// Every connection, with a name or without.
+    Debug,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: one object a line.
+    Json,
 }
 
 /// Where to listen, and what is spoken there.

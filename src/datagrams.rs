@@ -65,6 +65,12 @@ impl Datagrams {
         self.peers.get_mut(&id)
     }
 
+    /// Where a peer speaks from; `None` where it has a connection.
+    #[must_use]
+    pub fn address(&self, id: ConnId) -> Option<SocketAddr> {
+        self.peers.get(&id).map(|peer| peer.source.1)
+    }
+
     /// Forgets a peer.
     pub fn remove(&mut self, id: ConnId) {
         if let Some(peer) = self.peers.remove(&id)

@@ -7,6 +7,7 @@
 //! - [`frame`] says where a message ends, [`dialect`] what it means and how an event is written, [`hub`] who is here
 //!   and who hears what. [`session`] is the loop that joins the three.
 //! - [`door`]: the schemes of `--listen`, each with its frame and dialect. [`datagrams`]: peers that are addresses.
+//! - [`journal`]: what happens, in the words of the log.
 //! - [`pool`], [`send_queue`] and [`backlog`], [`timers`]: bytes on hold, bytes not yet sent, deadlines. [`allowance`]: how
 //!   fast one peer may be. [`admission`]: how many come from one address. [`subnet`]: ranges of addresses.
 //! - [`reactor`]: the turn of the event loop, over [`reactor::Sockets`]. [`sim`] is that trait in memory; everything so
@@ -33,6 +34,7 @@ pub mod door;
 pub mod engine;
 pub mod frame;
 pub mod hub;
+pub mod journal;
 pub mod limits;
 pub mod message;
 pub mod name;

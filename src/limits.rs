@@ -198,6 +198,18 @@ pub const MAX_TARGETS: usize = 16;
 pub const MAX_WHO: usize = 1000;
 /// The longest `--spin`: a processor that is never left, as good as.
 pub const MAX_SPIN: Duration = Duration::from_secs(1);
+/// Lines of one kind that the log takes in a [`LOG_WINDOW`]: a busy evening passes whole, and a flood fills no disk. With
+/// the longest lines of all kinds together that is less than a megabyte a second.
+pub const LOG_LINES: u32 = 200;
+/// How long such lines are counted; those beyond are told as a number once it is over.
+pub const LOG_WINDOW: Duration = Duration::from_secs(10);
+/// Bytes of a line of the log: what a pipe that is writable takes without blocking (pipe(7), PIPE_BUF on Linux).
+pub const LOG_LINE: usize = 4096;
+/// Bytes of the message in it, before it is quoted; quoting at most doubles what is without control characters.
+pub const LOG_TEXT: usize = KIB;
+/// Bytes of each value in it: the longest name takes half of this. With three of them and the rest, a line keeps to
+/// [`LOG_LINE`].
+pub const LOG_VALUE: usize = 256;
 /// Pending connections of a listener (listen(2)). A backlog of 5 costs whole seconds in a connect storm.
 pub const BACKLOG: i32 = 1024;
 /// Idle time before the kernel asks whether the peer is still there (tcp(7), TCP_KEEPIDLE).

@@ -15,8 +15,9 @@ use crate::allowance::Rate;
 use crate::datagrams::Datagrams;
 use crate::door::Door;
 use crate::hub::Hub;
+use crate::journal;
 use crate::limits::{Limits, READ, REST_AFTER};
-use crate::message::{ConnId, Origin};
+use crate::message::{ConnId, Origin, Parting};
 use crate::pool::Pool;
 use crate::send_queue::SendQueues;
 use crate::timers::{Deadline, Time, Timers};
@@ -81,6 +82,8 @@ pub trait Sockets {
     /// # Errors
     /// Where the poller refuses.
     fn listen(&mut self, listener: usize, on: bool) -> io::Result<()>;
+    /// Where a connection comes from; `None` where that can't be said any more.
+    fn origin(&self, id: ConnId) -> Option<Origin>;
     /// Ends the sending side of a connection. That this fails where the peer is gone already changes nothing.
     fn shut(&mut self, id: ConnId);
     /// Closes a connection. Its id is free from now on.
@@ -196,6 +199,9 @@ pub struct Reactor<S> {
     doomed: Vec<(ConnId, Doom)>,
     rests: Vec<Rest>,
     stopping: bool,
+    /// Since when, and how many were still owed something when their time was over.
+    stopping_since: Time,
+    cut_off: usize,
     /// When something was last ready.
     active: Time,
     /// True once buffers and arenas were given back, until something is ready.
@@ -228,6 +234,8 @@ impl<S: Sockets> Reactor<S> {
             rests: doors.iter().map(|_| Rest::default()).collect(),
             doors,
             stopping: false,
+            stopping_since: now,
+            cut_off: 0,
             active: now,
             resting: false,
         }
@@ -258,7 +266,11 @@ impl<S: Sockets> Reactor<S> {
         self.rest(!ready.is_empty());
         ready.clear();
         self.ready = ready;
-        Ok(if self.stopping && self.peers.is_empty() { Running::Done } else { Running::On })
+        if !self.stopping || !self.peers.is_empty() {
+            return Ok(Running::On);
+        }
+        journal::stopped(self.stopping_since.until(self.now), self.cut_off);
+        Ok(Running::Done)
     }
 
     /// The world outside, for whoever simulates it.
@@ -372,10 +384,11 @@ impl<S: Sockets> Reactor<S> {
                 }
                 Deadline::TooSlow => {
                     peer.slow = None;
-                    self.doom(id, Doom::TooSlow);
+                    self.doom_slow(id, self.queues.unsent(id));
                 }
                 Deadline::Drain | Deadline::Discard => {
                     peer.deadline = None;
+                    self.cut_off += usize::from(self.stopping && what == Deadline::Drain);
                     self.drop_now(id);
                 }
                 Deadline::Pause => {
@@ -384,7 +397,7 @@ impl<S: Sockets> Reactor<S> {
                 }
                 Deadline::Silence => {
                     peer.deadline = None;
-                    self.hub.leave(id, b"silent", &mut self.queues);
+                    self.hub.leave(id, Parting::Silent, &mut self.queues);
                     self.drop_now(id);
                 }
                 Deadline::Refill => {
@@ -393,7 +406,7 @@ impl<S: Sockets> Reactor<S> {
                 }
                 Deadline::LastWords => {
                     peer.deadline = None;
-                    self.hub.leave(id, b"", &mut self.queues);
+                    self.hub.leave(id, Parting::Ended, &mut self.queues);
                     self.close(id, false);
                 }
             }
@@ -424,6 +437,8 @@ impl<S: Sockets> Reactor<S> {
             self.queues.rest();
             self.timers.rest();
             self.admission.rest();
+            // What was counted and not written is said now: nothing else would wake us up for it.
+            log::logger().flush();
             self.sockets.rest();
         }
     }

@@ -4,8 +4,9 @@
 
 use crate::backlog::{BacklogId, Backlogs, Piece};
 use crate::dialect::Dialect;
+use crate::journal::Journal;
 use crate::limits::{ARENA, Limits, SHARED, SPANS};
-use crate::message::{Audience, ConnId, Event, Outbox};
+use crate::message::{Audience, ConnId, Event, Note, Outbox};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 
@@ -89,6 +90,8 @@ pub struct SendQueues {
     stopping: bool,
     /// What is counted; the reactor counts what comes in.
     pub counters: Counters,
+    /// What is to be logged, and the numbers of connections there.
+    pub journal: Journal,
 }
 
 /// What the server counts.
@@ -148,6 +151,7 @@ impl SendQueues {
             closing: Vec::new(),
             stopping: false,
             counters: Counters::default(),
+            journal: Journal::default(),
         }
     }
 
@@ -182,6 +186,7 @@ impl SendQueues {
         }
         debug_assert!(self.queues[id.index()].backlog.is_none() && !self.queues[id.index()].dirty);
         self.queues[id.index()] = SendQueue { deaf: false, ..fresh() };
+        self.journal.open(id);
     }
 
     /// Throws away all that is left for a connection that is gone.
@@ -355,6 +360,7 @@ impl SendQueues {
             (self.dirty, self.gather) = (Vec::new(), Vec::new());
         }
         self.backlogs.rest();
+        self.journal.rest();
     }
 
     fn flush_backlog(&mut self, id: ConnId, mut send: impl FnMut(&[u8]) -> io::Result<usize>) -> Flushed {
@@ -559,6 +565,10 @@ impl Outbox for SendQueues {
 
     fn stop(&mut self) {
         self.stopping = true;
+    }
+
+    fn note(&mut self, note: Note<'_>) {
+        self.journal.note(note);
     }
 
     fn figures(&self, tell: &mut dyn FnMut(&str, u64)) {

@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Output;
 
 /// The flags of `serve` that there are.
-const FLAGS: [&str; 20] = [
+const FLAGS: [&str; 22] = [
     "--listen",
     "--engine",
     "--max-line",
@@ -30,6 +30,8 @@ const FLAGS: [&str; 20] = [
     "--spin",
     "--console",
     "--udp-public",
+    "--log",
+    "--log-format",
 ];
 
 /// Runs the program to its end.
@@ -124,6 +126,8 @@ fn a_wrong_value_is_refused_by_flag_value_and_bound() {
         ("--pause", "0", "1ms"),
         ("--spin", "1s", "microseconds"),
         ("--spin", "1000001", "at most 1000000"),
+        ("--log", "loud", "error, warn, info, debug"),
+        ("--log-format", "xml", "text, json"),
         ("--listen", "localhost", "port is missing"),
         ("--listen", "smtp://localhost:25", "no scheme `smtp`"),
         ("--listen", "::1:5", "brackets"),

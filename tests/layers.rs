@@ -42,6 +42,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("text", &[]),
     ("name", &[]),
     ("message", &["limits", "name"]),
+    ("journal", &["message"]),
     ("pool", &["limits"]),
     ("backlog", &["limits", "message"]),
     ("timers", &["message"]),
@@ -53,7 +54,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("datagrams", &["limits", "message"]),
     ("hub", &["limits", "message", "name", "text", "timers"]),
     ("session", &["dialect", "frame", "hub", "limits", "message", "text"]),
-    ("send_queue", &["backlog", "dialect", "limits", "message"]),
+    ("send_queue", &["backlog", "dialect", "journal", "limits", "message"]),
     (
         "reactor",
         &[
@@ -64,8 +65,10 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "door",
             "frame",
             "hub",
+            "journal",
             "limits",
             "message",
+            "name",
             "pool",
             "send_queue",
             "session",

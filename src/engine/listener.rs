@@ -115,6 +115,11 @@ impl Drop for Listener {
     }
 }
 
+/// Where a connection comes from.
+pub(super) fn origin(socket: &Socket) -> io::Result<Origin> {
+    Ok(socket.peer_addr()?.as_socket().map_or(Origin::Unix, |address| Origin::Inet(canonical(address))))
+}
+
 /// One connection that doesn't block, and where from: by a single call where the system has accept4(2).
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "openbsd"))]
 fn accept(socket: &Socket) -> io::Result<(Socket, Option<SocketAddr>)> {

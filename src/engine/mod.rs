@@ -1,6 +1,7 @@
 //! The only code that touches sockets, threads and the clock. `redpoll serve` begins and ends here.
 
 mod listener;
+mod log;
 #[cfg(target_os = "linux")]
 mod pages;
 mod signals;
@@ -13,20 +14,25 @@ use crate::door::Door;
 use crate::limits::{Limits, SPARE_DESCRIPTORS};
 use crate::name;
 use crate::reactor::{Reactor, Running};
+use ::log::{error, info, warn};
 use listener::Listener;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signals::Signals;
 use sockets::PolledSockets;
 use std::io::{self, Write};
-use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 /// Serves until it is asked to stop. Exit codes: 0 stopped, 1 failed while starting or running.
 #[must_use]
 pub fn serve(options: &ServeOptions) -> ExitCode {
-    match run(options) {
+    log::install(options.log, options.log_format);
+    let ended = run(options);
+    // What was counted and not written is said before the end.
+    ::log::logger().flush();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log(format_args!("{error}"));
+            error!(target: "failed", reason:% = error; "{error}");
             ExitCode::FAILURE
         }
     }
@@ -43,9 +49,10 @@ fn run(options: &ServeOptions) -> io::Result<()> {
     let listeners = Listener::open_all(&options.listen, &limits, options.udp_public)?;
     limits.max_connections = connections(options.max_connections, listeners.len());
     if !name::EVERY_SCRIPT {
-        log(format_args!("this build takes ASCII names only: it lacks the feature `unicode`"));
+        warn!(target: "ascii-names", "this build takes ASCII names only: it lacks the feature `unicode`");
     }
-    let signals = signals::watch().map_err(|error| context("can't watch for signals", &error))?;
+    started(options, &limits);
+    let signals = Signals::watch().map_err(|error| context("can't watch for signals", &error))?;
     announce(&listeners).map_err(|error| context("can't say where it listens", &error))?;
     match options.engine {
         Engine::Reactor => react(listeners, signals, options, limits),
@@ -56,7 +63,7 @@ fn run(options: &ServeOptions) -> io::Result<()> {
 
 fn react(
     listeners: Vec<Listener>,
-    signals: UnixStream,
+    signals: Signals,
     options: &ServeOptions,
     limits: Limits,
 ) -> io::Result<()> {
@@ -70,11 +77,26 @@ fn react(
     Ok(())
 }
 
+/// The first line of the log, with the limits that decide how much the server takes.
+fn started(options: &ServeOptions, limits: &Limits) {
+    let version = env!("CARGO_PKG_VERSION");
+    let (connections, queue_total) = (limits.max_connections, limits.queue_total);
+    let engine = match options.engine {
+        Engine::Reactor => "reactor",
+        Engine::Threads => "threads",
+        Engine::ThreadsQueued => "threads-queued",
+    };
+    info!(target: "started", version, engine, connections, queue_total;
+        "version {version}, engine {engine}, at most {connections} connections and {queue_total} bytes queued");
+}
+
 /// One line each on standard output, once all are bound: whoever started us may connect now.
 fn announce(listeners: &[Listener]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for listener in listeners {
-        writeln!(out, "listening {}", listener.url()?)?;
+        let url = listener.url()?;
+        writeln!(out, "listening {url}")?;
+        info!(target: "listening", address:% = url, door = listener.door().scheme(); "listening at {url}");
     }
     out.flush()
 }
@@ -85,9 +107,8 @@ fn connections(asked: usize, listeners: usize) -> usize {
     let descriptors = usize::try_from(raise_descriptor_limit()).unwrap_or(usize::MAX);
     let most = descriptors.saturating_sub(SPARE_DESCRIPTORS + listeners).max(1);
     if asked > most {
-        log(format_args!(
-            "--max-connections {asked} is clamped to {most}: the process may have {descriptors} descriptors"
-        ));
+        warn!(target: "clamped", asked, most, descriptors;
+            "--max-connections {asked} is clamped to {most}: the process may have {descriptors} descriptors");
     }
     if asked == 0 { most } else { asked.min(most) }
 }
@@ -104,9 +125,4 @@ fn raise_descriptor_limit() -> u64 {
 
 fn context(what: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
-}
-
-/// One line on standard error. That nobody reads it is no reason to stop.
-fn log(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr().lock(), "redpoll: {line}");
 }

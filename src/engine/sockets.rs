@@ -2,13 +2,15 @@
 //! take each out of the poller before it is closed: `polling` asks for that promise by being `unsafe` to add to.
 #![allow(unsafe_code)]
 
-use super::listener::{Listener, why_not_accepted};
-use super::log;
+use super::listener::{self, Listener, why_not_accepted};
+use super::signals::Signals;
 use super::wait::{Report, Reports, Spin, watch_end};
+use crate::journal;
 use crate::limits::KIB;
 use crate::message::{ConnId, Origin};
 use crate::reactor::{Interest, NotAccepted, Reading, Ready, Sockets};
 use crate::timers::Time;
+use log::{error, info, warn};
 use polling::{AsRawSource, Event, PollMode, Poller};
 use socket2::Socket;
 use std::io::{self, ErrorKind, Read, Stdin, Write};
@@ -34,7 +36,7 @@ pub(super) struct PolledSockets {
     listeners: Vec<Listener>,
     /// By listener: that it can't accept was said, and it has not accepted anybody since.
     complained: Vec<bool>,
-    signals: UnixStream,
+    signals: Signals,
     /// A descriptor to spend where there is no other (`turn_away`), unless even that could not be had again.
     spare: Option<UnixStream>,
     /// Standard input, while it is watched.
@@ -54,7 +56,7 @@ impl PolledSockets {
     /// Watches listeners, signals, and standard input where that is asked for.
     pub fn new(
         listeners: Vec<Listener>,
-        signals: UnixStream,
+        signals: Signals,
         console: bool,
         spin: Duration,
     ) -> io::Result<PolledSockets> {
@@ -67,13 +69,13 @@ impl PolledSockets {
             mode,
             complained: listeners.iter().map(|_| false).collect(),
             listeners,
-            spare: signals.try_clone().ok(),
+            spare: signals.socket.try_clone().ok(),
             signals,
             console: None,
             streams: Vec::new(),
             started: Instant::now(),
         };
-        sockets.add(&sockets.signals, Event::readable(SIGNALS))?;
+        sockets.add(&sockets.signals.socket, Event::readable(SIGNALS))?;
         for (place, listener) in sockets.listeners.iter().enumerate() {
             sockets.add(&listener.descriptor(), Event::readable(listener_key(place)))?;
         }
@@ -83,7 +85,8 @@ impl PolledSockets {
                 // A file is always ready, and so can't be waited for (epoll_ctl(2), EPERM). What it holds was written
                 // before anybody came, whom it could be told.
                 Err(error) => {
-                    log(format_args!("standard input can't be watched, so --console hears nothing: {error}"))
+                    warn!(target: "console", reason:% = error;
+                        "standard input can't be watched, so --console hears nothing: {error}");
                 }
             }
         }
@@ -133,7 +136,7 @@ impl PolledSockets {
         for report in self.reports.iter() {
             let asked = match (report.key, self.listeners.get(listener_place(report.key))) {
                 (SIGNALS, _) => {
-                    self.poller.modify_with_mode(&self.signals, Event::readable(SIGNALS), self.mode)
+                    self.poller.modify_with_mode(&self.signals.socket, Event::readable(SIGNALS), self.mode)
                 }
                 (CONSOLE, _) => match &self.console {
                     Some(at) => self.poller.modify_with_mode(at, Event::readable(CONSOLE), self.mode),
@@ -145,7 +148,7 @@ impl PolledSockets {
                 (key, None) => self.watch_stream(key),
             };
             if let Err(error) = asked {
-                log(format_args!("the poller lost a descriptor: {error}"));
+                error!(target: "poller", reason:% = error; "the poller lost a descriptor: {error}");
             }
         }
     }
@@ -157,8 +160,7 @@ impl Sockets for PolledSockets {
         for Report { key, read, write, ended, hangup } in self.reports.iter() {
             ready.push(match key {
                 SIGNALS => {
-                    // Whatever came, and whether it can be read: it says the same.
-                    let _ = self.signals.read(&mut [0; 16]);
+                    self.signals.hear();
                     Ready::Stop
                 }
                 CONSOLE => Ready::Console,
@@ -173,11 +175,14 @@ impl Sockets for PolledSockets {
     }
 
     fn accept(&mut self, listener: usize, id: ConnId) -> Result<Origin, NotAccepted> {
+        let scheme = self.listeners[listener].door().scheme();
         match self.accept_as(listener, id) {
             Ok(from) => {
-                self.complained[listener] = false;
+                if std::mem::take(&mut self.complained[listener]) {
+                    journal::awake(scheme);
+                }
                 if self.spare.is_none() {
-                    self.spare = self.signals.try_clone().ok();
+                    self.spare = self.signals.socket.try_clone().ok();
                 }
                 Ok(from)
             }
@@ -186,7 +191,7 @@ impl Sockets for PolledSockets {
                 if matches!(why, NotAccepted::NoDescriptor | NotAccepted::Failed)
                     && !std::mem::replace(&mut self.complained[listener], true)
                 {
-                    log(format_args!("can't accept a connection: {error}; trying again"));
+                    journal::rests(scheme, &error);
                 }
                 Err(why)
             }
@@ -196,14 +201,15 @@ impl Sockets for PolledSockets {
     fn turn_away(&mut self, listener: usize, farewell: &[u8]) -> io::Result<()> {
         self.spare = None;
         let accepted = self.listeners[listener].accept();
-        let told = accepted.map(|(mut socket, _)| {
+        let told = accepted.map(|(mut socket, from)| {
+            journal::refused(from, "no-descriptor");
             // As far as it goes: whoever isn't told is closed all the same. What it has said already is taken, since
             // closing with input unread would destroy the farewell.
             let _ = socket.write(farewell);
             let _ = socket.shutdown(Shutdown::Write);
             let _ = socket.read(&mut [0; KIB]);
         });
-        self.spare = self.signals.try_clone().ok();
+        self.spare = self.signals.socket.try_clone().ok();
         told
     }
 
@@ -233,6 +239,7 @@ impl Sockets for PolledSockets {
             // The end of it changes nothing, but it would be reported again and again.
             let _ = self.poller.delete(&*console);
             self.console = None;
+            info!(target: "console", reason = "end of input"; "standard input has ended, so --console hears nothing more");
         }
         Ok(bytes?)
     }
@@ -248,6 +255,10 @@ impl Sockets for PolledSockets {
         self.poller.modify_with_mode(self.listeners[listener].descriptor(), event, self.mode)
     }
 
+    fn origin(&self, id: ConnId) -> Option<Origin> {
+        listener::origin(&self.streams.get(id.index())?.as_ref()?.socket).ok()
+    }
+
     fn shut(&mut self, id: ConnId) {
         if let Ok(stream) = self.stream(id) {
             let _ = stream.socket.shutdown(Shutdown::Write);
@@ -258,7 +269,7 @@ impl Sockets for PolledSockets {
         if let Some(stream) = self.streams.get_mut(id.index()).and_then(Option::take)
             && let Err(error) = self.poller.delete(&stream.socket)
         {
-            log(format_args!("the poller keeps a closed descriptor: {error}"));
+            error!(target: "poller", reason:% = error; "the poller keeps a closed descriptor: {error}");
         }
     }
 
@@ -280,7 +291,7 @@ impl Drop for PolledSockets {
         for listener in &self.listeners {
             let _ = self.poller.delete(listener.descriptor());
         }
-        let _ = self.poller.delete(&self.signals);
+        let _ = self.poller.delete(&self.signals.socket);
         if let Some(console) = &self.console {
             let _ = self.poller.delete(console);
         }

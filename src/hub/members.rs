@@ -3,7 +3,7 @@
 use super::roster::{LOBBY, User};
 use super::{Hub, Kicked};
 use crate::limits::{KICKED_FOR, MAX_KICKED};
-use crate::message::{Audience, ConnId, Event, Manners, Outbox, Refusal};
+use crate::message::{Audience, ConnId, Event, Manners, Note, Outbox, Parting, Refusal};
 use crate::name::{self, Looks, Name};
 use bstr::BStr;
 
@@ -32,6 +32,7 @@ impl Hub {
         self.roster.add_user(from, name, manners);
         if let Some(user) = self.roster.user(from) {
             out.send(from, Event::Named { nick: &user.name });
+            out.note(Note::Registered { id: from, nick: &user.name });
         }
         if manners.lobby {
             self.enter(from, LOBBY, |who, _| Event::Arrived { who }, out);
@@ -116,7 +117,7 @@ impl Hub {
         self.kicked.push_back(Kicked { until: self.now + KICKED_FOR, name: name.clone(), looks });
         out.send(from, Event::Kicked { who: &name });
         out.send(id, Event::Refused(Refusal::Kicked(reason)));
-        self.leave(id, if reason.is_empty() { b"kicked" } else { reason }, out);
+        self.leave(id, Parting::Kicked { by: from, reason }, out);
         out.close(id);
         Ok(())
     }

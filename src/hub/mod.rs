@@ -11,10 +11,10 @@ mod roster;
 mod talk;
 
 use crate::limits::Limits;
-use crate::message::{Audience, ConnId, Event, Manners, Outbox, Rank, Refusal, Request};
+use crate::message::{Audience, ConnId, Event, Manners, Note, Outbox, Parting, Rank, Refusal, Request};
 use crate::name::{self, Looks, Name};
 use crate::timers::Time;
-use bstr::{BStr, ByteSlice};
+use bstr::BStr;
 use roster::Roster;
 use std::collections::VecDeque;
 
@@ -140,13 +140,15 @@ impl Hub {
     }
 
     /// Takes a connection out, registered or not, and tells those who shared a room with it.
-    pub fn leave(&mut self, id: ConnId, reason: &[u8], out: &mut impl Outbox) {
+    pub fn leave(&mut self, id: ConnId, how: Parting<'_>, out: &mut impl Outbox) {
         self.operators.retain(|operator| *operator != id);
         self.listeners.retain(|listener| *listener != id);
         let company = self.roster.company(id, self.quiet_above).to_vec();
-        if let Some(user) = self.roster.remove_user(id) {
+        let user = self.roster.remove_user(id);
+        out.note(Note::Left { id, nick: user.as_ref().map(|user| &user.name), how });
+        if let Some(user) = user {
             self.next_guest = self.next_guest.min(user.guest_number().unwrap_or(u32::MAX));
-            let gone = Event::Gone { who: &user.name, reason: reason.as_bstr() };
+            let gone = Event::Gone { who: &user.name, reason: how.told() };
             out.send_all(Audience { members: &company, except: None }, gone);
         }
         self.check();
@@ -218,12 +220,14 @@ impl Hub {
             (Request::Announce { text }, _) if text.is_empty() => return Err(Refusal::EmptyText),
             (Request::Announce { text }, _) => {
                 let count = self.announce(text, out);
+                out.note(Note::Announced { by: from, count });
                 out.send(from, Event::Announced { count });
             }
             (Request::Kick { nick, reason }, _) => self.kick(from, nick, reason, out)?,
             (Request::Stats, _) => self.stats(from, out),
             (Request::Shutdown, _) => {
                 out.send(from, Event::Shutdown);
+                out.note(Note::Shutdown { by: from });
                 out.stop();
             }
             _ => {}
@@ -232,7 +236,7 @@ impl Hub {
     }
 
     fn quit(&mut self, from: ConnId, message: &BStr, out: &mut impl Outbox) -> Next {
-        self.leave(from, message, out);
+        self.leave(from, Parting::Quit(message), out);
         out.send(from, Event::Bye);
         Next::Close
     }

@@ -5,8 +5,9 @@ use super::{Interest, NotAccepted, Phase, Reactor, Reading, Sockets};
 use crate::admission::TooMany;
 use crate::allowance::Allowance;
 use crate::door::Door;
+use crate::journal;
 use crate::limits::{ACCEPTS_A_TURN, FAREWELLS, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE};
-use crate::message::{ConnId, Event, Origin, Outbox, Refusal};
+use crate::message::{ConnId, Event, Origin, Outbox, Parting, Refusal};
 use crate::timers::{Deadline, Time};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -54,7 +55,11 @@ impl<S: Sockets> Reactor<S> {
         if door.is_for_operators() {
             // No limits: it is open when it is needed most.
             self.hub.make_operator(id);
+            self.queues.journal.operator(id);
             return self.queues.send(id, Event::Connected { from });
+        }
+        if others - self.closing >= self.limits.max_connections {
+            journal::refused(from, Refusal::ServerFull.code());
         }
         if others >= self.limits.max_connections + FAREWELLS {
             return self.drop_now(id);
@@ -66,9 +71,13 @@ impl<S: Sockets> Reactor<S> {
         if let Origin::Inet(address) = from {
             match self.admission.admit(address.ip()) {
                 Ok(counted) => self.peers[id.index()].address = counted,
-                Err(TooMany) => return self.turn_down(id, Refusal::TooManyConnections),
+                Err(TooMany) => {
+                    journal::refused(from, Refusal::TooManyConnections.code());
+                    return self.turn_down(id, Refusal::TooManyConnections);
+                }
             }
         }
+        self.queues.journal.accepted(id, from, door.scheme());
         if door.hears_the_lobby() {
             self.hub.make_listener(id);
         }
@@ -80,6 +89,7 @@ impl<S: Sockets> Reactor<S> {
         if self.timers.count(Deadline::Register) > self.limits.max_unregistered()
             && let Some(longest_waiting) = self.timers.first(Deadline::Register)
         {
+            self.queues.journal.made_way(longest_waiting);
             self.end_nameless(longest_waiting);
         }
     }
@@ -97,7 +107,7 @@ impl<S: Sockets> Reactor<S> {
 
     /// Closes a connection that has given no name in time, or has waited longest where too many have none.
     pub(super) fn end_nameless(&mut self, id: ConnId) {
-        self.hub.leave(id, b"", &mut self.queues);
+        self.hub.leave(id, Parting::RegisterTimeout, &mut self.queues);
         self.turn_down(id, Refusal::RegisterTimeout);
     }
 

@@ -4,10 +4,19 @@ use super::peer::Doom;
 use super::{Phase, Reactor, Sockets};
 use crate::frame::Frame;
 use crate::limits::{DISCARD, MIN_DRAIN};
-use crate::message::{ConnId, Event, Outbox, Refusal};
+use crate::message::{ConnId, Event, Outbox, Parting, Refusal};
+use crate::name::Name;
 use crate::timers::Deadline;
 
 impl<S: Sockets> Reactor<S> {
+    /// Marks a connection for reaping that doesn't read what it is sent, of which this much is unsent.
+    pub(super) fn doom_slow(&mut self, id: ConnId, unsent: usize) {
+        if !self.queues.is_deaf(id) {
+            self.queues.journal.too_slow(id, self.hub.nick(id).map(Name::shown), unsent);
+            self.doom(id, Doom::TooSlow);
+        }
+    }
+
     /// Marks a connection for reaping. From now on it hears nothing.
     pub(super) fn doom(&mut self, id: ConnId, doom: Doom) {
         if self.queues.deafen(id) {
@@ -26,14 +35,14 @@ impl<S: Sockets> Reactor<S> {
                 self.queues.undeafen(id);
                 self.queues.send(id, Event::Refused(Refusal::TooSlow));
                 if !is_closing {
-                    self.hub.leave(id, b"too slow", &mut self.queues);
+                    self.hub.leave(id, Parting::TooSlow, &mut self.queues);
                     self.close(id, false);
                 }
             }
             Doom::Lost | Doom::TooSlow => {
-                if !self.stopping {
-                    let reason: &[u8] = if doom == Doom::Lost { b"connection lost" } else { b"too slow" };
-                    self.hub.leave(id, reason, &mut self.queues);
+                if !self.stopping && !peer.phase.is_closing() {
+                    let how = if doom == Doom::Lost { Parting::Lost } else { Parting::TooSlow };
+                    self.hub.leave(id, how, &mut self.queues);
                 }
                 self.drop_now(id);
             }
@@ -110,6 +119,7 @@ impl<S: Sockets> Reactor<S> {
         if std::mem::replace(&mut self.stopping, true) {
             return;
         }
+        self.stopping_since = self.now;
         for listener in 0..self.rests.len() {
             // A listener that stays in the poller would only wake us; we stop either way.
             let _ = self.sockets.listen(listener, false);

@@ -5,7 +5,7 @@ use super::peer::Doom;
 use super::{Phase, Reactor, Sockets};
 use crate::hub::Next;
 use crate::limits::{LOW_READ, READ, READ_A_TOKEN};
-use crate::message::{ConnId, Outbox};
+use crate::message::{ConnId, Outbox, Parting};
 use crate::session::{self, Bounds, Stop};
 use crate::timers::Deadline;
 use std::io::ErrorKind;
@@ -88,7 +88,7 @@ impl<S: Sockets> Reactor<S> {
         queues.counters.lines_in += u64::from(len > 0);
         match session::finish(hub, id, &mut peer.frame, peer.dialect, &scratch[..len], queues) {
             Next::Close => {}
-            Next::Stay => hub.leave(id, b"", queues),
+            Next::Stay => hub.leave(id, Parting::Ended, queues),
         }
         self.close(id, true);
     }

@@ -4,12 +4,15 @@ use super::peer::Doom;
 use super::{Interest, Phase, Reactor, Reading, Sockets};
 use crate::frame::Frame;
 use crate::limits::TOO_SLOW_AFTER;
-use crate::message::{ConnId, Outbox};
+use crate::message::{ConnId, Origin, Outbox};
+use crate::name::Name;
 use crate::send_queue::Flushed;
 use crate::timers::Deadline;
 
 impl<S: Sockets> Reactor<S> {
     pub(super) fn flush(&mut self) {
+        // Nobody of whom something was noted since is closed yet: only what follows does that.
+        self.write_journal();
         let mut place = 0;
         while let Some(id) = self.queues.dirty(place) {
             place += 1;
@@ -41,6 +44,8 @@ impl<S: Sockets> Reactor<S> {
                     break;
                 }
                 let is_closing = self.peers[id.index()].phase.is_closing();
+                let nick = self.hub.nick(id).map(Name::shown);
+                self.queues.journal.shed(id, nick, self.queues.unsent(id));
                 self.queues.shed(id);
                 self.doom(id, if is_closing { Doom::Lost } else { Doom::TooSlow });
             }
@@ -59,7 +64,7 @@ impl<S: Sockets> Reactor<S> {
         let Flushed::Unsent(unsent) = flushed else { return self.doom(id, Doom::Lost) };
         let peer = &mut self.peers[id.index()];
         match peer.phase {
-            _ if unsent > self.limits.hard_queue() => return self.doom(id, Doom::TooSlow),
+            _ if unsent > self.limits.hard_queue() => return self.doom_slow(id, unsent),
             Phase::Flushing { ended } if unsent == 0 => return self.shut(id, ended),
             Phase::Flushing { .. } | Phase::Discarding => {}
             Phase::Open if unsent > self.limits.half_queue() => peer.phase = Phase::Waiting,
@@ -79,6 +84,14 @@ impl<S: Sockets> Reactor<S> {
             _ => {}
         }
         self.watch(id);
+    }
+
+    fn write_journal(&mut self) {
+        let Reactor { queues, sockets, datagrams, .. } = self;
+        queues.journal.write(|id| match datagrams.address(id) {
+            Some(address) => Some(Origin::Inet(address)),
+            None => sockets.origin(id),
+        });
     }
 
     /// Tells the sockets what the connection is to be watched for, if that has changed.

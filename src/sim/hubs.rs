@@ -7,9 +7,9 @@ use super::script::Script;
 use crate::dialect::Dialect;
 use crate::hub::{Hub, Next};
 use crate::limits::Limits;
-use crate::message::{Audience, ConnId, Event, Outbox, Request, Scope};
+use crate::message::{Audience, ConnId, Event, Note, Outbox, Parting, Request, Scope};
 use crate::name;
-use bstr::ByteSlice;
+use bstr::{BStr, ByteSlice};
 
 /// Deeds in one story: beyond that it says nothing new.
 const MAX_DEEDS: usize = 256;
@@ -84,7 +84,7 @@ pub fn check_hub(data: &[u8]) {
         match choice / CONNECTIONS as u8 {
             0 => {
                 let reason = script.pick(&TEXTS);
-                hub.leave(ConnId(from), reason, &mut out);
+                hub.leave(ConnId(from), Parting::Quit(BStr::new(reason)), &mut out);
                 model.leave(from, reason);
             }
             1 => {
@@ -193,6 +193,8 @@ impl Outbox for Recorder {
     fn close(&mut self, _id: ConnId) {}
 
     fn stop(&mut self) {}
+
+    fn note(&mut self, _note: Note<'_>) {}
 
     fn figures(&self, _tell: &mut dyn FnMut(&str, u64)) {}
 }

@@ -5,7 +5,7 @@ use super::hubs::Recorder;
 use crate::dialect::Dialect;
 use crate::hub::Hub;
 use crate::limits::Limits;
-use crate::message::{ConnId, Event, Meaning, Rank, Request};
+use crate::message::{ConnId, Event, Meaning, Parting, Rank, Request};
 use crate::name::{EVERY_SCRIPT, Looks, MAX_CHARS, Name, fold, is_reserved};
 use crate::text;
 use bstr::ByteSlice;
@@ -86,7 +86,7 @@ fn check_pair(one: &Name, other: &Name) {
             let refused = out.heard[1].starts_with(format!("!nick-taken {second} ").as_bytes());
             assert_eq!(hub.registered(), 2 - usize::from(refused), "{first:?} and {second:?}");
             assert_eq!(refused, clash, "{second:?} beside {first:?}");
-            hub.leave(ConnId(0), b"", &mut out);
+            hub.leave(ConnId(0), Parting::Ended, &mut out);
             hub.invariants();
         }
     }

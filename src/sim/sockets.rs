@@ -335,12 +335,17 @@ impl Sockets for SimSockets {
         self.owners[id.index()] = Some(PeerNo(self.accepted));
         self.peers[self.accepted].id = Some(id);
         self.accepted += 1;
-        if self.doors[listener] == Door::Unix {
-            return Ok(Origin::Unix);
+        Ok(self.origin(id).expect("it is open"))
+    }
+
+    fn origin(&self, id: ConnId) -> Option<Origin> {
+        let PeerNo(owner) = self.owner(id);
+        if self.doors[self.peers[owner].door] == Door::Unix {
+            return Some(Origin::Unix);
         }
         // Ports begin where the system's own would.
-        let port = 50_000 + (self.accepted % 10_000) as u16;
-        Ok(Origin::Inet(SocketAddr::new(self.peers[self.accepted - 1].address, port)))
+        let port = 50_001 + (owner % 10_000) as u16;
+        Some(Origin::Inet(SocketAddr::new(self.peers[owner].address, port)))
     }
 
     fn turn_away(&mut self, listener: usize, farewell: &[u8]) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses the part that it needs")]
 
-use std::io::{self, BufRead, BufReader, ErrorKind};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
@@ -81,6 +81,15 @@ impl Server {
     /// Its standard input, where that is a pipe.
     pub fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().expect("it is piped")
+    }
+
+    /// All that it has logged, once it has ended.
+    pub fn log(mut self) -> String {
+        let mut log = String::new();
+        self.wait();
+        let stderr = self.child.stderr.as_mut().expect("it is piped");
+        stderr.read_to_string(&mut log).expect("a log is UTF-8");
+        log
     }
 
     /// Its threads, as proc_pid_task(5) lists them.

@@ -8,11 +8,11 @@ use super::spawn;
 use super::state::{Onward, State};
 use crate::dialect::Dialect;
 use crate::door::Door;
-use crate::engine::log;
 use crate::engine::sockets::uninterrupted;
 use crate::frame::Frame;
 use crate::limits::THREAD_READ;
 use crate::message::{ConnId, Event, Refusal};
+use log::warn;
 use socket2::Socket;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -91,7 +91,7 @@ pub(super) fn run(shared: &Arc<Shared>, id: ConnId, link: &Arc<Link>, door: Door
 pub(super) fn turn_away(shared: &Shared, link: &Link, door: Door, error: &io::Error) {
     // Once: how often it happens is for those to say who knock.
     if !shared.short_of_threads.swap(true, Ordering::Relaxed) {
-        log(format_args!("can't start a thread for a connection: {error}"));
+        warn!(target: "no-thread", reason:% = error; "can't start a thread for a connection: {error}");
     }
     let mut refusal = Vec::new();
     door.dialect().encode(Event::Refused(Refusal::ServerFull), &mut refusal);

@@ -9,13 +9,15 @@ mod queued;
 mod shared;
 mod state;
 
+use super::context;
 use super::listener::Listener;
-use super::sockets::uninterrupted;
-use super::{context, log};
+use super::signals::Signals;
 use crate::door::Door;
+use crate::journal;
 use crate::limits::{ACCEPTS_A_TURN, Limits, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE, READ, THREAD_STACK};
 use crate::message::Origin;
 use link::{Link, Way};
+use log::info;
 use queued::Channel;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -61,7 +63,7 @@ enum Source {
 /// Serves until it is asked to stop.
 pub(super) fn serve(
     listeners: Vec<Listener>,
-    signals: UnixStream,
+    signals: Signals,
     console: bool,
     queued: bool,
     limits: Limits,
@@ -101,11 +103,10 @@ pub(super) fn serve(
 
 /// A thread that waits for the first signal. The main thread may have to wait for the lock first, whose holder only hurries
 /// once that is known.
-fn watch_signals(mut signals: UnixStream, shared: Arc<Shared>) -> io::Result<()> {
-    signals.set_nonblocking(false)?;
+fn watch_signals(mut signals: Signals, shared: Arc<Shared>) -> io::Result<()> {
+    signals.socket.set_nonblocking(false)?;
     let watch = move || {
-        // Whatever came, and whether it can be read: it says the same.
-        let _ = uninterrupted(|| signals.read(&mut [0; 16]));
+        signals.hear();
         shared.hurry();
     };
     spawn(watch).map(drop)
@@ -171,7 +172,10 @@ impl Acceptor {
         let Some(console) = &self.console else { return };
         let mut buffer = vec![0; READ];
         match rustix::io::read(console, &mut buffer[..]) {
-            Ok(0) => self.console = None,
+            Ok(0) => {
+                self.console = None;
+                info!(target: "console", reason = "end of input"; "standard input has ended, so --console hears nothing more");
+            }
             Ok(bytes) if !self.stopping => {
                 self.shared.turn(|state| state.hear_console(&buffer[..bytes]));
             }
@@ -188,15 +192,20 @@ impl Acceptor {
             let door = &mut self.doors[place];
             match door.listener.accept() {
                 Ok((socket, from)) => {
-                    door.pause = Duration::ZERO;
+                    let pause = std::mem::take(&mut door.pause);
                     let door = door.listener.door();
+                    if !pause.is_zero() {
+                        journal::awake(door.scheme());
+                    }
                     // Whoever is gone again isn't missed.
                     let _ = self.welcome(door, socket, from);
                 }
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => {
-                    log(format_args!("can't accept a connection: {error}"));
+                    if door.pause.is_zero() {
+                        journal::rests(door.listener.door().scheme(), &error);
+                    }
                     door.pause = (door.pause * 2).clamp(MIN_LISTENER_PAUSE, MAX_LISTENER_PAUSE);
                     door.until = Some(Instant::now() + door.pause);
                     return;

@@ -6,9 +6,12 @@ use super::link::Link;
 use crate::admission::{AddressId, Admission, TooMany};
 use crate::allowance::{Allowance, Rate};
 use crate::door::Door;
+use crate::engine::listener;
 use crate::hub::{Hub, Next};
+use crate::journal;
 use crate::limits::{DISCARD, FAREWELLS, Limits, REST_AFTER, TOO_SLOW_AFTER};
-use crate::message::{ConnId, Event, Origin, Outbox, Refusal};
+use crate::message::{ConnId, Event, Origin, Outbox, Parting, Refusal};
+use crate::name::Name;
 use crate::send_queue::{Flushed, SendQueues};
 use crate::session::{self, Bounds, Stop};
 use crate::timers::{Deadline, Time, TimerId, Timers};
@@ -36,6 +39,9 @@ pub(super) struct State {
     /// An operator wants the server to stop.
     asked_to_stop: bool,
     stopping: bool,
+    /// Since when, and how many were still owed something when their time was over.
+    stopping_since: Time,
+    cut_off: usize,
     stop_by: Arc<OnceLock<Instant>>,
     /// When something was last read, and whether what was needed for it was given back since.
     active: Time,
@@ -123,6 +129,8 @@ impl State {
             console: Vec::new(),
             asked_to_stop: false,
             stopping: false,
+            stopping_since: Time::default(),
+            cut_off: 0,
             stop_by,
             active: Time::default(),
             resting: false,
@@ -144,6 +152,10 @@ impl State {
     pub fn admit(&mut self, door: Door, from: Origin, link: Arc<Link>) -> Option<ConnId> {
         self.note_activity();
         let (others, operator) = (self.peers.len(), door.is_for_operators());
+        let full = !operator && others - self.closing >= self.limits.max_connections;
+        if full {
+            journal::refused(from, Refusal::ServerFull.code());
+        }
         if !operator && others >= self.limits.max_connections + FAREWELLS {
             return None;
         }
@@ -154,7 +166,8 @@ impl State {
         self.queues.open(id, door.dialect());
         if operator {
             self.hub.make_operator(id);
-        } else if others - self.closing >= self.limits.max_connections {
+            self.queues.journal.operator(id);
+        } else if full {
             self.turn_down(id, Refusal::ServerFull);
             return Some(id);
         } else {
@@ -162,11 +175,13 @@ impl State {
                 match self.admission.admit(address.ip()) {
                     Ok(counted) => self.peers[id.index()].address = counted,
                     Err(TooMany) => {
+                        journal::refused(from, Refusal::TooManyConnections.code());
                         self.turn_down(id, Refusal::TooManyConnections);
                         return Some(id);
                     }
                 }
             }
+            self.queues.journal.accepted(id, from, door.scheme());
             if door.hears_the_lobby() {
                 self.hub.make_listener(id);
             }
@@ -184,12 +199,13 @@ impl State {
         if self.timers.count(Deadline::Register) > self.limits.max_unregistered()
             && let Some(longest_waiting) = self.timers.first(Deadline::Register)
         {
+            self.queues.journal.made_way(longest_waiting);
             self.end_nameless(longest_waiting);
         }
     }
 
     fn end_nameless(&mut self, id: ConnId) {
-        self.hub.leave(id, b"", &mut self.queues);
+        self.hub.leave(id, Parting::RegisterTimeout, &mut self.queues);
         self.turn_down(id, Refusal::RegisterTimeout);
     }
 
@@ -256,7 +272,7 @@ impl State {
             queues.counters.lines_in += u64::from(input.len > 0);
             match session::finish(hub, id, &mut input.frame, input.dialect, bytes, queues) {
                 Next::Close => {}
-                Next::Stay => hub.leave(id, b"", queues),
+                Next::Stay => hub.leave(id, Parting::Ended, queues),
             }
             self.close(id);
         }
@@ -288,7 +304,7 @@ impl State {
     /// The last that is done with a connection, by its reader: its slot is free.
     pub fn remove(&mut self, id: ConnId) {
         if self.is_open(id) {
-            self.hub.leave(id, b"", &mut self.queues);
+            self.hub.leave(id, Parting::Lost, &mut self.queues);
             self.drop_now(id);
         }
         self.forget_deadlines(id);
@@ -308,6 +324,7 @@ impl State {
         if std::mem::replace(&mut self.stopping, true) {
             return;
         }
+        self.stopping_since = self.now;
         let open = self.peers.iter().filter(|(_, peer)| peer.phase == Phase::Open);
         let open: Vec<ConnId> = open.map(|(key, _)| ConnId(key as u32)).collect();
         for id in open {
@@ -327,10 +344,11 @@ impl State {
                 }
                 Deadline::TooSlow => {
                     peer.slow = None;
-                    self.doom(id, Doom::TooSlow);
+                    self.doom_slow(id, self.queues.unsent(id));
                 }
                 Deadline::Drain | Deadline::Discard => {
                     peer.deadline = None;
+                    self.cut_off += usize::from(self.stopping && what == Deadline::Drain);
                     self.drop_now(id);
                 }
                 // A reader keeps its own pauses and rests, and there are no datagrams.
@@ -341,12 +359,15 @@ impl State {
             self.resting = true;
             self.queues.rest();
             self.timers.rest();
+            // What was counted and not written is said now: nothing else would wake us up for it.
+            log::logger().flush();
         }
     }
 
     /// What the main thread does next.
     pub fn sleep(&mut self) -> Sleep {
         if self.stopping && self.peers.is_empty() {
+            journal::stopped(self.stopping_since.until(self.now), self.cut_off);
             return Sleep::Done;
         }
         if !self.stopping && (self.asked_to_stop || self.stop_by.get().is_some()) {
@@ -429,6 +450,8 @@ impl State {
     }
 
     fn flush(&mut self) {
+        let State { queues, peers, .. } = self;
+        queues.journal.write(|id| listener::origin(&peers.get(id.index())?.link.socket).ok());
         let mut place = 0;
         while let Some(id) = self.queues.dirty(place) {
             place += 1;
@@ -448,6 +471,8 @@ impl State {
                 if !self.queues.is_overflowing() {
                     break;
                 }
+                let nick = self.hub.nick(id).map(Name::shown);
+                self.queues.journal.shed(id, nick, self.queues.unsent(id));
                 self.queues.shed(id);
                 let open = self.peers[id.index()].phase == Phase::Open;
                 self.doom(id, if open { Doom::TooSlow } else { Doom::Lost });
@@ -461,7 +486,7 @@ impl State {
         let peer = &mut self.peers[id.index()];
         match peer.phase {
             Phase::Discarding | Phase::Gone => return,
-            _ if unsent > peer.link.most_unsent(&self.limits) => return self.doom(id, Doom::TooSlow),
+            _ if unsent > peer.link.most_unsent(&self.limits) => return self.doom_slow(id, unsent),
             Phase::Flushing if unsent == 0 => {
                 if peer.link.finish() {
                     self.was_shut(id);
@@ -485,6 +510,14 @@ impl State {
         }
     }
 
+    /// Marks a connection for reaping that doesn't read what it is sent, of which this much is unsent.
+    fn doom_slow(&mut self, id: ConnId, unsent: usize) {
+        if !self.queues.is_deaf(id) {
+            self.queues.journal.too_slow(id, self.hub.nick(id).map(Name::shown), unsent);
+            self.doom(id, Doom::TooSlow);
+        }
+    }
+
     /// Marks a connection for reaping. From now on it hears nothing.
     fn doom(&mut self, id: ConnId, doom: Doom) {
         if self.queues.deafen(id) {
@@ -500,8 +533,8 @@ impl State {
         let open = peer.phase == Phase::Open;
         let can_be_told = peer.link.most_unsent(&self.limits) > 0 && peer.phase != Phase::Discarding;
         if open && !self.stopping {
-            let why: &[u8] = if doom == Doom::TooSlow { b"too slow" } else { b"connection lost" };
-            self.hub.leave(id, why, &mut self.queues);
+            let how = if doom == Doom::TooSlow { Parting::TooSlow } else { Parting::Lost };
+            self.hub.leave(id, how, &mut self.queues);
         }
         if doom == Doom::Lost || !can_be_told || self.queues.is_cut(id) {
             return self.drop_now(id);

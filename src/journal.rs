@@ -1,0 +1,184 @@
+//! What happens, in the words of the log: each event with its level, its stable word (the target of the record) and its
+//! keys stands here, once for every engine. What peers write goes no further than this: names pass, texts and the reasons
+//! that somebody typed don't. Where lines go, how many of them and in which form, is for `engine/log.rs`.
+
+use crate::message::{ConnId, Note, Origin, Parting};
+use log::{Level, debug, info, log_enabled, warn};
+use std::io;
+use std::time::Duration;
+
+/// The numbers of connections, and what the hub has noted that isn't written yet.
+#[derive(Debug, Default)]
+pub struct Journal {
+    /// By id: the number of the connection that has it, or had it last.
+    numbers: Vec<u32>,
+    /// The last one that was given. They count up from 1, over all listeners.
+    last: u32,
+    entries: Vec<Entry>,
+}
+
+/// What the hub has noted, with what was true then.
+#[derive(Debug)]
+enum Entry {
+    Registered { id: ConnId, number: u32, nick: Box<str> },
+    Left { number: u32, nick: Option<Box<str>>, reason: &'static str, operator: Option<u32> },
+    Announced { operator: u32, count: usize },
+    Shutdown { operator: u32 },
+}
+
+impl Journal {
+    /// Gives a new connection its number.
+    pub fn open(&mut self, id: ConnId) {
+        if self.numbers.len() <= id.index() {
+            self.numbers.resize(id.index() + 1, 0);
+        }
+        self.last = self.last.wrapping_add(1);
+        self.numbers[id.index()] = self.last;
+    }
+
+    /// Keeps what the hub has noted until [`Journal::write`]: only there is it known where a connection comes from. Where
+    /// no line would come of it, nothing is kept.
+    pub fn note(&mut self, note: Note<'_>) {
+        let wanted = match note {
+            Note::Left { nick: None, .. } => log_enabled!(target: "left", Level::Debug),
+            _ => log_enabled!(target: "left", Level::Info),
+        };
+        if !wanted {
+            return;
+        }
+        self.entries.push(match note {
+            Note::Registered { id, nick } => {
+                Entry::Registered { id, number: self.number(id), nick: nick.shown().into() }
+            }
+            Note::Left { id, nick, how } => {
+                let operator = match how {
+                    Parting::Kicked { by, .. } => Some(self.number(by)),
+                    _ => None,
+                };
+                let nick = nick.map(|nick| nick.shown().into());
+                Entry::Left { number: self.number(id), nick, reason: reason(how), operator }
+            }
+            Note::Announced { by, count } => Entry::Announced { operator: self.number(by), count },
+            Note::Shutdown { by } => Entry::Shutdown { operator: self.number(by) },
+        });
+    }
+
+    /// Writes what was noted. To be called before anyone who was noted is closed, so that `origin` can still be asked.
+    pub fn write(&mut self, origin: impl Fn(ConnId) -> Option<Origin>) {
+        for entry in self.entries.drain(..) {
+            match entry {
+                Entry::Registered { id, number, nick } => registered(number, origin(id), &nick),
+                Entry::Left { number, nick, reason, operator } => left(number, nick, reason, operator),
+                Entry::Announced { operator, count } => {
+                    info!(target: "announced", operator, count; "operator {operator} told {count} something");
+                }
+                Entry::Shutdown { operator } => {
+                    info!(target: "stopping", reason = "operator", operator; "stopping: operator {operator} said so");
+                }
+            }
+        }
+    }
+
+    /// Gives memory back that only a crowd needed.
+    pub fn rest(&mut self) {
+        self.entries = Vec::new();
+    }
+
+    /// A connection was accepted, and may stay.
+    pub fn accepted(&self, id: ConnId, from: Origin, scheme: &str) {
+        let connection = self.number(id);
+        debug!(target: "accepted", connection, address:% = from, door = scheme;
+            "connection {connection} from {from} by {scheme}");
+    }
+
+    /// So was an operator's.
+    pub fn operator(&self, id: ConnId) {
+        let connection = self.number(id);
+        info!(target: "operator", connection; "connection {connection} is an operator");
+    }
+
+    /// Too many have no name, and this one has waited longest.
+    pub fn made_way(&self, id: ConnId) {
+        let connection = self.number(id);
+        warn!(target: "made-way", connection; "connection {connection} gave no name, and makes way for others");
+    }
+
+    /// A connection doesn't read what it is sent, and is about to go.
+    pub fn too_slow(&self, id: ConnId, nick: Option<&str>, unsent: usize) {
+        let connection = self.number(id);
+        warn!(target: "too-slow", connection, nick, bytes = unsent;
+            "connection {connection}{} is too slow: {unsent} bytes unsent", named(nick));
+    }
+
+    /// All queues together are above their limit, and this one is the largest, and about to go.
+    pub fn shed(&self, id: ConnId, nick: Option<&str>, unsent: usize) {
+        let connection = self.number(id);
+        warn!(target: "queues-full", connection, nick, bytes = unsent;
+            "all queues are above --queue-total: connection {connection}{} goes, with {unsent} bytes unsent", named(nick));
+    }
+
+    fn number(&self, id: ConnId) -> u32 {
+        self.numbers.get(id.index()).copied().unwrap_or_default()
+    }
+}
+
+/// A newcomer was refused: a code of the protocol's says why.
+pub fn refused(from: Origin, code: &str) {
+    warn!(target: "refused", address:% = from, reason = code; "refused {from}: {code}");
+}
+
+/// The system gives no connections by a listener, which from now on rests before it is asked again. Said once, until it
+/// gives one.
+pub fn rests(scheme: &str, error: &io::Error) {
+    warn!(target: "listener-rests", door = scheme, reason:% = error;
+        "can't accept connections by {scheme}, trying again: {error}");
+}
+
+/// It gives some again.
+pub fn awake(scheme: &str) {
+    info!(target: "listener-awake", door = scheme; "connections by {scheme} are accepted again");
+}
+
+/// The server has stopped: how long it took since it was told to, and how many didn't take what was theirs within it.
+pub fn stopped(took: Duration, cut_off: usize) {
+    let ms = took.as_millis() as u64;
+    info!(target: "stopped", ms, count = cut_off; "stopped after {ms} ms, {cut_off} connections were cut off");
+}
+
+fn registered(connection: u32, from: Option<Origin>, nick: &str) {
+    match from {
+        Some(from) => info!(target: "registered", connection, address:% = from, nick;
+            "connection {connection} from {from} is {nick}"),
+        // It is broken already.
+        None => info!(target: "registered", connection, nick; "connection {connection} is {nick}"),
+    }
+}
+
+fn left(connection: u32, nick: Option<Box<str>>, reason: &str, operator: Option<u32>) {
+    let by = operator.map(|operator| format!(" by operator {operator}")).unwrap_or_default();
+    match nick.as_deref() {
+        Some(nick) => info!(target: "left", connection, nick, reason, operator;
+            "connection {connection}, {nick}, left: {reason}{by}"),
+        None => {
+            debug!(target: "left", connection, reason; "connection {connection} left without a name: {reason}")
+        }
+    }
+}
+
+/// What stands behind the number of a connection that has a name.
+fn named(nick: Option<&str>) -> String {
+    nick.map(|nick| format!(", {nick},")).unwrap_or_default()
+}
+
+/// The kind of a parting, without what anybody typed.
+fn reason(how: Parting<'_>) -> &'static str {
+    match how {
+        Parting::Quit(_) => "quit",
+        Parting::Ended => "end of stream",
+        Parting::Lost => "connection lost",
+        Parting::TooSlow => "too slow",
+        Parting::Silent => "silent",
+        Parting::RegisterTimeout => "register timeout",
+        Parting::Kicked { .. } => "kicked",
+    }
+}

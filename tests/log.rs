@@ -1,0 +1,265 @@
+//! The log as whoever runs the server meets it: which events it tells at which level, in which form, and what it never
+//! tells. Over the built program, and in all engines where that makes a difference.
+
+mod server;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use server::{DEADLINE, Folder, Server, redpoll};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+
+const ENGINES: [&str; 3] = ["reactor", "threads", "threads-queued"];
+
+/// What must never be in a log.
+const SECRET: &str = "xyzzy";
+
+/// Somebody who speaks lines.
+struct Peer<S: Read>(BufReader<S>);
+
+impl<S: Read + Write> Peer<S> {
+    fn say(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).expect("the server is there");
+    }
+
+    /// The next line that begins so.
+    fn hear(&mut self, begins: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let bytes = self.0.read_line(&mut line).expect("the server says something");
+            assert!(bytes > 0, "the stream ended before {begins:?}");
+            if line.starts_with(begins) {
+                return line;
+            }
+        }
+    }
+}
+
+fn arrive(server: &Server, nick: &str) -> Peer<TcpStream> {
+    let mut peer = Peer(BufReader::new(server.connect()));
+    peer.say(&format!("#{nick}\n"));
+    peer.hear("+room lobby");
+    peer
+}
+
+/// A server with a door for operators, and an operator.
+fn start(folder: &Folder, flags: &[&str]) -> (Server, Peer<UnixStream>) {
+    let path = folder.path("operators");
+    let file = format!("unix://{}", path.display());
+    let mut command = redpoll();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--listen", &file]).args(flags);
+    let server = Server::run_at(2, &mut command);
+    let operator = UnixStream::connect(path).expect("it listens");
+    operator.set_read_timeout(Some(DEADLINE)).expect("a socket has a timeout");
+    let mut operator = Peer(BufReader::new(operator));
+    operator.hear("* You are connected");
+    (server, operator)
+}
+
+/// An evening at which everything happens that can easily be had, and its log.
+fn evening(flags: &[&str]) -> String {
+    let folder = Folder::new();
+    let (server, mut operator) = start(&folder, &[flags, &["--max-connections", "3"]].concat());
+    let (mut alice, mut bob) = (arrive(&server, "alice"), arrive(&server, "bob"));
+    let mut refused = Peer(BufReader::new(server.connect()));
+    refused.hear("!server-full");
+    operator.say(&format!("/announce {SECRET}\n/kick bob {SECRET}\n"));
+    operator.hear("+kicked bob");
+    bob.hear("!kicked");
+    alice.say(&format!("{SECRET}\n@alice:{SECRET}\n&dev:{SECRET}\n/{SECRET}\n/ping {SECRET}\n@{SECRET}:x\n"));
+    alice.say(&format!("/quit {SECRET}\n"));
+    alice.hear("+bye");
+    operator.say("/shutdown\n");
+    operator.hear("!shutting-down");
+    drop((alice, bob, refused, operator));
+    server.log()
+}
+
+fn objects(log: &str) -> Vec<Value> {
+    log.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+}
+
+fn events(log: &str) -> BTreeSet<String> {
+    objects(log).iter().map(|line| line["event"].as_str().expect("it is a string").to_owned()).collect()
+}
+
+#[test]
+fn each_level_tells_its_events_and_those_above() {
+    for engine in ENGINES {
+        let at = |level| events(&evening(&["--engine", engine, "--log", level, "--log-format", "json"]));
+        let set = |events: &[&str]| events.iter().map(|event| (*event).to_owned()).collect::<BTreeSet<_>>();
+        let warn = set(&["refused"]);
+        let info = set(&[
+            "started",
+            "listening",
+            "operator",
+            "registered",
+            "left",
+            "announced",
+            "stopping",
+            "stopped",
+        ]);
+        let told = at("error");
+        assert!(told.iter().all(|event| event == "ascii-names"), "{engine}: {told:?}");
+        assert!(at("warn").is_superset(&warn) && at("warn").is_disjoint(&info), "{engine}");
+        assert!(at("info").is_superset(&(&warn | &info)) && !at("info").contains("accepted"), "{engine}");
+        assert!(at("debug").is_superset(&(&warn | &info)) && at("debug").contains("accepted"), "{engine}");
+    }
+}
+
+#[test]
+fn json_has_stable_keys_and_one_number_for_each_connection() {
+    for engine in ENGINES {
+        let log = evening(&["--engine", engine, "--log", "debug", "--log-format", "json"]);
+        let lines = objects(&log);
+        let of = |event: &str| lines.iter().filter(move |line| line["event"] == event).collect::<Vec<_>>();
+        for line in &lines {
+            for key in ["time", "level", "event", "message"] {
+                assert!(line[key].is_string(), "{key} is missing from {line}");
+            }
+        }
+        for (event, keys) in [
+            ("started", &["version", "engine", "connections", "queue_total"][..]),
+            ("listening", &["address", "door"]),
+            ("operator", &["connection"]),
+            ("accepted", &["connection", "address", "door"]),
+            ("registered", &["connection", "address", "nick"]),
+            ("left", &["connection", "nick", "reason"]),
+            ("refused", &["address", "reason"]),
+            ("announced", &["operator", "count"]),
+            ("stopping", &["reason", "operator"]),
+            ("stopped", &["ms", "count"]),
+        ] {
+            let line = of(event)[0];
+            assert!(keys.iter().all(|key| !line[*key].is_null()), "{engine}: {line}");
+        }
+        let alice = of("registered").into_iter().find(|line| line["nick"] == "alice").expect("she came");
+        let accepted = of("accepted").into_iter().find(|line| line["connection"] == alice["connection"]);
+        assert_eq!(accepted.expect("she was accepted")["address"], alice["address"]);
+        let left = of("left");
+        let alice_left = left.iter().find(|line| line["connection"] == alice["connection"]);
+        assert_eq!(alice_left.expect("she left")["reason"], "quit");
+        let bob = left.iter().find(|line| line["nick"] == "bob").expect("he left");
+        assert_eq!((&bob["reason"], &bob["operator"]), (&"kicked".into(), &of("operator")[0]["connection"]));
+        assert_eq!(of("refused")[0]["reason"], "server-full");
+    }
+}
+
+#[test]
+fn what_is_said_is_never_logged() {
+    for engine in ENGINES {
+        for format in ["text", "json"] {
+            let log = evening(&["--engine", engine, "--log", "debug", "--log-format", format]);
+            assert!(log.contains("alice") && log.contains("bob"), "{engine}: {log}");
+            assert!(!log.contains(SECRET), "{engine}: {log}");
+        }
+    }
+}
+
+#[test]
+fn text_is_the_same_for_people() {
+    let log = evening(&["--log", "debug"]);
+    let line = |part: &str| log.lines().find(|line| line.contains(part)).expect(part);
+    for line in log.lines() {
+        assert!(line.starts_with("redpoll: "), "{line}");
+    }
+    assert!(line(" is alice").starts_with("redpoll: info: connection "), "{log}");
+    assert!(line("server-full").starts_with("redpoll: warn: refused 127.0.0.1:"), "{log}");
+    assert!(line("bob, left").ends_with("left: kicked by operator 1"), "{log}");
+}
+
+#[test]
+fn which_signal_it_was_is_told_and_how_the_drain_went() {
+    for engine in ENGINES {
+        let server = Server::start(["--engine", engine]);
+        let alice = arrive(&server, "alice");
+        server.signal(Signal::INT);
+        drop(alice);
+        let log = server.log();
+        assert!(log.contains("redpoll: info: stopping: SIGINT\n"), "{engine}: {log}");
+        assert!(log.lines().last().expect("it says something").contains("stopped after"), "{engine}: {log}");
+    }
+}
+
+#[test]
+fn no_name_forges_a_line() {
+    for format in ["text", "json"] {
+        let server = Server::start(["--log", "debug", "--log-format", format]);
+        let mut peer = Peer(BufReader::new(server.connect()));
+        for nick in [
+            "a\rredpoll: b",
+            "a\u{1b}[2J",
+            "a\u{2028}b",
+            "a\u{202E}b",
+            "a\u{85}b",
+            "\"}",
+            "a\\n",
+            "a\tb",
+            "-a",
+        ] {
+            peer.say(&format!("#{nick}\n"));
+            peer.hear("!nick-");
+        }
+        peer.say("#eve\nredpoll: error: forged\n/quit a\u{2028}redpoll: error: forged\n");
+        peer.hear("+bye");
+        server.signal(Signal::TERM);
+        drop(peer);
+        let log = server.log();
+        assert!(log.contains("eve") && !log.contains("forged"), "{log}");
+        let whole = |line: &str| match format {
+            "text" => line.starts_with("redpoll: ") && !line.contains("error"),
+            _ => serde_json::from_str::<Value>(line).is_ok(),
+        };
+        assert!(log.lines().all(whole), "{log}");
+        assert!(log.chars().all(|c| c == '\n' || redpoll::text::is_safe(c)), "{log}");
+    }
+}
+
+#[test]
+fn a_thousand_who_are_refused_are_a_bounded_number_of_lines_and_all_counted() {
+    let server = Server::start(["--max-connections", "1", "--log-format", "json"]);
+    let alice = arrive(&server, "alice");
+    for _ in 0..1000 {
+        // Whether it is told so, or just closed: it comes to its end.
+        let _ = server.connect().read_to_end(&mut Vec::new());
+    }
+    server.signal(Signal::TERM);
+    drop(alice);
+    let lines = objects(&server.log());
+    let refused = lines.iter().filter(|line| line["event"] == "refused").count();
+    let more = lines.iter().filter(|line| line["event"] == "suppressed" && line["of"] == "refused");
+    let more: u64 = more.map(|line| line["count"].as_u64().expect("it is a number")).sum();
+    assert!(more > 0, "{refused} lines");
+    assert_eq!(refused as u64 + more, 1000);
+    assert!(lines.iter().any(|line| line["event"] == "stopped"), "others are told all the same");
+}
+
+/// A pipe that nobody reads is known from its size, which is Linux's to tell.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_standard_error_that_nobody_reads_stops_nobody() {
+    use rustix::pipe::{PipeFlags, fcntl_getpipe_size, pipe_with};
+    for engine in ENGINES {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe can be had");
+        let (mut reader, mut full) = (std::fs::File::from(reader), std::fs::File::from(writer));
+        let size = fcntl_getpipe_size(&full).expect("a pipe has a size");
+        full.write_all(&vec![b'x'; size]).expect("so much fits");
+        let mut command = redpoll();
+        command.args(["serve", "--engine", engine, "--listen", "127.0.0.1:0"]);
+        command.stderr(full.try_clone().expect("a descriptor can be had"));
+        let server = Server::run(&mut command);
+        let mut alice = arrive(&server, "alice");
+        alice.say("/ping\n");
+        alice.hear("+pong");
+
+        reader.read_exact(&mut vec![0; size]).expect("it is full");
+        let _bob = arrive(&server, "bob");
+        drop((full, command));
+        let mut lines = BufReader::new(reader).lines().map(|line| line.expect("a log is UTF-8"));
+        let lost = lines.next().expect("it is logged again");
+        assert!(lost.ends_with(" lines were lost, since nobody read standard error"), "{engine}: {lost}");
+        assert!(lines.next().expect("and goes on").ends_with(" is bob"), "{engine}");
+    }
+}
