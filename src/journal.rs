@@ -70,7 +70,7 @@ impl Journal {
                 Entry::Registered { id, number, nick } => registered(number, origin(id), &nick),
                 Entry::Left { number, nick, reason, operator } => left(number, nick, reason, operator),
                 Entry::Announced { operator, count } => {
-                    info!(target: "announced", operator, count; "operator {operator} told {count} something");
+                    info!(target: "announced", operator, count; "operator {operator} made an announcement to {count}");
                 }
                 Entry::Shutdown { operator } => {
                     info!(target: "stopping", reason = "operator", operator; "stopping: operator {operator} said so");
@@ -148,9 +148,9 @@ pub fn stopped(took: Duration, cut_off: usize) {
 fn registered(connection: u32, from: Option<Origin>, nick: &str) {
     match from {
         Some(from) => info!(target: "registered", connection, address:% = from, nick;
-            "connection {connection} from {from} is {nick}"),
+            "connection {connection} from {from} registered as {nick}"),
         // It is broken already.
-        None => info!(target: "registered", connection, nick; "connection {connection} is {nick}"),
+        None => info!(target: "registered", connection, nick; "connection {connection} registered as {nick}"),
     }
 }
 

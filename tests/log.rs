@@ -24,16 +24,16 @@ impl<S: Read + Write> Peer<S> {
         self.0.get_mut().write_all(text.as_bytes()).expect("the server is there");
     }
 
-    /// The next line that begins so.
-    fn hear(&mut self, begins: &str) -> String {
-        loop {
-            let mut line = String::new();
-            let bytes = self.0.read_line(&mut line).expect("the server says something");
-            assert!(bytes > 0, "the stream ended before {begins:?}");
-            if line.starts_with(begins) {
-                return line;
-            }
-        }
+    fn hear_one(&mut self) -> String {
+        let mut line = String::new();
+        let bytes = self.0.read_line(&mut line).expect("the server says something");
+        assert!(bytes > 0, "the stream ended");
+        line
+    }
+
+    /// Passes over lines up to one that begins so.
+    fn hear(&mut self, begins: &str) {
+        while !self.hear_one().starts_with(begins) {}
     }
 }
 
@@ -165,7 +165,7 @@ fn text_is_the_same_for_people() {
     for line in log.lines() {
         assert!(line.starts_with("redpoll: "), "{line}");
     }
-    assert!(line(" is alice").starts_with("redpoll: info: connection "), "{log}");
+    assert!(line(" registered as alice").starts_with("redpoll: info: connection "), "{log}");
     assert!(line("server-full").starts_with("redpoll: warn: refused 127.0.0.1:"), "{log}");
     assert!(line("bob, left").ends_with("left: kicked by operator 1"), "{log}");
 }
@@ -180,6 +180,56 @@ fn which_signal_it_was_is_told_and_how_the_drain_went() {
         let log = server.log();
         assert!(log.contains("redpoll: info: stopping: SIGINT\n"), "{engine}: {log}");
         assert!(log.lines().last().expect("it says something").contains("stopped after"), "{engine}: {log}");
+    }
+}
+
+#[test]
+fn who_does_not_read_is_told_of_with_what_was_unsent() {
+    // A total of one queue is passed first, as soon as anything is refused.
+    for (event, total) in [("too-slow", "64MiB"), ("queues-full", "8KiB")] {
+        let flags =
+            ["--queue", "8KiB", "--queue-total", total, "--send-buffer", "4KiB", "--log-format", "json"];
+        let server = Server::start(flags);
+        let (deaf, mut alice) = (arrive(&server, "bob"), arrive(&server, "alice"));
+        let mut heard = String::new();
+        while !heard.starts_with("* bob left") {
+            alice.say(&(SECRET.repeat(200) + "\n").repeat(16));
+            alice.say("/ping\n");
+            heard = alice.hear_one();
+        }
+        server.signal(Signal::TERM);
+        drop((deaf, alice));
+        let lines = objects(&server.log());
+        let told = lines.iter().find(|line| line["event"] == event).expect(event);
+        assert_eq!(told["nick"], "bob");
+        assert!(told["bytes"].as_u64() > Some(0), "{told}");
+        let left = lines.iter().find(|line| line["event"] == "left").expect("he left");
+        assert_eq!((&left["connection"], &left["reason"]), (&told["connection"], &"too slow".into()));
+    }
+}
+
+/// The limit of another process is Linux's to change (prlimit(2)).
+#[cfg(target_os = "linux")]
+#[test]
+fn a_listener_that_gets_no_descriptor_is_told_of_and_when_it_does_again() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    for engine in ENGINES {
+        let mut server = Server::start(["--engine", engine]);
+        let mut lines = BufReader::new(server.stderr()).lines().map(|line| line.expect("a log is UTF-8"));
+        let mut line = |part: &str| lines.find(|line| line.contains(part)).expect(part);
+        // Once somebody is served, starting takes no more descriptors.
+        let _alice = arrive(&server, "alice");
+        let pid = Pid::from_raw(server.pid() as i32);
+        // Standard input, output and error; none at all, and poll(2) would refuse to watch any.
+        let none = Rlimit { current: Some(3), maximum: Some(1024) };
+        prlimit(pid, Resource::Nofile, none).expect("a limit can be lowered");
+        let mut peer = Peer(BufReader::new(server.connect()));
+        line("redpoll: warn: can't accept connections by line, asked again in 10 ms: ");
+        line(" asked again in 20 ms: ");
+        let enough = Rlimit { current: Some(1024), maximum: Some(1024) };
+        prlimit(pid, Resource::Nofile, enough).expect("and raised again");
+        peer.hear("* You are connected");
+        line("redpoll: info: connections by line are accepted again");
     }
 }
 
@@ -260,6 +310,6 @@ fn a_standard_error_that_nobody_reads_stops_nobody() {
         let mut lines = BufReader::new(reader).lines().map(|line| line.expect("a log is UTF-8"));
         let lost = lines.next().expect("it is logged again");
         assert!(lost.ends_with(" lines were lost, since nobody read standard error"), "{engine}: {lost}");
-        assert!(lines.next().expect("and goes on").ends_with(" is bob"), "{engine}");
+        assert!(lines.next().expect("and goes on").ends_with(" registered as bob"), "{engine}");
     }
 }

@@ -83,12 +83,16 @@ impl Server {
         self.child.stdin.take().expect("it is piped")
     }
 
+    /// Its standard error.
+    pub fn stderr(&mut self) -> ChildStderr {
+        self.child.stderr.take().expect("it is piped")
+    }
+
     /// All that it has logged, once it has ended.
     pub fn log(mut self) -> String {
         let mut log = String::new();
         self.wait();
-        let stderr = self.child.stderr.as_mut().expect("it is piped");
-        stderr.read_to_string(&mut log).expect("a log is UTF-8");
+        self.stderr().read_to_string(&mut log).expect("a log is UTF-8");
         log
     }
 
