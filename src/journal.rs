@@ -87,7 +87,7 @@ impl Journal {
     /// A connection was accepted, and may stay.
     pub fn accepted(&self, id: ConnId, from: Origin, scheme: &str) {
         let connection = self.number(id);
-        debug!(target: "accepted", connection, address:% = from, door = scheme;
+        debug!(target: "accepted", connection, address = from.to_string().as_str(), door = scheme;
             "connection {connection} from {from} by {scheme}");
     }
 
@@ -124,13 +124,13 @@ impl Journal {
 
 /// A newcomer was refused: a code of the protocol's says why.
 pub fn refused(from: Origin, code: &str) {
-    warn!(target: "refused", address:% = from, reason = code; "refused {from}: {code}");
+    warn!(target: "refused", address = from.to_string().as_str(), reason = code; "refused {from}: {code}");
 }
 
 /// The system gives no connections by a listener, which from now on rests before it is asked again. Said once, until it
 /// gives one.
 pub fn rests(scheme: &str, error: &io::Error) {
-    warn!(target: "listener-rests", door = scheme, reason:% = error;
+    warn!(target: "listener-rests", door = scheme, reason = error.to_string().as_str();
         "can't accept connections by {scheme}, trying again: {error}");
 }
 
@@ -147,7 +147,7 @@ pub fn stopped(took: Duration, cut_off: usize) {
 
 fn registered(connection: u32, from: Option<Origin>, nick: &str) {
     match from {
-        Some(from) => info!(target: "registered", connection, address:% = from, nick;
+        Some(from) => info!(target: "registered", connection, address = from.to_string().as_str(), nick;
             "connection {connection} from {from} registered as {nick}"),
         // It is broken already.
         None => info!(target: "registered", connection, nick; "connection {connection} registered as {nick}"),

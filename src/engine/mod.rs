@@ -32,7 +32,7 @@ pub fn serve(options: &ServeOptions) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error!(target: "failed", reason:% = error; "{error}");
+            error!(target: "failed", reason = error.to_string().as_str(); "{error}");
             ExitCode::FAILURE
         }
     }
@@ -96,7 +96,7 @@ fn announce(listeners: &[Listener]) -> io::Result<()> {
     for listener in listeners {
         let url = listener.url()?;
         writeln!(out, "listening {url}")?;
-        info!(target: "listening", address:% = url, door = listener.door().scheme(); "listening at {url}");
+        info!(target: "listening", address = url.as_str(), door = listener.door().scheme(); "listening at {url}");
     }
     out.flush()
 }

@@ -85,7 +85,7 @@ impl PolledSockets {
                 // A file is always ready, and so can't be waited for (epoll_ctl(2), EPERM). What it holds was written
                 // before anybody came, whom it could be told.
                 Err(error) => {
-                    warn!(target: "console", reason:% = error;
+                    warn!(target: "console", reason = error.to_string().as_str();
                         "standard input can't be watched, so --console hears nothing: {error}");
                 }
             }
@@ -148,7 +148,7 @@ impl PolledSockets {
                 (key, None) => self.watch_stream(key),
             };
             if let Err(error) = asked {
-                error!(target: "poller", reason:% = error; "the poller lost a descriptor: {error}");
+                error!(target: "poller", reason = error.to_string().as_str(); "the poller lost a descriptor: {error}");
             }
         }
     }
@@ -269,7 +269,7 @@ impl Sockets for PolledSockets {
         if let Some(stream) = self.streams.get_mut(id.index()).and_then(Option::take)
             && let Err(error) = self.poller.delete(&stream.socket)
         {
-            error!(target: "poller", reason:% = error; "the poller keeps a closed descriptor: {error}");
+            error!(target: "poller", reason = error.to_string().as_str(); "the poller keeps a closed descriptor: {error}");
         }
     }
 

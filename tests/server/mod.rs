@@ -83,11 +83,6 @@ impl Server {
         self.child.stdin.take().expect("it is piped")
     }
 
-    /// Its standard error.
-    pub fn stderr(&mut self) -> ChildStderr {
-        self.child.stderr.take().expect("it is piped")
-    }
-
     /// All that it has logged, once it has ended.
     pub fn log(mut self) -> String {
         let mut log = String::new();
@@ -103,7 +98,7 @@ impl Server {
         tasks.count()
     }
 
-    /// Its log.
+    /// Its log, while it runs.
     pub fn stderr(&mut self) -> ChildStderr {
         self.child.stderr.take().expect("it is piped")
     }

@@ -91,7 +91,7 @@ pub(super) fn run(shared: &Arc<Shared>, id: ConnId, link: &Arc<Link>, door: Door
 pub(super) fn turn_away(shared: &Shared, link: &Link, door: Door, error: &io::Error) {
     // Once: how often it happens is for those to say who knock.
     if !shared.short_of_threads.swap(true, Ordering::Relaxed) {
-        warn!(target: "no-thread", reason:% = error; "can't start a thread for a connection: {error}");
+        warn!(target: "no-thread", reason = error.to_string().as_str(); "can't start a thread for a connection: {error}");
     }
     let mut refusal = Vec::new();
     door.dialect().encode(Event::Refused(Refusal::ServerFull), &mut refusal);
