@@ -35,7 +35,7 @@ const EDGES: [&str; 5] = ["engine", "client", "bench", "cli", "main"];
 
 /// Which modules each may name: arrows point down only. `sim` is a world, and so stands above the reactor; the edges
 /// may name any.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("lib", &[]),
     ("subnet", &[]),
     ("limits", &["subnet"]),
