@@ -204,7 +204,11 @@ fn what_decides_touches_nothing_outside() {
 
 #[test]
 fn the_server_never_asks_what_time_it_is_by_the_wall() {
-    for (path, source) in sources().into_iter().filter(|(_, source)| source.module == "engine") {
+    // The log writes down when something was, and decides nothing by it.
+    let decides = |path: &Path| !path.ends_with("engine/log.rs");
+    for (path, source) in
+        sources().into_iter().filter(|(path, source)| source.module == "engine" && decides(path))
+    {
         assert!(!source.text.contains("SystemTime"), "{} would follow a clock that jumps", path.display());
     }
 }
