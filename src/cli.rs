@@ -407,6 +407,9 @@ pub struct BenchOptions {
     /// All of it in a minute: one round, short runs, fewer connections
     #[arg(long)]
     pub quick: bool,
+    /// The program whose engines are measured, in place of this one: a smaller build, or another version
+    #[arg(long, value_name = "FILE", conflicts_with = "target")]
+    pub server: Option<PathBuf>,
     /// Measure a server that is running, in place of engines: line://HOST:PORT
     #[arg(long, value_name = "URL", conflicts_with = "engine")]
     pub target: Option<String>,

@@ -42,21 +42,20 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it and waits until it listens.
+    /// Starts it and waits until it listens. What serves is `program`; where that is `None`, and for `limit`, it is this one.
     ///
     /// # Errors
     /// Why it could not be, with what it has said on standard error.
-    pub fn start(start: &Start, processors: &Processors) -> Result<Server, Failure> {
+    pub fn start(start: &Start, program: Option<&Path>, processors: &Processors) -> Result<Server, Failure> {
         let words = match start {
             Start::Serve(words) => words,
             Start::Limit(words) => words,
             Start::Target(url, pid) => return Server::target(url, *pid),
         };
         let folder = make_folder().map_err(|error| Failure::of("can't make a temporary folder", &error))?;
-        let program =
-            std::env::current_exe().map_err(|error| Failure::of("can't find this program", &error))?;
-        let mut command = Command::new(&program);
+        let this = std::env::current_exe().map_err(|error| Failure::of("can't find this program", &error))?;
         let serves = matches!(start, Start::Serve(_));
+        let mut command = Command::new(program.filter(|_| serves).unwrap_or(&this));
         if serves {
             let socket = format!("unix://{}", folder.join("operators").display());
             command.args(["serve", "--listen", "line://127.0.0.1:0", "--listen", &socket]).args(words);

@@ -289,7 +289,7 @@ impl Bench<'_> {
                 "the generator may have {most} descriptors only (ulimit -Hn)"
             )));
         }
-        let mut server = Server::start(start, &self.processors)?;
+        let mut server = Server::start(start, self.options.server.as_deref(), &self.processors)?;
         let command = server.command.clone();
         let measured = self.options.seconds();
         let timing = Timing { warm_up: measured.min(load.warm_up()), measured };
