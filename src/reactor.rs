@@ -298,6 +298,16 @@ impl<S: Sockets> Reactor<S> {
         self.held_bytes(id)
     }
 
+    /// Memory for what kernels refused, of all connections together.
+    pub fn unsent_memory(&self) -> usize {
+        self.queues.memory()
+    }
+
+    /// Deadlines that are armed.
+    pub fn deadlines(&self) -> usize {
+        self.timers.armed()
+    }
+
     /// Buffers that connections hold for what they sent.
     pub fn held_buffers(&self) -> usize {
         self.held.lent()
@@ -309,6 +319,10 @@ impl<S: Sockets> Reactor<S> {
         self.queues.all_invariants();
         assert!(self.doomed.is_empty(), "whoever is doomed is reaped in the same turn");
         assert_eq!(self.closing, self.peers.iter().filter(|(_, peer)| peer.phase.is_closing()).count());
+        let counts = |(key, peer): &(usize, &Peer)| {
+            !peer.phase.is_closing() && !self.hub.rank(ConnId(*key as u32)).is_operator()
+        };
+        assert!(self.peers.iter().filter(counts).count() <= self.limits.max_connections, "too many are open");
         for (key, peer) in &self.peers {
             let id = ConnId(key as u32);
             self.queues.invariants(id);

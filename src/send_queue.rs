@@ -240,10 +240,16 @@ impl SendQueues {
         self.queues[id.index()].deaf = false;
     }
 
-    /// Whether backlogs together take more memory than they may.
+    /// Memory that backlogs take together, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.backlogs.memory()
+    }
+
+    /// Whether that is more than they may.
     #[must_use]
     pub fn is_overflowing(&self) -> bool {
-        self.backlogs.memory() > self.total
+        self.memory() > self.total
     }
 
     /// Who has a backlog, whoever's holds most memory first.

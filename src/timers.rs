@@ -155,6 +155,12 @@ impl Timers {
         Some((armed.what, armed.who))
     }
 
+    /// How many deadlines are armed.
+    #[must_use]
+    pub fn armed(&self) -> usize {
+        self.armed.len()
+    }
+
     /// Gives memory back where nothing is armed.
     pub fn rest(&mut self) {
         self.armed.shrink_to_fit();

@@ -6,7 +6,7 @@ mod server;
 
 use redpoll::door::Door;
 use redpoll::limits::{FAREWELLS, Limits, MAX_LISTENER_PAUSE};
-use redpoll::sim::{Faults, PeerNo, Sim};
+use redpoll::sim::{Fault, Faults, PeerNo, Sim};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ mod without_descriptors {
     use super::*;
 
     fn starve(sim: &mut Sim) {
-        sim.sockets().set_faults(Some(Faults { descriptors: 100, ..Faults::none() }));
+        sim.sockets().set_faults(Some(Faults::none(0).with(Fault::NoDescriptor, 1000)));
     }
 
     #[test]

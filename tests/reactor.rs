@@ -5,7 +5,7 @@ use redpoll::limits::{
     FAREWELLS, KIB, Limits, MAX_LISTENER_PAUSE, MAX_MAX_LINE, MIN_QUEUE, READ, TOO_SLOW_AFTER,
 };
 use redpoll::reactor::Running;
-use redpoll::sim::{Faults, PeerNo, Sim};
+use redpoll::sim::{Fault, Faults, PeerNo, Sim};
 use std::time::Duration;
 
 /// Those of a server whose peers may be as fast as they like.
@@ -483,7 +483,7 @@ mod connections {
     fn a_listener_that_fails_rests_longer_and_longer_and_is_back() {
         let mut sim = Sim::new(limits());
         let [alice] = arrive(&mut sim, ["alice"]);
-        let no_memory = Faults { accepts: 100, ..Faults::none() };
+        let no_memory = Faults::none(0).with(Fault::NoMemory, 1000);
         sim.sockets().set_faults(Some(no_memory));
         let bob = sim.connect();
         let (_, _, turns) = cost(&mut sim, |sim| {

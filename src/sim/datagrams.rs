@@ -2,9 +2,8 @@
 //! line of its own; what each is sent is held against what `dialects.md` says of every one of these datagrams.
 
 use super::grammar::{blankless, may_be_shown, safe};
-use super::rng::Rng;
 use super::script::Script;
-use super::{Faults, PeerNo, Sim};
+use super::{Fault, Faults, PeerNo, Sim};
 use crate::door::Door;
 use crate::limits::{KIB, KICKED_FOR, Limits, MAX_ANSWER_TO_STRANGERS, MAX_SHORT, MAX_SILENCE, MAX_UNASKED};
 use crate::name::{self, Looks, Name};
@@ -184,7 +183,7 @@ impl Story {
                 let percent = script.below(96);
                 self.run();
                 self.failing = percent > 0;
-                let faults = Faults { blocked_sends: percent, rng: Rng::new(7), ..Faults::none() };
+                let faults = Faults::none(7).with(Fault::BlockedSend, 10 * percent as u16);
                 self.sim.sockets().set_faults(self.failing.then_some(faults));
             }
             deed::PASS => {

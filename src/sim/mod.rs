@@ -2,6 +2,7 @@
 //! faults by seed. Tests, the fuzz bodies and the in-memory benchmark live on it; the server itself never uses it.
 
 pub mod datagrams;
+mod faults;
 mod grammar;
 pub mod hubs;
 pub mod lines;
@@ -13,7 +14,8 @@ mod script;
 pub mod sessions;
 mod sockets;
 
-pub use sockets::{Faults, PeerNo, SimSockets};
+pub use faults::{Fault, Faults};
+pub use sockets::{PeerNo, SimSockets};
 
 use crate::door::Door;
 use crate::limits::Limits;
@@ -145,6 +147,14 @@ impl Sim {
     /// # Panics
     /// Where the server doesn't come to rest, or breaks an invariant.
     pub fn pass(&mut self, time: Duration) -> Running {
+        self.pass_watched(time, |_| {})
+    }
+
+    /// The same, and has `watch` look at each turn.
+    ///
+    /// # Panics
+    /// Where the server doesn't come to rest, or breaks an invariant.
+    pub fn pass_watched(&mut self, time: Duration, mut watch: impl FnMut(&mut Sim)) -> Running {
         /// More turns than any test's work can take; a server that spins reaches it soon.
         const MANY: usize = 1_000_000;
         self.sockets().sleep_until(time);
@@ -153,6 +163,7 @@ impl Sim {
                 return self.running;
             }
             self.turn();
+            watch(self);
         }
         panic_spinning()
     }
@@ -172,6 +183,12 @@ impl Sim {
         if cfg!(debug_assertions) {
             self.reactor.invariants();
         }
+    }
+
+    /// Whether the server goes on.
+    #[must_use]
+    pub fn running(&self) -> Running {
+        self.running
     }
 
     /// How many turns there were: one for each time that the server woke up.

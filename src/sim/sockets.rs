@@ -1,7 +1,7 @@
 //! [`Sockets`] in memory: what peers send waits here, what the server sends is kept here. They check that the reactor
 //! keeps its side of the bargain: no use of a closed connection, no id given twice.
 
-use super::rng::Rng;
+use super::faults::{Fault, Faults};
 use crate::door::Door;
 use crate::message::{ConnId, Origin};
 use crate::reactor::{Interest, NotAccepted, Reading, Ready, Sockets};
@@ -15,59 +15,12 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerNo(pub usize);
 
-/// How often the world goes wrong, in percent of the calls.
-#[derive(Debug, Clone)]
-pub struct Faults {
-    /// What decides.
-    pub rng: Rng,
-    /// A read gives only some of what is there.
-    pub cut_reads: usize,
-    /// A read gives nothing though something is there.
-    pub empty_reads: usize,
-    /// A send takes only some of what it is given.
-    pub short_sends: usize,
-    /// A send takes nothing though there is room.
-    pub blocked_sends: usize,
-    /// Something ready isn't reported this time.
-    pub late: usize,
-    /// Accepting fails for want of memory.
-    pub accepts: usize,
-    /// The same for want of descriptors.
-    pub descriptors: usize,
-}
+/// How much later than it asked the server may wake up.
+pub const MAX_LATENESS: Duration = Duration::from_secs(3);
 
-impl Faults {
-    /// Nothing goes wrong, but for what is set besides.
-    #[must_use]
-    pub fn none() -> Faults {
-        let rng = Rng::new(0);
-        Faults {
-            rng,
-            cut_reads: 0,
-            empty_reads: 0,
-            short_sends: 0,
-            blocked_sends: 0,
-            late: 0,
-            accepts: 0,
-            descriptors: 0,
-        }
-    }
-
-    /// All kinds by which nobody is turned away, often enough to meet each other.
-    #[must_use]
-    pub fn plenty(seed: u64) -> Faults {
-        Faults {
-            rng: Rng::new(seed),
-            cut_reads: 50,
-            empty_reads: 10,
-            short_sends: 30,
-            blocked_sends: 10,
-            late: 20,
-            accepts: 5,
-            descriptors: 0,
-        }
-    }
-}
+/// Turns in a row in which the server does nothing to the world, and time doesn't pass: what one read holds back of short
+/// lines to peers who don't read is as good as sent after fewer. Whoever spins reaches it soon.
+const MAX_IDLE_TURNS: usize = 1000;
 
 /// A peer's side of a connection.
 #[derive(Debug)]
@@ -76,8 +29,14 @@ pub struct SimPeer {
     input: Vec<u8>,
     read: usize,
     output: Vec<u8>,
+    received: usize,
     /// Bytes that the kernel takes before it blocks.
     room: usize,
+    /// Of those, what it takes between two waits; `room_now` is left of it.
+    window: usize,
+    room_now: usize,
+    /// No fault is for this peer.
+    steady: bool,
     ended: bool,
     broken: bool,
     /// Where it knocked, and where from.
@@ -110,6 +69,28 @@ impl SimPeer {
 
     pub(super) fn set_room(&mut self, room: usize) {
         self.room = room;
+    }
+
+    /// From now on its kernel takes at most so many bytes between two waits: it reads, but not at any speed.
+    pub fn set_window(&mut self, window: usize) {
+        (self.window, self.room_now) = (window, window);
+    }
+
+    /// From now on no fault is for this peer: it is there to watch.
+    pub fn make_steady(&mut self) {
+        self.steady = true;
+    }
+
+    /// Whether the connection is reset, by the peer or by a fault.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Bytes that it was sent and its kernel took, all in all.
+    #[must_use]
+    pub fn received(&self) -> usize {
+        self.received
     }
 
     pub(super) fn take(&mut self) -> Vec<u8> {
@@ -174,6 +155,11 @@ pub struct SimSockets {
     faults: Option<Faults>,
     /// Calls of recv and of send so far.
     pub calls: (usize, usize),
+    /// All calls that do something to the world so far, and how many there had been at the last wait.
+    deeds: usize,
+    deeds_before: usize,
+    /// Waits since then.
+    idle_turns: usize,
 }
 
 impl SimSockets {
@@ -204,7 +190,11 @@ impl SimSockets {
             input: Vec::new(),
             read: 0,
             output: Vec::new(),
+            received: 0,
             room: usize::MAX,
+            window: usize::MAX,
+            room_now: usize::MAX,
+            steady: false,
             ended: false,
             broken: false,
             id: None,
@@ -228,13 +218,13 @@ impl SimSockets {
 
     /// Whether a peer's connection was ever accepted.
     #[must_use]
-    pub(super) fn was_accepted(&self, peer: PeerNo) -> bool {
+    pub fn was_accepted(&self, peer: PeerNo) -> bool {
         self.peers[peer.0].id.is_some()
     }
 
-    /// How often the world goes wrong from now on.
-    pub fn set_faults(&mut self, faults: Option<Faults>) {
-        self.faults = faults;
+    /// How often the world goes wrong from now on; how often it did before.
+    pub fn set_faults(&mut self, faults: Option<Faults>) -> Option<Faults> {
+        std::mem::replace(&mut self.faults, faults)
     }
 
     pub(super) fn push_ready(&mut self, ready: Ready) {
@@ -254,24 +244,59 @@ impl SimSockets {
         self.asleep
     }
 
-    fn chance(&mut self, percent: impl Fn(&Faults) -> usize) -> bool {
-        self.faults.as_mut().is_some_and(|faults| {
-            let percent = percent(faults);
-            faults.rng.chance(percent)
-        })
+    fn happens(&mut self, fault: Fault) -> bool {
+        self.faults.as_mut().is_some_and(|faults| faults.happens(fault))
     }
 
-    /// `len`, or some of it where the faults say so; at least 1.
-    fn some_of(&mut self, len: usize, percent: impl Fn(&Faults) -> usize) -> usize {
-        match self.chance(percent) {
-            true => self.faults.as_mut().map_or(len, |faults| 1 + faults.rng.below(len)),
-            false => len,
-        }
+    /// The same, where it would be for this peer.
+    fn happens_to(&mut self, owner: usize, fault: Fault) -> bool {
+        !self.peers[owner].steady && self.happens(fault)
+    }
+
+    /// How many of these bytes are taken: all, or some where the fault happens, at least 1; as often as not up to where a
+    /// line ends.
+    fn some_of(&mut self, owner: usize, bytes: &[u8], fault: Fault) -> usize {
+        let happens = self.happens_to(owner, fault);
+        let Some(faults) = self.faults.as_mut().filter(|_| happens) else { return bytes.len() };
+        let len = 1 + faults.below(bytes.len());
+        let line = bytes[..len].iter().rposition(|byte| *byte == b'\n').map(|lf| lf + 1);
+        line.filter(|_| faults.below(2) == 0).unwrap_or(len)
     }
 
     /// Whether the next who is to be accepted knocks there.
     fn knocks(&self, listener: usize) -> bool {
         self.peers.get(self.accepted).is_some_and(|next| next.door == listener)
+    }
+
+    /// What the poller makes of what is ready.
+    fn garble(&mut self, ready: &mut Vec<Ready>) {
+        // What is late comes again, but a signal comes once.
+        ready.retain(|ready| match ready {
+            Ready::Stop => true,
+            Ready::Connection { id, .. } => !self.happens_to(self.owner(*id).0, Fault::Late),
+            Ready::Listener(_) | Ready::Console => !self.happens(Fault::Late),
+        });
+        if self.happens(Fault::Spurious) {
+            let any = self.faults.as_mut().map_or(0, |faults| faults.below(self.owners.len()));
+            let id = ConnId(any as u32);
+            let is_told =
+                ready.iter().any(|ready| matches!(ready, Ready::Connection { id: of, .. } if *of == id));
+            if !is_told && self.owners.get(any).is_some_and(Option::is_some) {
+                ready.push(Ready::Connection { id, read: true, write: true, ended: false, hangup: false });
+            }
+        }
+        if self.happens(Fault::Shuffled)
+            && let Some(faults) = &mut self.faults
+        {
+            (1..ready.len()).for_each(|last| ready.swap(last, faults.below(last + 1)));
+        }
+    }
+
+    /// Asserts that the server doesn't turn round and round.
+    fn check_idle(&mut self) {
+        self.idle_turns = if self.deeds > self.deeds_before { 0 } else { self.idle_turns + 1 };
+        self.deeds_before = self.deeds;
+        assert!(self.idle_turns < MAX_IDLE_TURNS, "the server spins");
     }
 
     fn owner(&self, id: ConnId) -> PeerNo {
@@ -281,6 +306,7 @@ impl SimSockets {
 
 impl Sockets for SimSockets {
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        self.check_idle();
         ready.append(&mut self.extra);
         // Peers are accepted in the order in which they knocked, wherever that was.
         if let Some(next) = self.peers.get(self.accepted)
@@ -299,17 +325,25 @@ impl Sockets for SimSockets {
         while self.peers.get(self.closed_before).is_some_and(|peer| peer.closed) {
             self.closed_before += 1;
         }
-        ready.extend(self.peers[self.closed_before..self.accepted].iter().filter_map(SimPeer::ready));
+        for peer in &mut self.peers[self.closed_before..self.accepted] {
+            peer.room_now = peer.window;
+            ready.extend(peer.ready());
+        }
         if !ready.is_empty() {
-            if self.faults.is_some() {
-                // What is late comes again, but a signal comes once.
-                ready.retain(|ready| *ready == Ready::Stop || !self.chance(|faults| faults.late));
-            }
+            self.garble(ready);
             return Ok(());
         }
         let wake = timeout.map(|timeout| self.clock + timeout);
         match wake {
-            Some(wake) if wake <= self.sleep_until => self.clock = wake,
+            Some(wake) if wake <= self.sleep_until => {
+                self.deeds += usize::from(wake > self.clock);
+                self.clock = wake;
+                if timeout != Some(Duration::ZERO) && self.happens(Fault::LateTimer) {
+                    let most = MAX_LATENESS.as_millis() as usize;
+                    let late = self.faults.as_mut().map_or(0, |faults| faults.below(most));
+                    self.clock = self.clock + Duration::from_millis(late as u64);
+                }
+            }
             _ => {
                 self.clock = self.clock.max(self.sleep_until);
                 self.asleep = true;
@@ -322,11 +356,18 @@ impl Sockets for SimSockets {
         if !self.knocks(listener) {
             return Err(NotAccepted::Nobody);
         }
-        if self.chance(|faults| faults.accepts) {
+        self.deeds += 1;
+        if self.happens_to(self.accepted, Fault::NoMemory) {
             return Err(NotAccepted::Failed);
         }
-        if self.chance(|faults| faults.descriptors) {
+        if self.happens_to(self.accepted, Fault::NoDescriptor) {
             return Err(NotAccepted::NoDescriptor);
+        }
+        if self.happens_to(self.accepted, Fault::Aborted) {
+            let gone = &mut self.peers[self.accepted];
+            (gone.broken, gone.closed) = (true, true);
+            self.accepted += 1;
+            return Err(NotAccepted::Gone);
         }
         if self.owners.len() <= id.index() {
             self.owners.resize(id.index() + 1, None);
@@ -349,7 +390,7 @@ impl Sockets for SimSockets {
     }
 
     fn turn_away(&mut self, listener: usize, farewell: &[u8]) -> io::Result<()> {
-        if !self.knocks(listener) {
+        if !self.knocks(listener) || self.happens_to(self.accepted, Fault::NoSpare) {
             return Err(ErrorKind::WouldBlock.into());
         }
         let peer = &mut self.peers[self.accepted];
@@ -361,19 +402,23 @@ impl Sockets for SimSockets {
 
     fn recv(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<usize> {
         self.calls.0 += 1;
+        self.deeds += 1;
         let owner = self.owner(id).0;
+        if self.happens_to(owner, Fault::ResetInRead) {
+            self.peers[owner].broken = true;
+        }
         let peer = &self.peers[owner];
         let there = peer.input.len() - peer.read;
         match there.min(buffer.len()) {
             _ if peer.broken => Err(ErrorKind::ConnectionReset.into()),
             0 if peer.ended => Ok(0),
             0 => Err(ErrorKind::WouldBlock.into()),
-            _ if self.chance(|faults| faults.empty_reads) => Err(ErrorKind::WouldBlock.into()),
+            _ if self.happens_to(owner, Fault::EmptyRead) => Err(ErrorKind::WouldBlock.into()),
             most => {
-                let len = self.some_of(most, |faults| faults.cut_reads);
-                let peer = &mut self.peers[owner];
-                buffer[..len].copy_from_slice(&peer.input[peer.read..peer.read + len]);
-                peer.read += len;
+                let peer = &self.peers[owner];
+                buffer[..most].copy_from_slice(&peer.input[peer.read..peer.read + most]);
+                let len = self.some_of(owner, &buffer[..most], Fault::CutRead);
+                self.peers[owner].read += len;
                 Ok(len)
             }
         }
@@ -381,22 +426,32 @@ impl Sockets for SimSockets {
 
     fn send(&mut self, id: ConnId, bytes: &[u8]) -> io::Result<usize> {
         self.calls.1 += 1;
+        self.deeds += 1;
         assert!(!bytes.is_empty(), "nothing is sent for nothing");
         let owner = self.owner(id).0;
         let peer = &self.peers[owner];
         assert!(!peer.shut, "nothing is sent behind the end of the stream");
-        match bytes.len().min(peer.room) {
+        match bytes.len().min(peer.room).min(peer.room_now) {
             _ if peer.broken => Err(ErrorKind::BrokenPipe.into()),
             0 => Err(ErrorKind::WouldBlock.into()),
-            _ if self.chance(|faults| faults.blocked_sends) => Err(ErrorKind::WouldBlock.into()),
+            _ if self.happens_to(owner, Fault::BlockedSend) => Err(ErrorKind::WouldBlock.into()),
             most => {
-                let len = self.some_of(most, |faults| faults.short_sends);
+                let mut len = self.some_of(owner, &bytes[..most], Fault::ShortSend);
+                let is_reset = self.happens_to(owner, Fault::ResetInSend);
+                if is_reset {
+                    len = self.faults.as_mut().map_or(len, |faults| faults.below(len));
+                }
                 let peer = &mut self.peers[owner];
                 if peer.room != usize::MAX {
                     peer.room -= len;
                 }
+                if peer.window != usize::MAX {
+                    peer.room_now -= len;
+                }
+                peer.received += len;
                 peer.output.extend_from_slice(&bytes[..len]);
-                Ok(len)
+                peer.broken |= is_reset;
+                if is_reset { Err(ErrorKind::ConnectionReset.into()) } else { Ok(len) }
             }
         }
     }
@@ -404,7 +459,12 @@ impl Sockets for SimSockets {
     fn watch(&mut self, id: ConnId, interest: Interest) -> io::Result<()> {
         let owner = self.owner(id).0;
         assert_ne!(self.peers[owner].interest, interest, "no system call to change nothing");
+        self.deeds += 1;
         self.peers[owner].interest = interest;
+        if self.happens_to(owner, Fault::Unwatched) {
+            self.peers[owner].broken = true;
+            return Err(ErrorKind::OutOfMemory.into());
+        }
         Ok(())
     }
 
@@ -412,6 +472,7 @@ impl Sockets for SimSockets {
         if self.datagrams_in.front().is_none_or(|(door, ..)| *door != listener) {
             return Err(ErrorKind::WouldBlock.into());
         }
+        self.deeds += 1;
         let (_, from, bytes) = self.datagrams_in.remove(0).expect("there is a first");
         let len = bytes.len().min(buffer.len());
         buffer[..len].copy_from_slice(&bytes[..len]);
@@ -419,7 +480,8 @@ impl Sockets for SimSockets {
     }
 
     fn send_to(&mut self, _listener: usize, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
-        if self.chance(|faults| faults.blocked_sends) {
+        self.deeds += 1;
+        if self.happens(Fault::BlockedSend) {
             return Err(ErrorKind::WouldBlock.into());
         }
         self.datagrams_out.push((to, bytes.to_vec()));
@@ -427,6 +489,7 @@ impl Sockets for SimSockets {
     }
 
     fn read_console(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.deeds += 1;
         let len = self.console.len().min(buffer.len());
         buffer[..len].copy_from_slice(&self.console[..len]);
         self.console.drain(..len);
@@ -434,17 +497,23 @@ impl Sockets for SimSockets {
     }
 
     fn listen(&mut self, listener: usize, on: bool) -> io::Result<()> {
+        self.deeds += 1;
+        if on && self.happens(Fault::StubbornListener) {
+            return Err(ErrorKind::OutOfMemory.into());
+        }
         self.deaf[listener] = !on;
         Ok(())
     }
 
     fn shut(&mut self, id: ConnId) {
         let owner = self.owner(id).0;
+        self.deeds += 1;
         assert!(!std::mem::replace(&mut self.peers[owner].shut, true), "one end is enough");
     }
 
     fn close(&mut self, id: ConnId) {
         let owner = self.owner(id).0;
+        self.deeds += 1;
         self.peers[owner].closed = true;
         self.owners[id.index()] = None;
     }

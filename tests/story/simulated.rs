@@ -6,7 +6,7 @@ use redpoll::cli::ServeOptions;
 use redpoll::door::Door;
 use redpoll::limits::Limits;
 use redpoll::reactor::Running;
-use redpoll::sim::{Faults, PeerNo, Sim};
+use redpoll::sim::{Fault, Faults, PeerNo, Sim};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -70,10 +70,10 @@ impl Simulated {
 /// The same where sockets cut, delay and break off what they can without anything being lost.
 pub fn gone_wrong(story: &Story, seed: u64) -> Simulated {
     let mut stage = Simulated::new(story);
-    let mut faults = Faults { accepts: 0, ..Faults::plenty(seed) };
+    let mut faults = Faults::plenty(seed).with(Fault::NoMemory, 0);
     if stage.doors.contains(&Door::Udp) {
         // A datagram that can't be sent is lost.
-        faults.blocked_sends = 0;
+        faults = faults.with(Fault::BlockedSend, 0);
     }
     stage.sim.sockets().set_faults(Some(faults));
     stage
