@@ -374,3 +374,47 @@ fn nothing_is_lost_in_a_world_that_goes_wrong() {
         }
     }
 }
+
+#[test]
+fn a_message_is_not_cut_where_no_more_could_be_held() {
+    let limits = Limits { rate: Some(200), burst: 10, ..Limits::default() };
+    let mut sim = Sim::with_doors(limits, &[Door::Line, Door::Nickname]);
+    let alice = arrive(&mut sim, "alice");
+    let bob = sim.connect_at(1);
+    sim.send(bob, "bob\n");
+    sim.pass(SECOND);
+    sim.take(alice);
+    let line = |i: usize| format!("bob: {i:04}{}", "x".repeat(995));
+    let lines = |range: std::ops::Range<usize>| range.map(|i| line(i) + "\n").collect::<String>();
+    sim.send(bob, lines(0..20));
+    sim.run();
+    sim.pass(PAUSE / 2);
+    // More than may be held: the rest of a message waits in the kernel. When the server wakes up, its allowance is there
+    // first, and then the pause is over.
+    let count = 2 * READ / 1000;
+    sim.send(bob, lines(20..count));
+    sim.run();
+    sim.oversleep(SECOND);
+    sim.pass(SECOND * 10);
+    assert_eq!(sim.lines(alice), (0..count).map(line).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_message_is_not_cut_where_the_end_was_seen_before_it_was_read() {
+    let limits = Limits { rate: Some(200), burst: 10, ..Limits::default() };
+    let mut sim = Sim::with_doors(limits, &[Door::Line, Door::Nickname]);
+    let alice = arrive(&mut sim, "alice");
+    let bob = sim.connect_at(1);
+    sim.send(bob, "bob\n");
+    sim.pass(SECOND);
+    sim.take(alice);
+    let line = |i: usize| format!("bob: {i:04}{}", "x".repeat(995));
+    let count = 2 * READ / 1000;
+    sim.send(bob, (0..count).map(|i| line(i) + "\n").collect::<String>());
+    sim.run();
+    sim.end(bob);
+    sim.pass(LAST_WORDS);
+    let mut heard: Vec<String> = (0..count).map(line).collect();
+    heard.push("* bob left".into());
+    assert_eq!(sim.lines(alice), heard);
+}

@@ -2,7 +2,7 @@
 //! stream makes of that. Messages are understood in `session.rs`; nothing is sent here.
 
 use super::peer::Doom;
-use super::{Phase, Reactor, Sockets};
+use super::{Phase, Reactor, Reading, Sockets};
 use crate::hub::Next;
 use crate::limits::{LOW_READ, READ, READ_A_TOKEN};
 use crate::message::{ConnId, Outbox, Parting};
@@ -106,14 +106,15 @@ impl<S: Sockets> Reactor<S> {
 
     /// Obeys what is held of a connection, and reads it again.
     pub(super) fn go_on(&mut self, id: ConnId) {
+        let was_read = self.peers[id.index()].interest.read == Reading::Bytes;
         self.peers[id.index()].phase = Phase::Open;
         let len = self.restore(id);
         if !self.digest(id, len) {
             return;
         }
-        // A pause goes on where something is left behind which it began.
+        // A pause goes on where something is left behind which it began, unless it was we who didn't read.
         let peer = &self.peers[id.index()];
-        if peer.held.is_none() || peer.pause.is_none() {
+        if peer.held.is_none() || peer.pause.is_none() || !was_read {
             self.await_pause(id);
         }
         self.watch(id);

@@ -77,6 +77,7 @@ impl<S: Sockets> Reactor<S> {
     /// Nothing has come for a while from a connection that is held back: if its last bytes are a message, LF shows that
     /// once they are looked at. One as long as may be just so is too long then, which is as near as that comes.
     pub(super) fn end_ahead(&mut self, id: ConnId) {
+        let is_read = self.reading_ahead(id) == Reading::Bytes;
         let peer = &mut self.peers[id.index()];
         let Some(held) = &peer.held else {
             // The rest of a message too long may be over.
@@ -85,8 +86,8 @@ impl<S: Sockets> Reactor<S> {
         };
         let bytes = self.held.buffer(held);
         let tail = bytes.rfind_byte(b'\n').map_or(0, |lf| lf + 1);
-        // Where no more may be held, it is we who have paused.
-        if tail == bytes.len() || bytes.len() >= READ {
+        // Where no more is read, because no more may be held or its end was seen, it is we who have paused.
+        if tail == bytes.len() || !is_read {
             return;
         }
         if peer.frame.ends_by_pause(&bytes[tail..]) {
