@@ -85,7 +85,10 @@ fn mark_the_deaf(crowd: &mut Crowd) {
         let may_be_slow = actor.has_stalled || crowd.lot.hinders_sending();
         // Who is in no room ends untold; and who is leaving already isn't told of again.
         let untold = actor.gone.is_some() && (stopped || actor.leaving.is_some() && crowd.lot.is_tight());
-        let nowhere = actor.gone.is_some() && !(is_told && rooms.has_seat(actor.name()));
+        let is_gone =
+            |entry: &Entry<'_>| matches!(entry.event, Event::Gone { who, .. } if who == actor.name());
+        let is_somewhere = is_told && rooms.has_seat(actor.name()) || history.iter().any(is_gone);
+        let nowhere = actor.gone.is_some() && !is_somewhere;
         let told_so = actor.heard.ends_with(b"!too-slow what was sent to you was not read\n");
         actor.deaf |= actor.broken
             || may_be_slow
