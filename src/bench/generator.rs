@@ -199,8 +199,8 @@ impl<'a> Generator<'a> {
         match (self.server.end(), self.ledger.missing()) {
             (Some(end), _) => Failure::Broken(end),
             // That is what the scenario is to show.
-            (None, Some(wrong)) if self.ledger.has_stalled() => {
-                Failure::Stopped(format!("those who read got nothing for {SILENCE:?}: {wrong}"))
+            (None, Some(_)) if self.ledger.has_stalled() => {
+                Failure::Stopped(format!("those who read got nothing for {SILENCE:?}"))
             }
             (None, Some(wrong)) => Failure::Wrong(format!("{wrong}; nothing has come for {SILENCE:?}")),
             (None, None) => Failure::Broken(format!("nothing has come for {SILENCE:?}")),

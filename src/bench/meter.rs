@@ -227,7 +227,7 @@ impl Meter {
             switches: self.scaled_switches(units),
             rss,
             pss,
-            latency: Some(latency(&self.histogram)),
+            latency: (!self.histogram.is_empty()).then(|| latency(&self.histogram)),
             more: shares.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
         }
     }
