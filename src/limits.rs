@@ -138,6 +138,9 @@ pub const SHARED: usize = 8;
 /// connection: without this bound, short lines said by turns in two large rooms would make a thousand for every six
 /// bytes of an arena.
 pub const SPANS: usize = 32 * KIB;
+/// How many times the members of a room its list may have places for: growing doubles it, and shrinking only at four times
+/// what is needed keeps both constant in time on average.
+pub const SLACK: usize = 4;
 /// Connections accepted in one turn, so that a storm of them doesn't starve those who are in.
 pub const ACCEPTS_A_TURN: usize = 64;
 /// Connections above `--max-connections` that are told so and shut with care at a time; above these they are just

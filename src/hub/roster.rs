@@ -4,6 +4,7 @@
 use super::index::NameIndex;
 #[cfg(feature = "unicode")]
 use super::looks::LookIndex;
+use crate::limits::SLACK;
 use crate::message::{ConnId, Manners};
 use crate::name::{Invalid, Name};
 use slab::Slab;
@@ -313,6 +314,10 @@ impl Roster {
         }
         let members = &mut self.rooms[room.0 as usize].members;
         members.swap_remove(place as usize);
+        // Whoever has gone leaves no room behind that is as large as it once was, or a few could keep many such.
+        if members.capacity() / SLACK > members.len() {
+            members.shrink_to(2 * members.len());
+        }
         if let Some(moved) = members.get(place as usize)
             && let Some(user) = self.users.get_mut(moved.index()).and_then(Option::as_mut)
         {
@@ -362,6 +367,11 @@ impl Roster {
         for (slot, room) in &self.rooms {
             let id = RoomId(slot as u32);
             assert!(id == LOBBY || !room.members.is_empty(), "an empty room is gone");
+            // A vector's least capacity is four.
+            assert!(
+                room.members.capacity() <= SLACK * room.members.len().max(1) + SLACK,
+                "as large as need be"
+            );
             for (place, member) in room.members.iter().enumerate() {
                 let user = self.user(*member).expect("members are registered");
                 assert_eq!(user.seats.place(id), Some(place as u32), "both sides of a seat agree");
@@ -395,6 +405,18 @@ mod tests {
     #[test]
     fn a_user_is_small() {
         assert!(size_of::<Option<User>>() <= 56, "{}", size_of::<Option<User>>());
+    }
+
+    #[test]
+    fn a_room_that_many_have_left_is_small_again() {
+        let mut roster = Roster::new(Name::new(b"lobby").unwrap());
+        for i in 0..1000 {
+            roster.add_user(ConnId(i), Name::new(format!("n{i}").as_bytes()).unwrap(), Manners::default());
+            roster.join(ConnId(i), LOBBY);
+        }
+        (1..1000).for_each(|i| roster.part(ConnId(i), LOBBY));
+        roster.invariants();
+        assert!(roster.room(LOBBY).members.capacity() <= 2 * SLACK);
     }
 
     #[test]
