@@ -88,6 +88,22 @@ impl Limits {
         (self.max_connections / 4).max(16)
     }
 
+    /// Memory of what was read of all connections together and is not obeyed yet, above which each is read [`LOW_READ`]
+    /// at a time, and nobody ahead: a quarter of what all queues may take. Whoever is above their rate, or waits for
+    /// their own queue, may hold [`READ`] each, and there may be ten thousands of them.
+    #[must_use]
+    pub fn held_total(&self) -> usize {
+        self.queue_total / 4
+    }
+
+    /// The most memory that what is held of so many connections takes: what all together may, the one read that passed
+    /// that, and of each a line and a small read, with the room behind them.
+    #[must_use]
+    pub fn most_held(&self, connections: usize) -> usize {
+        let behind = self.max_line + POOLED_BUFFER_BYTES;
+        self.held_total() + READ + behind + connections.saturating_mul(LOW_READ + behind)
+    }
+
     /// The most bytes of a line that the server sends: every byte of a line may become a three-byte U+FFFD, and two
     /// names of 128 bytes and some sigils may stand in front (protocol.md).
     #[must_use]
@@ -175,8 +191,9 @@ pub const CHANNEL: usize = 64 * KIB;
 pub const WRITER_GRACE: Duration = Duration::from_millis(100);
 /// Buffers kept for reuse between turns; more are freed. What a hundred peers with cut lines need at once.
 pub const POOLED_BUFFERS: usize = 128;
-/// The largest buffer that is kept for reuse.
-pub const POOLED_BUFFER_BYTES: usize = 16 * KIB;
+/// The largest buffer that is kept for reuse, and the most that one has room for beyond what it holds: the longest default
+/// line. A few bytes of somebody else's may stand in it next, so it is no larger.
+pub const POOLED_BUFFER_BYTES: usize = 4 * KIB;
 /// Bytes of a message to or from the tutorials' clients: what they receive at once.
 pub const MAX_SHORT: usize = KIB;
 /// How often the end of a message by a pause is put off because a character isn't complete: bytes that are no UTF-8 wait

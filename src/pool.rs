@@ -22,13 +22,18 @@ pub struct Pool {
     lent: Slab<Vec<u8>>,
     /// Empty; at most [`POOLED_BUFFERS`] of at most [`POOLED_BUFFER_BYTES`] each.
     free: Vec<Vec<u8>>,
+    /// Memory of the buffers on loan, in bytes.
+    memory: usize,
 }
 
 impl Pool {
     /// A buffer that holds `bytes`.
     pub fn lend(&mut self, bytes: &[u8]) -> BufferId {
         let mut buffer = self.free.pop().unwrap_or_default();
+        // No more than is needed: most buffers never grow.
+        buffer.reserve_exact(bytes.len());
         buffer.extend_from_slice(bytes);
+        self.memory += buffer.capacity();
         let slot = self.lent.insert(buffer) as u32;
         BufferId(NonZeroU32::MIN.saturating_add(slot))
     }
@@ -39,15 +44,28 @@ impl Pool {
         &self.lent[id.slot()]
     }
 
-    /// The buffer itself.
-    pub fn buffer(&mut self, id: &BufferId) -> &mut Vec<u8> {
-        &mut self.lent[id.slot()]
+    /// Puts more behind what a buffer holds.
+    pub fn add(&mut self, id: &BufferId, bytes: &[u8]) {
+        let buffer = &mut self.lent[id.slot()];
+        let before = buffer.capacity();
+        if before - buffer.len() < bytes.len() {
+            buffer.reserve_exact(bytes.len().max(buffer.len().min(POOLED_BUFFER_BYTES)));
+        }
+        buffer.extend_from_slice(bytes);
+        self.memory += buffer.capacity() - before;
+    }
+
+    /// Memory of the buffers on loan, in bytes: what they hold, and at most [`POOLED_BUFFER_BYTES`] more each.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.memory
     }
 
     /// Takes a buffer back. A large one, or one too many, is freed at once.
     #[expect(clippy::needless_pass_by_value, reason = "whoever gives it back must not keep its number")]
     pub fn give_back(&mut self, id: BufferId) {
         let mut buffer = self.lent.remove(id.slot());
+        self.memory -= buffer.capacity();
         if self.free.len() < POOLED_BUFFERS && buffer.capacity() <= POOLED_BUFFER_BYTES {
             buffer.clear();
             self.free.push(buffer);
@@ -86,5 +104,21 @@ mod tests {
         assert_eq!((pool.lent(), pool.free.len()), (0, 1));
         let again = pool.lend(b"c");
         assert_eq!((pool.bytes(&again), pool.free.len()), (&b"c"[..], 0));
+    }
+
+    #[test]
+    fn a_buffer_takes_little_more_memory_than_it_holds_and_all_is_counted() {
+        let mut pool = Pool::default();
+        let ids = [pool.lend(&[0; 60_000]), pool.lend(b"a")];
+        let mut held = 60_001;
+        for i in 0..10_000 {
+            ids.iter().for_each(|id| pool.add(id, &[0; 3]));
+            held += 2 * 3;
+            let capacities: usize = pool.lent.iter().map(|(_, buffer)| buffer.capacity()).sum();
+            assert_eq!(pool.memory(), capacities, "after {i}");
+            assert!(pool.memory() <= held + 2 * POOLED_BUFFER_BYTES, "{} for {held}", pool.memory());
+        }
+        ids.into_iter().for_each(|id| pool.give_back(id));
+        assert_eq!(pool.memory(), 0);
     }
 }

@@ -313,11 +313,20 @@ impl<S: Sockets> Reactor<S> {
         self.held.lent()
     }
 
+    /// Memory of these buffers, in bytes.
+    pub fn held_memory(&self) -> usize {
+        self.held.memory()
+    }
+
     /// Checks what is always true between turns; for tests and fuzzing.
     pub fn invariants(&self) {
         self.hub.invariants();
         self.queues.all_invariants();
         assert!(self.doomed.is_empty(), "whoever is doomed is reaped in the same turn");
+        assert!(
+            self.held.memory() <= self.limits.most_held(self.peers.len()),
+            "little is held of all together"
+        );
         assert_eq!(self.closing, self.peers.iter().filter(|(_, peer)| peer.phase.is_closing()).count());
         let counts = |(key, peer): &(usize, &Peer)| {
             !peer.phase.is_closing() && !self.hub.rank(ConnId(*key as u32)).is_operator()

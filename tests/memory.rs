@@ -2,11 +2,13 @@
 
 mod server;
 
-use redpoll::limits::{CHUNK, KIB, Limits};
+use redpoll::door::Door;
+use redpoll::limits::{CHUNK, KIB, Limits, READ};
 use redpoll::sim::{PeerNo, Sim};
 use server::Server;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 /// A server whose queues may hold 64 KiB in all; none of them is too slow before 256 KiB.
 fn small_total() -> Sim {
@@ -80,6 +82,63 @@ fn a_few_bytes_in_each_chunk_do_not_keep_all_of_them() {
         sim.take(carol);
     }
     assert_eq!(sim.lines(dave), ["* bob left (too slow)"], "though he has few bytes unsent");
+}
+
+/// Each of fifty might hold 64 KiB, which is more than twice what is asserted.
+fn assert_little_is_held(sim: &Sim, limits: &Limits) {
+    let (held, most) = (sim.reactor().held_memory(), limits.most_held(50));
+    assert!(held > limits.held_total(), "{held} bytes are no flood");
+    assert!(held <= most && 2 * most < 50 * READ, "{held} bytes held, of {most}");
+}
+
+#[test]
+fn who_waits_for_their_own_queues_hold_little_together() {
+    let limits = Limits { queue: 8 * KIB, queue_total: KIB * KIB, rate: None, ..Limits::default() };
+    let mut sim = Sim::new(limits.clone());
+    let flood = "/ping x\n".repeat(20_000);
+    let waits = |_| {
+        let peer = sim.connect();
+        sim.run();
+        sim.stall(peer, 0);
+        sim.send(peer, &flood);
+        sim.run();
+        peer
+    };
+    let peers: Vec<PeerNo> = (0..50).map(waits).collect();
+    assert_little_is_held(&sim, &limits);
+    for peer in peers {
+        sim.stall(peer, usize::MAX);
+        sim.run();
+        assert_eq!(sim.lines(peer).len(), 2 + 20_000, "and nothing is lost");
+    }
+    assert_eq!(sim.reactor().held_memory(), 0);
+}
+
+#[test]
+fn who_is_read_ahead_hold_little_together_and_are_heard_all_the_same() {
+    let limits = Limits { queue_total: KIB * KIB, rate: Some(4), burst: 4, ..Limits::default() };
+    let mut sim = Sim::with_doors(limits.clone(), &[Door::Line, Door::Relay]);
+    let [bob] = arrive(&mut sim, ["bob"]);
+    let peers: Vec<PeerNo> = (0..50).map(|_| sim.connect_at(1)).collect();
+    // The reads end within messages, and so does what is held of each.
+    let said: String = (0..30).map(|i| format!("{i} {}\n", "x".repeat(3000))).collect();
+    peers.iter().for_each(|peer| sim.send(*peer, format!("{said}the last")));
+    sim.run();
+    assert_little_is_held(&sim, &limits);
+    let turns = sim.turns();
+    sim.pass(Duration::from_secs(1));
+    assert!(sim.turns() - turns < 50 * 20, "nobody is told again and again of what isn't read");
+    let mut heard = sim.lines(bob);
+    for _ in 0..10 {
+        sim.pass(Duration::from_secs(1));
+        heard.extend(sim.lines(bob));
+        peers.iter().for_each(|peer| drop(sim.take(*peer)));
+    }
+    let last = heard.iter().filter(|line| line.ends_with(": the last")).count();
+    let whole = heard.iter().filter(|line| line.ends_with(&"x".repeat(3000))).count();
+    // Each is told to have come; a message in two would be one more.
+    assert_eq!((last, whole, heard.len()), (50, 50 * 30, 50 * 32));
+    assert_eq!(sim.reactor().held_memory(), 0);
 }
 
 /// Resident memory of the server, in bytes.

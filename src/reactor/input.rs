@@ -15,6 +15,7 @@ impl<S: Sockets> Reactor<S> {
     pub(super) fn receive(&mut self, id: ConnId) {
         let most = match self.tokens(id) {
             0 => return self.hold_back(id),
+            _ if self.holds_much() => LOW_READ,
             tokens => read_at_once(tokens),
         };
         let kept = self.restore(id);
@@ -125,6 +126,11 @@ impl<S: Sockets> Reactor<S> {
         if start < end {
             self.peers[id.index()].held = Some(self.held.lend(&self.scratch[start..end]));
         }
+    }
+
+    /// Whether so much is held of all connections together that little more should be.
+    pub(super) fn holds_much(&self) -> bool {
+        self.held.memory() > self.limits.held_total()
     }
 
     /// Bytes that are held of a connection.

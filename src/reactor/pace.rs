@@ -31,8 +31,13 @@ impl<S: Sockets> Reactor<S> {
     /// Its allowance may be refilled by now.
     pub(super) fn refill(&mut self, id: ConnId) {
         // Who is doomed, or kicked, is seen to before the turn is over.
-        if self.queues.is_deaf(id) || self.tokens(id) == 0 {
+        if self.queues.is_deaf(id) {
             return self.await_refill(id);
+        }
+        if self.tokens(id) == 0 {
+            self.await_refill(id);
+            // It may be read ahead again, or no more.
+            return self.watch(id);
         }
         self.go_on(id);
     }
@@ -44,7 +49,7 @@ impl<S: Sockets> Reactor<S> {
         let until = peer.deadline.as_ref().map(|deadline| self.timers.look(deadline).0);
         if until == Some(Deadline::LastWords) {
             Reading::Nothing
-        } else if peer.frame.is_by_pause() && self.held_bytes(id) < READ {
+        } else if peer.frame.is_by_pause() && self.held_bytes(id) < READ && !self.holds_much() {
             Reading::Bytes
         } else {
             Reading::End
@@ -54,6 +59,9 @@ impl<S: Sockets> Reactor<S> {
     /// One read of a connection that is held back, whose messages end by pauses.
     pub(super) fn receive_ahead(&mut self, id: ConnId) {
         let room = READ.saturating_sub(self.held_bytes(id));
+        if self.holds_much() {
+            return self.watch(id);
+        }
         self.scratch.resize(READ + self.limits.max_line, 0);
         match self.sockets.recv(id, &mut self.scratch[..room]) {
             Ok(0) => {
@@ -63,7 +71,7 @@ impl<S: Sockets> Reactor<S> {
             Ok(bytes) => {
                 self.queues.counters.bytes_in += bytes as u64;
                 match &self.peers[id.index()].held {
-                    Some(held) => self.held.buffer(held).extend_from_slice(&self.scratch[..bytes]),
+                    Some(held) => self.held.add(held, &self.scratch[..bytes]),
                     None => self.hold(id, 0, bytes),
                 }
                 self.await_pause(id);
@@ -79,19 +87,23 @@ impl<S: Sockets> Reactor<S> {
     pub(super) fn end_ahead(&mut self, id: ConnId) {
         let is_read = self.reading_ahead(id) == Reading::Bytes;
         let peer = &mut self.peers[id.index()];
+        // Where no more may be held, it is we who have paused.
+        if peer.interest.read != Reading::Bytes {
+            return;
+        }
         let Some(held) = &peer.held else {
             // The rest of a message too long may be over.
             peer.frame.pause(b"");
             return;
         };
-        let bytes = self.held.buffer(held);
+        let bytes = self.held.bytes(held);
         let tail = bytes.rfind_byte(b'\n').map_or(0, |lf| lf + 1);
         // Where no more is read, because no more may be held or its end was seen, it is we who have paused.
         if tail == bytes.len() || !is_read {
             return;
         }
         if peer.frame.ends_by_pause(&bytes[tail..]) {
-            bytes.push(b'\n');
+            self.held.add(held, b"\n");
         } else {
             self.await_pause(id);
         }
