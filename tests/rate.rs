@@ -289,6 +289,22 @@ mod messages_that_end_by_a_pause {
     }
 
     #[test]
+    fn each_read_of_them_is_counted() {
+        let mut sim = Sim::with_doors(slow(), &[Door::Relay, Door::Unix]);
+        let [tom, operator] = [0, 1].map(|door| sim.connect_at(door));
+        sim.send(tom, "tom:x\n".repeat(20));
+        sim.run();
+        for i in 0..5 {
+            sim.send(tom, format!("{i}\n"));
+            sim.run();
+        }
+        sim.send(operator, "/stats\n");
+        sim.run();
+        let (read, counted) = (sim.sockets().calls.0, sim.lines(operator));
+        assert!(counted.contains(&format!("+stats recv-calls {read}")), "{read} reads: {counted:?}");
+    }
+
+    #[test]
     fn stay_one_where_a_character_is_cut() {
         let (mut sim, bob, tom) = tom();
         sim.send(tom, b"Gr\xC3");

@@ -63,6 +63,7 @@ impl<S: Sockets> Reactor<S> {
             return self.watch(id);
         }
         self.scratch.resize(READ + self.limits.max_line, 0);
+        self.queues.counters.recv_calls += 1;
         match self.sockets.recv(id, &mut self.scratch[..room]) {
             Ok(0) => {
                 self.end_ahead(id);
