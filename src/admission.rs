@@ -2,7 +2,7 @@
 //! is what one customer has at least (RFC 6177); loopback and trusted networks aren't counted. Who is counted holds a
 //! number, and gives it back.
 
-use crate::limits::Limits;
+use crate::limits::{GROWN, Limits, TABLE};
 use crate::subnet::Subnet;
 use slab::Slab;
 use std::collections::HashMap;
@@ -36,6 +36,10 @@ enum Household {
 }
 
 impl Admission {
+    /// The most memory that one connection takes, which is the only one of its address.
+    pub const OF_ONE: usize =
+        TABLE * (size_of::<(Household, u32)>() + 1) + GROWN * size_of::<Option<(Household, usize)>>();
+
     /// Nobody is connected.
     #[must_use]
     pub fn new(limits: &Limits) -> Admission {

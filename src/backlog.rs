@@ -2,7 +2,7 @@
 //! more often than not (a room that somebody floods, members who don't read), so text stands here once, in chunks, and a
 //! connection's backlog is a list of pieces of them. Which text that is, and who is too slow, is decided elsewhere.
 
-use crate::limits::CHUNK;
+use crate::limits::{ALLOCATION, CHUNK, GROWN};
 use crate::message::ConnId;
 use slab::Slab;
 use std::collections::VecDeque;
@@ -71,6 +71,12 @@ pub struct Backlogs {
 }
 
 impl Backlogs {
+    /// The most memory that the backlog of one connection takes besides the text and the list of pieces, which are
+    /// [counted](Backlogs::memory), and its place among [the largest](Backlogs::largest_first).
+    pub const OF_ONE: usize = GROWN * size_of::<Backlog>() + size_of::<&Backlog>() + size_of::<ConnId>();
+    /// The same of one chunk.
+    pub const OF_A_CHUNK: usize = GROWN * size_of::<Chunk>() + ALLOCATION;
+
     /// Puts text where pieces of it can be given to backlogs. The piece that is returned is held by the caller, who lets go
     /// of it in the end.
     pub fn keep(&mut self, text: &[u8]) -> Piece {

@@ -2,7 +2,7 @@
 //! it may be forged, so whoever is only an address is answered less than it sent, and who has a name gets so much after
 //! each of its datagrams and no more.
 
-use crate::limits::{MAX_ANSWER_TO_STRANGERS, MAX_UNASKED};
+use crate::limits::{MAX_ANSWER_TO_STRANGERS, MAX_UNASKED, TABLE};
 use crate::message::ConnId;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -40,6 +40,10 @@ impl DatagramPeer {
 }
 
 impl Datagrams {
+    /// The most memory that one peer takes.
+    pub const OF_ONE: usize =
+        TABLE * (size_of::<(Source, ConnId)>() + size_of::<(ConnId, DatagramPeer)>() + 2);
+
     /// Who has a name and speaks from there.
     #[must_use]
     pub fn find(&self, source: Source) -> Option<ConnId> {

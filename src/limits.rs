@@ -157,6 +157,17 @@ pub const SPANS: usize = 32 * KIB;
 /// How many times the members of a room its list may have places for: growing doubles it, and shrinking only at four times
 /// what is needed keeps both constant in time on average.
 pub const SLACK: usize = 4;
+/// How many times what it holds a vector may have places for: growing doubles it.
+pub const GROWN: usize = 2;
+/// How many places a hash table may have for each entry: a power of two of which no more than 7/8 are used, so up to
+/// 16/7 just after it has grown.
+pub const TABLE: usize = 3;
+/// The most bytes that an allocation takes besides what is asked for: a header, and rounding up to 16.
+pub const ALLOCATION: usize = 24;
+/// Bytes that the engine keeps for a connection besides its descriptor; see a test there.
+pub const STREAM: usize = 8;
+/// Events that one wait reports; the others come with the next.
+pub const EVENTS: usize = 1024;
 /// Connections accepted in one turn, so that a storm of them doesn't starve those who are in.
 pub const ACCEPTS_A_TURN: usize = 64;
 /// Connections above `--max-connections` that are told so and shut with care at a time; above these they are just

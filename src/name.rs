@@ -22,6 +22,7 @@ mod script;
 
 pub use look::Looks;
 
+use crate::limits::ALLOCATION;
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -33,7 +34,7 @@ pub const MAX_CHARS: usize = 32;
 pub const EVERY_SCRIPT: bool = cfg!(feature = "unicode");
 
 /// The most bytes that a name has, as written and folded: a character of UTF-8 has at most four.
-const MAX_BYTES: usize = 4 * MAX_CHARS;
+pub const MAX_BYTES: usize = 4 * MAX_CHARS;
 const _: () = assert!(MAX_BYTES <= u8::MAX as usize, "`Name::shown_len` holds the length of any name");
 
 /// A validated nick or room name, and the key under which it is compared.
@@ -60,6 +61,9 @@ pub struct Name {
 pub struct Invalid;
 
 impl Name {
+    /// The most memory that a name takes besides what is in its place: both of its forms.
+    pub const OF_ONE: usize = 2 * MAX_BYTES + ALLOCATION;
+
     /// The name that is written like this.
     ///
     /// # Errors

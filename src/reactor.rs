@@ -1,11 +1,13 @@
 //! The turn of the event loop: who is read, flushed, reaped and accepted, and when. It decides everything and touches
 //! nothing: sockets and the clock are behind [`Sockets`], which is real in `engine/` and simulated in `sim/`. The turn is
-//! here; what it does at each step is in `reactor/`, a file for input, output, endings, newcomers and datagrams.
+//! here; what it does at each step is in `reactor/`, a file for input, output, endings, newcomers and datagrams. What all of
+//! it can hold is added up in [`memory`].
 
 mod datagrams;
 mod doorstep;
 mod ending;
 mod input;
+pub mod memory;
 mod output;
 mod pace;
 mod peer;

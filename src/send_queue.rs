@@ -5,7 +5,7 @@
 use crate::backlog::{BacklogId, Backlogs, Piece};
 use crate::dialect::Dialect;
 use crate::journal::Journal;
-use crate::limits::{ARENA, Limits, SHARED, SPANS};
+use crate::limits::{ARENA, CHUNK, GROWN, Limits, SHARED, SPANS};
 use crate::message::{Audience, ConnId, Event, Note, Outbox};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -133,6 +133,24 @@ impl Counters {
 }
 
 impl SendQueues {
+    /// The most memory that the queue of one connection takes: itself, its backlog but for what is counted there, places on
+    /// two lists, and in a turn a span of what all hear behind the [`SPANS`] that are enough.
+    pub const OF_ONE: usize = GROWN
+        * (size_of::<SendQueue>() + 2 * size_of::<ConnId>() + size_of::<Span>() + size_of::<Piece>())
+        + Backlogs::OF_ONE;
+
+    /// The most memory that all of them together take besides, where the longest answer to one request has so many bytes:
+    /// what is refused and what is said in a turn.
+    #[must_use]
+    pub fn of_all(limits: &Limits, answer: usize) -> usize {
+        // A request is begun as long as an arena isn't full, and only one dialect has answers that are lists.
+        let text = Dialect::ALL.len() * (ARENA + limits.max_sent_line()) + answer;
+        let refused = limits.queue_total + text + GROWN * SPANS * size_of::<Piece>();
+        let said = GROWN * (text + 2 * SPANS * size_of::<Span>());
+        let gathered = GROWN * (ARENA + answer.max(CHUNK).max(limits.max_sent_line()));
+        refused + refused.div_ceil(CHUNK) * Backlogs::OF_A_CHUNK + said + gathered
+    }
+
     /// No connections.
     #[must_use]
     pub fn new(limits: &Limits) -> SendQueues {

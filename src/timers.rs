@@ -2,6 +2,7 @@
 //! constant in time, because deadlines of one kind all lie equally far ahead and so stand in line in the order in
 //! which they were armed.
 
+use crate::limits::GROWN;
 use crate::message::ConnId;
 use slab::Slab;
 use std::num::NonZeroU32;
@@ -92,6 +93,10 @@ pub struct Timers {
 }
 
 impl Timers {
+    /// The most memory that the deadlines of one connection take: one to go by, and those of its queue, its pause and its
+    /// allowance.
+    pub const OF_ONE: usize = 4 * GROWN * size_of::<Armed>();
+
     /// Arms a deadline. Within a kind, each is due no sooner than those armed before it; one that is (a kind whose
     /// length is not fixed) takes its place in line by a search from the end.
     pub fn arm(&mut self, at: Time, what: Deadline, who: ConnId) -> TimerId {

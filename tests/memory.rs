@@ -4,6 +4,7 @@ mod server;
 
 use redpoll::door::Door;
 use redpoll::limits::{CHUNK, KIB, Limits, READ};
+use redpoll::reactor::memory::Memory;
 use redpoll::sim::{PeerNo, Sim};
 use server::Server;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -195,6 +196,60 @@ fn two_hundred_who_do_not_read_keep_the_process_within_the_total() {
     assert!(most > before + TOTAL / 2, "the flood was no flood: {most} after {before}");
     assert!(most <= before + TOTAL + 8 * KIB * KIB, "{most} after {before}");
     drop(stalled);
+}
+
+/// A name of 32 characters of four bytes each, both as written and folded; another for each number.
+#[cfg(target_os = "linux")]
+fn longest_name(number: usize) -> String {
+    let bit = |at: usize| if number >> at & 1 == 1 { '\u{10412}' } else { '\u{10410}' };
+    (0..32).map(bit).collect()
+}
+
+/// 300 who are each in 64 of 1024 rooms, with the longest names, ask what they don't read the answers to, and go on asking.
+/// What isn't reached of the sum: the text of one turn at its longest in all dialects at once, places that vectors and
+/// tables would have just after growing, a peer by datagrams for each, all names that may be kicked.
+#[test]
+#[cfg(all(target_os = "linux", feature = "unicode"))]
+fn three_hundred_at_their_worst_keep_the_process_within_the_sum() {
+    const N: usize = 300;
+    const FLAGS: &str = "--rate 0 --queue 48KiB --queue-total 8MiB --send-buffer 4KiB --quiet-above 1";
+    let limits = Limits { queue: 48 * KIB, queue_total: 8 * KIB * KIB, ..Limits::default() };
+    let worst = Memory::at_worst(&limits, N + 1).expect("rooms are limited").of(N + 1);
+    let server = Server::start(FLAGS.split(' '));
+    let mut observer = server.connect();
+    observer.write_all(b"/ping in\n").expect("the server reads");
+    let mut heard = BufReader::new(observer.try_clone().expect("a descriptor is free"));
+    read_until(&mut heard, "+pong in\n");
+    let before = resident(&server);
+    let arrive = |i| {
+        let mut peer = server.connect();
+        // Little room for what it doesn't read.
+        socket2::SockRef::from(&peer).set_recv_buffer_size(4 * KIB).expect("it is a socket");
+        let rooms = (0..63).map(|j| format!("&{}\n", longest_name((i * 63 + j) % 1023)));
+        let asked = format!("#{}\n{}/ping in\n", longest_name(i), rooms.collect::<String>());
+        peer.write_all(asked.as_bytes()).expect("the server reads");
+        read_until(&mut BufReader::new(peer.try_clone().expect("a descriptor is free")), "+pong in\n");
+        peer.set_nonblocking(true).expect("it is a socket");
+        peer
+    };
+    let mut peers: Vec<TcpStream> = (0..N).map(arrive).collect();
+    let flood = "/help\n".repeat(READ / 6);
+    let (mut most, mut rounds) = (0, 0);
+    // Until nobody makes it hold any more.
+    while rounds < 5 {
+        for peer in &mut peers {
+            // Where its kernel takes no more, the server has stopped reading.
+            let _ = peer.write(flood.as_bytes());
+        }
+        observer.write_all(b"/ping round\n").expect("the server reads");
+        read_until(&mut heard, "+pong round\n");
+        let now = resident(&server) - before;
+        (most, rounds) = if now > most { (now, 0) } else { (most, rounds + 1) };
+    }
+    observer.write_all(b"#observer\n/who *\n").expect("the server reads");
+    read_until(&mut heard, &format!("+end who * {}\n", N + 1));
+    assert!(most <= worst, "{most} of {worst}");
+    assert!(3 * most >= worst, "{most} of {worst} is no flood");
 }
 
 /// Reads lines until that one has come.

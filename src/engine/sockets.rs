@@ -320,3 +320,14 @@ pub(super) fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::STREAM;
+
+    #[test]
+    fn a_stream_is_small() {
+        assert_eq!(size_of::<Option<Stream>>(), STREAM);
+    }
+}

@@ -65,15 +65,13 @@ impl Spin {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod system {
     use super::{Duration, Event, Poller, Report, io};
+    use crate::limits::EVENTS;
     use polling::PollMode;
     use rustix::buffer::spare_capacity;
     use rustix::event::epoll::{self, EventData, EventFlags};
     use rustix::io::Errno;
     use rustix::time::Timespec;
     use std::os::fd::BorrowedFd;
-
-    /// Events that one wait can report; the others come with the next.
-    const MOST: usize = 1024;
 
     /// Watches a source that the poller knows for the end of its stream, and for room to send where `event` says so.
     /// `polling` can't ask for an end without bytes; the kernel can, and there is nothing that `polling` notes itself.
@@ -93,7 +91,7 @@ mod system {
 
     impl Reports {
         pub fn new() -> Reports {
-            Reports(Vec::with_capacity(MOST))
+            Reports(Vec::with_capacity(EVENTS))
         }
 
         /// Waits; an interruption by a signal handler is an end without reports.

@@ -1,6 +1,7 @@
 //! Names to whoever holds them, by every spelling that needs no folding. An index holds ids only; the names stay with
 //! their owners, who are asked through a closure.
 
+use crate::limits::TABLE;
 use crate::name::{self, Invalid, Name};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -35,6 +36,9 @@ impl Entry {
 }
 
 impl NameIndex {
+    /// The most memory that one spelling takes.
+    pub const OF_AN_ENTRY: usize = TABLE * (size_of::<Entry>() + 1);
+
     /// Who holds the name that was typed like this.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ mod rooms;
 mod roster;
 mod talk;
 
-use crate::limits::Limits;
+use crate::limits::{GROWN, Limits, MAX_KICKED, MAX_WHO};
 use crate::message::{Audience, ConnId, Event, Manners, Note, Outbox, Parting, Rank, Refusal, Request};
 use crate::name::{self, Looks, Name};
 use crate::timers::Time;
@@ -50,6 +50,11 @@ struct Kicked {
     looks: Looks,
 }
 
+/// Rooms that one connection can be in; `None` where nothing limits them.
+fn max_seats(limits: &Limits) -> Option<usize> {
+    limits.max_rooms_per_connection.into_iter().chain(limits.max_rooms).min()
+}
+
 /// What becomes of a connection after its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -60,6 +65,43 @@ pub enum Next {
 }
 
 impl Hub {
+    /// The most memory that a connection takes which is in the lobby alone: its user, and places on the lists of operators
+    /// and of listeners.
+    pub const OF_ONE: usize = Roster::OF_A_USER + Roster::OF_A_SEAT + 2 * GROWN * size_of::<ConnId>();
+    /// The most that those take who were kicked.
+    pub const OF_THE_KICKED: usize =
+        MAX_KICKED * (GROWN * size_of::<Kicked>() + Name::OF_ONE + Looks::OF_ONE);
+
+    /// The most memory that the seats of one connection take; `None` where nothing limits them.
+    #[must_use]
+    pub fn of_seats(limits: &Limits) -> Option<usize> {
+        Some(Roster::OF_SEATS + max_seats(limits)? * Roster::OF_A_SEAT)
+    }
+
+    /// The most rooms that so many connections can make; `None` where nothing limits them.
+    #[must_use]
+    pub fn max_rooms(limits: &Limits, connections: usize) -> Option<usize> {
+        let made = max_seats(limits)?.saturating_mul(connections);
+        // And the lobby, in whichever nobody need be.
+        Some(limits.max_rooms.map_or(made, |most| made.min(most)) + 1)
+    }
+
+    /// The most memory that so many rooms take.
+    #[must_use]
+    pub fn of_rooms(rooms: usize) -> usize {
+        rooms.saturating_mul(Roster::OF_A_ROOM)
+    }
+
+    /// The most bytes of one answer, where there are so many rooms: `/rooms`, or `/who` with all the names that it tells,
+    /// each with as much about it as a line of its own takes.
+    #[must_use]
+    pub fn longest_answer(limits: &Limits, rooms: usize) -> usize {
+        const ABOUT: usize = ":18446744073709551615 ".len();
+        let line = "+rooms  \n".len() + name::MAX_BYTES;
+        let lists = rooms.max(MAX_WHO).saturating_mul(name::MAX_BYTES + ABOUT + line);
+        lists + limits.max_sent_line()
+    }
+
     /// An empty server within these limits.
     #[must_use]
     pub fn new(limits: &Limits) -> Hub {

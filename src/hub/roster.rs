@@ -4,7 +4,7 @@
 use super::index::NameIndex;
 #[cfg(feature = "unicode")]
 use super::looks::LookIndex;
-use crate::limits::SLACK;
+use crate::limits::{ALLOCATION, GROWN, SLACK, TABLE};
 use crate::message::{ConnId, Manners};
 use crate::name::{Invalid, Name};
 use slab::Slab;
@@ -139,6 +139,24 @@ pub(super) struct Roster {
 }
 
 impl Roster {
+    /// The most memory that one user takes, but for its seats: itself, its name, its entries under two spellings and
+    /// three looks, and twice a place in a company.
+    pub const OF_A_USER: usize = GROWN * size_of::<Option<User>>()
+        + Name::OF_ONE
+        + 2 * NameIndex::OF_AN_ENTRY
+        + 3 * (size_of::<[u32; 2]>() + 1) * TABLE
+        + 2 * GROWN * size_of::<ConnId>();
+    /// That of one seat, on its user's list and on its room's.
+    pub const OF_A_SEAT: usize = GROWN * size_of::<Seat>() + SLACK * size_of::<ConnId>();
+    /// That of a user's list of seats, where there is one.
+    pub const OF_SEATS: usize = size_of::<Vec<Seat>>() + 2 * ALLOCATION;
+    /// That of one room, but for the seats in it.
+    pub const OF_A_ROOM: usize = GROWN * size_of::<Room>()
+        + Name::OF_ONE
+        + 2 * NameIndex::OF_AN_ENTRY
+        + SLACK * size_of::<ConnId>()
+        + ALLOCATION;
+
     /// Nobody, and a lobby of that name.
     pub fn new(lobby: Name) -> Roster {
         let mut roster = Roster {

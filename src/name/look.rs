@@ -7,7 +7,11 @@
 //! `ВОВ` in capitals, `Νονα` behind one. Most names look the same in all three. It is stricter than TR39, whose skeletons
 //! take no note of case, by what `I` and `i` being one letter brings with it: `zoëi` and `zoël` are alike.
 
-use super::{GUEST, Name, RESERVED};
+use super::{GUEST, MAX_CHARS, Name, RESERVED};
+use crate::limits::ALLOCATION;
+
+/// The most bytes that a character of a name comes to in a look.
+const MAX_OF_A_CHAR: usize = 24;
 
 /// What a name looks like: one to three texts.
 ///
@@ -28,6 +32,9 @@ pub struct Looks {
 }
 
 impl Looks {
+    /// The most memory that three looks take besides what is in their place.
+    pub const OF_ONE: usize = 3 * (size_of::<String>() + MAX_CHARS * MAX_OF_A_CHAR + ALLOCATION) + ALLOCATION;
+
     /// What this name looks like, however its owner spells it.
     #[must_use]
     pub fn of(name: &Name) -> Looks {
@@ -244,6 +251,8 @@ mod tests {
             // Marks are in no name alone.
             let names = [format!("{c}"), format!("x{c}"), format!("ש{c}")];
             let Some(name) = names.iter().find_map(|name| Name::new(name.as_bytes()).ok()) else { continue };
+            let longest = Looks::of(&name).texts().iter().map(String::len).max().unwrap();
+            assert!(longest <= name.folded().chars().count() * MAX_OF_A_CHAR, "{c:?} comes to {longest}");
             for form in [name.folded().to_owned(), name.folded().to_uppercase()] {
                 let whole: String = unicode_security::skeleton(&form).collect();
                 let ours = every_script::prototypes(&every_script::decomposed(&form));
