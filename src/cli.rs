@@ -384,8 +384,11 @@ Exit codes: 0 done, 1 a message was wrong, or something broke, 2 wrong flags.";
 /// The flags of `redpoll bench`; they aren't read from the environment.
 #[cfg(feature = "bench")]
 #[derive(Debug, Args)]
-#[command(after_help = BENCH_HELP)]
+#[command(after_help = BENCH_HELP, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub struct BenchOptions {
+    /// What else there is to measure.
+    #[command(subcommand)]
+    pub command: Option<BenchCommand>,
     /// Engines to measure, any number of times or with commas
     #[arg(long, value_name = "ENGINE", value_delimiter = ',', value_enum)]
     pub engine: Vec<crate::bench::scenario::Engine>,
@@ -436,6 +439,68 @@ impl BenchOptions {
     }
 }
 
+/// The commands of `redpoll bench`.
+#[cfg(feature = "bench")]
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Watch a server for drift while people chat, come and go, don't read and send garbage.
+    Soak(SoakOptions),
+}
+
+#[cfg(feature = "bench")]
+const SOAK_HELP: &str = "\
+One server, on a CPU of its own, with limits of a small host, which are printed; and all at once, drawn from the seed:
+  16 people who chat, to one another and in the lobby, 16 lines a second each: every message is verified, and timed
+    from when it was due
+  25 a second who connect, register, enter a room, speak, and leave by /quit, a half-close, a reset, or just so
+  8 in a room where 36 KB a second are said, who don't read for 0.5 to 14 s: given up, or back and told everything
+  10 a second who send random bytes, endless lines, NULs, broken UTF-8, half lines, one byte at a time, who knock and
+    go, or never give a name
+  an operator who asks for /stats with each sample
+
+A sample is taken every 5 s, but 60 of them at least and 720 at most. In the end all leave. It fails if
+  a message was lost, doubled, reordered, damaged or misdelivered, or an answer was not as it should be
+  the server ended, or closed somebody whom it shouldn't
+  resident memory has grown by more than 1 MiB from the first tenth of the samples to the last, by their medians; a
+    tenth before them is warm-up and isn't looked at
+  2 s after all have gone more or fewer descriptors are open than before they came, connections are told, or more than
+    1 MiB more is resident
+Latency is told, not judged: it depends on what else the machine does.
+
+Examples:
+  redpoll bench soak --minutes 30 --out soak    samples go to soak/soak.csv as they are taken
+  redpoll bench soak --engine threads
+
+Exit codes: 0 nothing to complain about, 1 something, or interrupted, 2 wrong flags.";
+
+/// The flags of `redpoll bench soak`.
+#[cfg(feature = "bench")]
+#[derive(Debug, Args)]
+#[command(after_help = SOAK_HELP)]
+pub struct SoakOptions {
+    /// How long, in minutes; 0.02 to 10080
+    #[arg(long = "minutes", value_name = "N", default_value = "5", value_parser = minutes)]
+    pub time: Duration,
+    /// The engine to watch
+    #[arg(long, value_name = "ENGINE", default_value = "reactor", value_enum)]
+    engine: Engine,
+    /// What is drawn by lot is the same for the same seed
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Write samples into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[cfg(feature = "bench")]
+impl SoakOptions {
+    /// The word for `--engine`.
+    #[must_use]
+    pub fn engine(&self) -> String {
+        self.engine.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned())
+    }
+}
+
 /// The flags of the engine `limit`.
 #[cfg(feature = "bench")]
 #[derive(Debug, Args)]
@@ -473,6 +538,13 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let in_bounds = |time: &Duration| (0.01..=3600.0).contains(&time.as_secs_f64());
     seconds.filter(in_bounds).ok_or_else(|| "a number of seconds from 0.01 to 3600".to_owned())
+}
+
+#[cfg(feature = "bench")]
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes = text.parse().ok().filter(|minutes| (0.02..=10_080.0).contains(minutes));
+    let minutes: f64 = minutes.ok_or_else(|| "a number of minutes from 0.02 to 10080".to_owned())?;
+    Ok(Duration::from_secs_f64(minutes * 60.0))
 }
 
 const SIZE_UNITS: [(&str, usize); 8] = [

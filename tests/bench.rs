@@ -231,6 +231,8 @@ fn wrong_flags_are_explained() {
         (&["--seconds", "0"], "0.01 to 3600"),
         (&["--pid", "1"], "--target"),
         (&["--target", "line://localhost:1", "--engine", "reactor"], "cannot be used with"),
+        (&["soak", "--minutes", "0"], "0.02 to 10080"),
+        (&["--quick", "soak"], "cannot be used with"),
     ] {
         let (code, said) = run(words);
         assert!(code == Some(2) && said.contains(reason), "{words:?}: {said}");
@@ -260,4 +262,40 @@ fn ctrl_c_ends_it_and_what_it_has_started() {
     let said = String::from_utf8_lossy(&stderr);
     assert!(status.code() == Some(1) && said.contains("interrupted"), "{status}: {said}");
     assert!(!Path::new(&format!("/proc/{server}")).exists(), "the server is gone, too");
+}
+
+#[test]
+fn a_soak_tells_what_has_drifted_and_finds_nothing_left_behind() {
+    let out = folder("bench-soak");
+    let words = ["soak", "--minutes", "0.03", "--seed", "5", "--out"];
+    let output = bench(&words).args(out.to_str()).output().expect("it runs");
+    let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!((output.status.code(), &*said), (Some(0), ""), "{told}");
+    assert!(told.contains("first tenth") && told.ends_with("nothing to complain about\n"), "{told}");
+    let samples = fs::read_to_string(out.join("soak.csv")).expect("samples are written");
+    assert_eq!(samples.lines().count(), 1 + 60, "{samples}");
+    for what in ["messages verified", "came, spoke and went", "connections of garbage"] {
+        let count = told.lines().find_map(|line| line.strip_suffix(what)?.trim().parse().ok());
+        assert!(count.is_some_and(|count: u64| count > 0), "{what}: {told}");
+    }
+}
+
+#[test]
+fn a_server_that_dies_in_a_soak_fails_it() {
+    let out = folder("bench-soak-killed");
+    let mut command = bench(&["soak", "--minutes", "1", "--out"]);
+    command.args(out.to_str()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    // With the first sample, all of it goes on.
+    while fs::read_to_string(out.join("soak.csv")).map_or(0, |samples| samples.lines().count()) < 2 {
+        assert!(matches!(child.try_wait(), Ok(None)), "it goes on");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let [server] = children(&child)[..] else { panic!("one server") };
+    let server = Pid::from_raw(server).expect("no process is number 0");
+    kill_process(server, Signal::KILL).expect("it is there");
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&stderr);
+    assert!(status.code() == Some(1) && said.contains("the server ended (signal: 9"), "{status}: {said}");
+    assert!(String::from_utf8_lossy(&stdout).contains("first tenth"), "what was seen is told all the same");
 }

@@ -2,6 +2,7 @@
 //! it is started, asked for its counters and what the system says of it, and stopped.
 
 use super::machine::Processors;
+use super::meter::SILENCE;
 use super::{Failure, is_interrupted};
 use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
@@ -14,7 +15,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How an engine is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,6 +198,28 @@ impl Server {
             sum.1 += figure(&status, "nonvoluntary_ctxt_switches:").unwrap_or(0);
         }
         Some(sum)
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> Option<usize> {
+        Some(fs::read_dir(format!("/proc/{}/fd", self.pid?)).ok()?.count())
+    }
+
+    /// Asks for its counters, and waits for them.
+    ///
+    /// # Errors
+    /// Where they don't come.
+    pub fn counters(&mut self) -> io::Result<Counters> {
+        let control = self.control.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        control.ask()?;
+        let asked = Instant::now();
+        while asked.elapsed() < SILENCE {
+            if let Some(counters) = control.hear()? {
+                return Ok(counters);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Err(io::ErrorKind::TimedOut.into())
     }
 
     /// Bytes that are resident, and its share of them.

@@ -208,6 +208,7 @@ impl<'a> Generator<'a> {
     }
 }
 
-fn cannot_poll(error: Errno) -> Failure {
+/// The poller has failed.
+pub fn cannot_poll(error: Errno) -> Failure {
     Failure::of("can't poll", &error.into())
 }

@@ -242,7 +242,7 @@ impl Meter {
 }
 
 /// Up to a minute, to three digits.
-fn new_histogram() -> Histogram<u64> {
+pub fn new_histogram() -> Histogram<u64> {
     // The bounds are constants that hdrhistogram allows.
     Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("the bounds are in order")
 }

@@ -16,9 +16,10 @@ pub mod payload;
 pub mod report;
 pub mod results;
 pub mod scenario;
+pub mod soak;
 mod wrong;
 
-use crate::cli::{BenchOptions, LimitOptions};
+use crate::cli::{BenchCommand, BenchOptions, LimitOptions};
 use crate::limits::SPARE_DESCRIPTORS;
 use child::{Server, Start};
 use crowd::Crowd;
@@ -115,15 +116,31 @@ fn is_interrupted() -> bool {
     INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Relaxed))
 }
 
+/// Has [`is_interrupted`] tell of SIGINT and SIGTERM.
+fn watch_signals() -> Result<(), Failure> {
+    let interrupted = INTERRUPTED.get_or_init(Arc::default);
+    for signal in [SIGINT, SIGTERM] {
+        flag::register(signal, Arc::clone(interrupted))
+            .map_err(|error| Failure::of("can't watch for signals", &error))?;
+    }
+    Ok(())
+}
+
+/// Of so many steps.
+fn progress_bar(steps: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(PROGRESS).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(steps).with_style(style)
+}
+
 /// Measures what the flags ask for. Exit codes: 0 done, 1 a message was wrong or something broke.
 #[must_use]
 pub fn run(options: &BenchOptions) -> ExitCode {
-    let interrupted = Arc::clone(INTERRUPTED.get_or_init(Arc::default));
-    for signal in [SIGINT, SIGTERM] {
-        if let Err(error) = flag::register(signal, Arc::clone(&interrupted)) {
-            eprintln!("redpoll bench: can't watch for signals: {error}");
-            return ExitCode::FAILURE;
-        }
+    if let Some(BenchCommand::Soak(options)) = &options.command {
+        return soak::run(options);
+    }
+    if let Err(failure) = watch_signals() {
+        eprintln!("redpoll bench: {failure}");
+        return ExitCode::FAILURE;
     }
     let (results, failure) = measure(options);
     print!("{}", report::table(&results));
@@ -179,9 +196,7 @@ fn measure(options: &BenchOptions) -> (Results, Option<String>) {
         let all = contenders.iter().filter(|contender| contender.start(case).is_some()).count();
         (all * case.rounds(options)) as u64
     };
-    let progress = ProgressBar::new(cases.iter().map(runs).sum());
-    progress
-        .set_style(ProgressStyle::with_template(PROGRESS).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let progress = progress_bar(cases.iter().map(runs).sum());
     let bench = Bench { options, processors, descriptors: machine::descriptors(), progress };
     let mut failure = None;
     for case in &cases {
