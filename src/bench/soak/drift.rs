@@ -16,23 +16,23 @@ const WARM_UP: usize = 10;
 pub struct Sample {
     /// Since the beginning.
     pub seconds: f64,
-    /// Bytes that are resident, and the server's share of them.
+    /// Bytes that are resident.
     pub rss: f64,
-    /// See there.
+    /// Bytes that are resident, those that other processes have too divided by their number.
     pub pss: f64,
     /// Open descriptors of the server.
     pub descriptors: f64,
     /// By `/stats`.
     pub connections: f64,
-    /// Bytes by `/stats`.
+    /// Bytes in queues, by `/stats`.
     pub queued: f64,
     /// The server's CPU time, as a share of the time.
     pub cpu: f64,
-    /// Latencies, in milliseconds.
+    /// Milliseconds that half of the messages took at most.
     pub p50: f64,
-    /// See there.
+    /// Milliseconds that all but one in a hundred took at most.
     pub p99: f64,
-    /// See there.
+    /// Milliseconds that the slowest took.
     pub max: f64,
     /// Messages that were heard as they should be.
     pub verified: f64,
@@ -70,15 +70,6 @@ const COLUMNS: [Column; 16] = [
     ("garbage", |sample| sample.garbage),
     ("no name in time", |sample| sample.timed_out),
 ];
-
-/// What the server had before anyone came, and has after all have gone.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Ends {
-    /// Before.
-    pub before: Sample,
-    /// Behind.
-    pub after: Sample,
-}
 
 /// The first line of a file of samples.
 pub fn heading() -> String {
@@ -144,15 +135,15 @@ fn tenths(samples: &[Sample]) -> (&[Sample], &[Sample], &[Sample]) {
     (&all[..count], &all[all.len() - count..], all)
 }
 
-/// What there is to complain about, if anything; whether messages were right is known before.
-pub fn complaints(samples: &[Sample], ends: &Ends) -> Vec<String> {
+/// What there is to complain about, if anything, by what the server had before anyone came and had after all had gone;
+/// whether messages were right is known by then.
+pub fn complaints(samples: &[Sample], before: &Sample, after: &Sample) -> Vec<String> {
     let (first, last, _) = tenths(samples);
     let mut found = Vec::new();
     let grown = median_of(last, |sample| sample.rss) - median_of(first, |sample| sample.rss);
     if grown > GROWTH {
         found.push(format!("memory has grown by {:.0} KiB between first and last tenth", grown / KIB as f64));
     }
-    let (before, after) = (&ends.before, &ends.after);
     if after.descriptors != before.descriptors {
         let (before, after) = (before.descriptors, after.descriptors);
         found.push(format!(
@@ -170,7 +161,7 @@ pub fn complaints(samples: &[Sample], ends: &Ends) -> Vec<String> {
 }
 
 /// The table for the terminal.
-pub fn table(samples: &[Sample], ends: &Ends) -> String {
+pub fn table(samples: &[Sample]) -> String {
     let (first, last, all) = tenths(samples);
     let mut out = format!("{:<18}{:>14}{:>14}{:>14}\n", "medians", "first tenth", "last tenth", "drift");
     for (name, of) in &COLUMNS[1..] {
@@ -195,16 +186,15 @@ pub fn table(samples: &[Sample], ends: &Ends) -> String {
     }
     let worst = samples.iter().map(|sample| sample.max).fold(0.0, f64::max);
     let _ = writeln!(out, "{worst:>9.2} ms the longest that a message took");
-    let Ends { before, after } = ends;
-    let _ = writeln!(
-        out,
-        "empty before: {} descriptors, {:.0} KiB resident; after: {} descriptors, {:.0} KiB",
-        before.descriptors,
-        before.rss / KIB as f64,
-        after.descriptors,
-        after.rss / KIB as f64,
-    );
     out
+}
+
+/// What the server had before anyone came, and has after all have gone.
+pub fn ends(before: &Sample, after: &Sample) -> String {
+    let had = |sample: &Sample| {
+        format!("{} descriptors, {:.0} KiB resident", sample.descriptors, sample.rss / KIB as f64)
+    };
+    format!("empty before: {}; after: {}", had(before), had(after))
 }
 
 #[cfg(test)]
@@ -217,10 +207,9 @@ mod tests {
         (0..count).map(sample).collect()
     }
 
-    /// An empty server before and behind.
-    fn ends() -> Ends {
-        let empty = Sample { rss: 2e6, descriptors: 10.0, connections: 1.0, ..Sample::default() };
-        Ends { before: empty, after: empty }
+    /// An empty server.
+    fn empty() -> Sample {
+        Sample { rss: 2e6, descriptors: 10.0, connections: 1.0, ..Sample::default() }
     }
 
     #[test]
@@ -248,28 +237,26 @@ mod tests {
     fn a_server_that_stays_as_it_is_gives_no_cause_for_complaint() {
         // What is used for the first time is no drift.
         let steady = samples(100, |place| if place < 5 { 1e6 } else { 9e6 + place as f64 });
-        assert_eq!(complaints(&steady, &ends()), [""; 0]);
+        assert_eq!(complaints(&steady, &empty(), &empty()), [""; 0]);
     }
 
     #[test]
     fn memory_that_grows_is_complained_about() {
         let leak = samples(100, |place| place as f64 * 20_000.0);
-        let said = complaints(&leak, &ends());
+        let said = complaints(&leak, &empty(), &empty());
         assert!(matches!(&said[..], [one] if one.starts_with("memory has grown by 15")), "{said:?}");
     }
 
     #[test]
     fn what_is_left_behind_is_complained_about() {
         let steady = samples(100, |_| 2e6);
-        let mut left = ends();
-        left.after.descriptors += 1.0;
-        assert!(complaints(&steady, &left)[0].starts_with("11 descriptors are open after all have gone, 10"));
-        let mut left = ends();
-        left.after.connections += 1.0;
-        assert_eq!(complaints(&steady, &left), ["2 connections are told after all have gone"]);
-        let mut left = ends();
-        left.after.rss += REMAINDER + 1024.0;
-        assert!(complaints(&steady, &left)[0].starts_with("1025 KiB more are resident"));
+        let said = |after| complaints(&steady, &empty(), &after);
+        let left = Sample { descriptors: 11.0, ..empty() };
+        assert_eq!(said(left), ["11 descriptors are open after all have gone, 10 were before they came"]);
+        let left = Sample { connections: 2.0, ..empty() };
+        assert_eq!(said(left), ["2 connections are told after all have gone"]);
+        let left = Sample { rss: empty().rss + REMAINDER + 1024.0, ..empty() };
+        assert!(said(left)[0].starts_with("1025 KiB more are resident"));
     }
 
     #[test]

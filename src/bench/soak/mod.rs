@@ -17,7 +17,7 @@ use crate::limits::READ;
 use crate::sim::rng::Rng;
 use cast::FLOWS;
 use chat::Chat;
-use drift::{Ends, Sample};
+use drift::Sample;
 use indicatif::ProgressBar;
 use peer::{Peer, Progress, Role};
 use rustix::buffer::spare_capacity;
@@ -77,16 +77,14 @@ fn soak(options: &SoakOptions) -> Result<(), Failure> {
     let samples = std::mem::take(&mut soak.samples);
     // With it everyone goes.
     drop(soak);
-    let after = match &result {
-        Ok(()) => rest().and_then(|()| look(&mut server)),
-        Err(_) => Ok(Sample::default()),
-    };
-    let ends = Ends { before, after: after.clone().unwrap_or_default() };
     if !samples.is_empty() {
-        print!("{}", drift::table(&samples, &ends));
+        print!("{}", drift::table(&samples));
     }
-    result.and(after)?;
-    let complaints = drift::complaints(&samples, &ends);
+    result?;
+    rest()?;
+    let after = look(&mut server)?;
+    println!("{}", drift::ends(&before, &after));
+    let complaints = drift::complaints(&samples, &before, &after);
     if complaints.is_empty() {
         println!("nothing to complain about");
         return Ok(());
