@@ -450,8 +450,8 @@ pub enum BenchCommand {
 #[cfg(feature = "bench")]
 const SOAK_HELP: &str = "\
 One server, on a CPU of its own, with limits of a small host, which are printed; and all at once, drawn from the seed:
-  16 people who chat, to one another and in the lobby, 16 lines a second each: every message is verified, and timed
-    from when it was due
+  16 people who say 8 lines a second to one another, and 4 of them as many in the lobby: every message is verified,
+    and timed from when it was due
   25 a second who connect, register, enter a room, speak, and leave by /quit, a half-close, a reset, or just so
   8 in a room where 36 KB a second are said, who don't read for 0.5 to 14 s: given up, or back and told everything
   10 a second who send random bytes, endless lines, NULs, broken UTF-8, half lines, one byte at a time, who knock and
@@ -465,7 +465,8 @@ A sample is taken every 5 s, but 60 of them at least and 720 at most. In the end
     tenth before them is warm-up and isn't looked at
   2 s after all have gone more or fewer descriptors are open than before they came, connections are told, or more than
     1 MiB more is resident
-Latency is told, not judged: it depends on what else the machine does.
+Latency is told, not judged: it depends on what else the machine does. Bounds of memory are the reactor's; the other
+engines have stacks and an allocator's arenas for each thread besides, and may pass them.
 
 Examples:
   redpoll bench soak --minutes 30 --out soak    samples go to soak/soak.csv as they are taken
@@ -484,7 +485,7 @@ pub struct SoakOptions {
     /// The engine to watch
     #[arg(long, value_name = "ENGINE", default_value = "reactor", value_enum)]
     engine: Engine,
-    /// What is drawn by lot is the same for the same seed
+    /// Who comes, and what they do, is the same for the same seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     /// Write samples into this folder

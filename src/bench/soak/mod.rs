@@ -47,8 +47,10 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(5);
 /// At least so many samples, however short it is, and at most so many: slopes are taken between each two.
 const LEAST_SAMPLES: u32 = 60;
 const MOST_SAMPLES: u32 = 720;
-/// What the server is started with: as a small host would be, so that limits are reached within seconds.
-const FLAGS: &str = "--queue 64KiB --queue-total 8MiB --send-buffer 32KiB --register-timeout 5s --max-connections 256 --drain 2s";
+/// What the server is started with: as a small host would be, so that limits are reached within seconds. `--rate` is the
+/// default: those who chat stay below it, and garbage doesn't.
+const FLAGS: &str = "--queue 64KiB --queue-total 8MiB --send-buffer 32KiB --register-timeout 5s \
+                     --max-connections 256 --drain 2s";
 
 /// Runs it. Exit codes: 0 nothing to complain about, 1 something, or it was interrupted.
 #[must_use]
@@ -67,7 +69,7 @@ fn soak(options: &SoakOptions) -> Result<(), Failure> {
     let engine = options.engine();
     let words = FLAGS.split(' ').chain(["--engine", &engine]).map(str::to_owned).collect();
     let mut server = Server::start(&Start::Serve(words), &processors)?;
-    println!("{} for {:?}, seed {}: serve {FLAGS}", engine, options.time, options.seed);
+    println!("{engine} for {:?}, seed {}: serve {FLAGS}", options.time, options.seed);
     println!("{}", processors.words());
     let record = Record::new(options.out.as_deref()).map_err(|error| Failure::of("can't write", &error))?;
     let before = look(&mut server)?;
@@ -126,6 +128,13 @@ struct Mark {
     timed_out: u64,
 }
 
+/// How far a flow is. Each draws lots of its own, so that its nth is the same whenever the others come.
+struct Arrivals {
+    next: Instant,
+    number: u32,
+    rng: Rng,
+}
+
 struct Soak<'a> {
     server: &'a mut Server,
     poller: OwnedFd,
@@ -133,10 +142,7 @@ struct Soak<'a> {
     peers: Slab<Peer>,
     /// When each may go on, by its place.
     wakes: Vec<Instant>,
-    /// When the next of each flow comes.
-    comes: [Instant; FLOWS.len()],
-    rng: Rng,
-    number: u32,
+    arrivals: [Arrivals; FLOWS.len()],
     counts: Counts,
     started: Instant,
     mark: Mark,
@@ -164,9 +170,11 @@ impl<'a> Soak<'a> {
             chat,
             peers: Slab::new(),
             wakes: Vec::new(),
-            comes: [now; FLOWS.len()],
-            rng: Rng::new(options.seed),
-            number: 0,
+            arrivals: [0, 1, 2].map(|flow| Arrivals {
+                next: now,
+                number: 0,
+                rng: Rng::new(options.seed.wrapping_mul(FLOWS.len() as u64).wrapping_add(flow)),
+            }),
             counts: Counts::default(),
             started: now,
             asked: None,
@@ -257,25 +265,25 @@ impl<'a> Soak<'a> {
 
     /// Lets those come whose time it is; when the next one is due.
     fn let_come(&mut self, now: Instant) -> Result<Instant, Failure> {
-        for (flow, place) in FLOWS.iter().zip(0..) {
-            let there = self.peers.iter().filter(|(_, peer)| peer.role == flow.role).count();
-            if self.comes[place] <= now && there < flow.at_once {
-                let entry = self.peers.vacant_entry();
-                let key = entry.key();
-                let script = cast::script(flow.role, self.number, &mut self.rng);
-                self.number += 1;
-                let peer =
-                    Peer::new(flow.role, script, self.server.address, PEERS + key as u64, &self.poller);
-                entry.insert(peer.map_err(|error| self.server.broken("somebody new", &error))?);
-                self.wakes.resize(self.wakes.len().max(key + 1), now);
-                self.wakes[key] = now;
+        for (flow, arrivals) in FLOWS.iter().zip(&mut self.arrivals) {
+            if arrivals.next > now {
+                continue;
             }
-            if self.comes[place] <= now {
-                // Whoever found no room, or was late, isn't made up for.
-                self.comes[place] = (self.comes[place] + flow.every).max(now);
+            // Whoever finds no room, or is late, isn't made up for.
+            arrivals.next = (arrivals.next + flow.every).max(now);
+            if self.peers.iter().filter(|(_, peer)| peer.role == flow.role).count() == flow.at_once {
+                continue;
             }
+            let script = cast::script(flow.role, arrivals.number, &mut arrivals.rng);
+            arrivals.number += 1;
+            let entry = self.peers.vacant_entry();
+            let key = entry.key();
+            let peer = Peer::new(flow.role, script, self.server.address, PEERS + key as u64, &self.poller);
+            entry.insert(peer.map_err(|error| self.server.broken("somebody new", &error))?);
+            self.wakes.resize(self.wakes.len().max(key + 1), now);
+            self.wakes[key] = now;
         }
-        Ok(self.comes.into_iter().min().unwrap_or(now))
+        Ok(self.arrivals.iter().map(|arrivals| arrivals.next).min().unwrap_or(now))
     }
 
     /// Lets those go on whose time it is; when the next one may.
