@@ -68,7 +68,7 @@ fn soak(options: &SoakOptions) -> Result<(), Failure> {
     let processors = Processors::claim();
     let engine = options.engine();
     let words = FLAGS.split(' ').chain(["--engine", &engine]).map(str::to_owned).collect();
-    let mut server = Server::start(&Start::Serve(words), &processors)?;
+    let mut server = Server::start(&Start::Serve(words), None, &processors)?;
     println!("{engine} for {:?}, seed {}: serve {FLAGS}", options.time, options.seed);
     println!("{}", processors.words());
     let record = Record::new(options.out.as_deref()).map_err(|error| Failure::of("can't write", &error))?;
