@@ -81,7 +81,7 @@ impl Journal {
 
     /// Gives memory back that only a crowd needed.
     pub fn rest(&mut self) {
-        self.entries = Vec::new();
+        self.entries.shrink_to_fit();
     }
 
     /// A connection was accepted, and may stay.

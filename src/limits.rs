@@ -168,7 +168,7 @@ pub const ALLOCATION: usize = 24;
 pub const STREAM: usize = 8;
 /// Events that one wait reports; the others come with the next.
 pub const EVENTS: usize = 1024;
-/// Connections accepted in one turn, so that a storm of them doesn't starve those who are in.
+/// Connections accepted in one turn at one listener, so that a storm of them doesn't starve those who are in.
 pub const ACCEPTS_A_TURN: usize = 64;
 /// Connections above `--max-connections` that are told so and shut with care at a time; above these they are just
 /// closed. Half of the descriptors kept back for such ([`SPARE_DESCRIPTORS`]).

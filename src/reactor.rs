@@ -400,7 +400,10 @@ impl<S: Sockets> Reactor<S> {
     }
 
     fn expire(&mut self) {
-        while let Some((what, id)) = self.timers.due(self.now) {
+        loop {
+            // Before a deadline is taken out: a flush takes deadlines back.
+            self.flush_if_brimming();
+            let Some((what, id)) = self.timers.due(self.now) else { break };
             let peer = &mut self.peers[id.index()];
             match what {
                 Deadline::Register => {
@@ -430,7 +433,7 @@ impl<S: Sockets> Reactor<S> {
                     self.refill(id);
                 }
                 Deadline::LastWords => {
-                    peer.deadline = None;
+                    peer.last_words = None;
                     self.hub.leave(id, Parting::Ended, &mut self.queues);
                     self.close(id, false);
                 }

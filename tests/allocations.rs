@@ -1,7 +1,7 @@
 //! No allocation per message in steady state: a counting allocator under the whole server, in the simulator, whose own
 //! buffers grow no more either once it is warm. And what a burst needed is given back when it is over.
 
-use redpoll::limits::{ARENA, Limits, READ, SPANS};
+use redpoll::limits::{ARENA, LAST_WORDS, Limits, READ, SPANS};
 use redpoll::sim::{PeerNo, Sim};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -149,7 +149,7 @@ fn what_a_burst_needed_is_given_back_every_time() {
 }
 
 /// Half of two large rooms, by turns of the one and of the other, so that no two notices for anyone stand together.
-fn held_after_many_go_at_once(go: impl Fn(&mut Sim, PeerNo)) -> isize {
+fn held_after_many_go_at_once(go: impl Fn(&mut Sim, PeerNo), later: Duration) -> isize {
     let (mut sim, peers) = crowd_within(Limits { quiet_above: None, ..Limits::default() }, 1000);
     for (i, peer) in peers.iter().enumerate() {
         sim.send(*peer, format!("/leave\n&room{}\n", i % 2));
@@ -157,11 +157,17 @@ fn held_after_many_go_at_once(go: impl Fn(&mut Sim, PeerNo)) -> isize {
     sim.run();
     sim.pass(Duration::from_secs(1));
     peers[500..].iter().for_each(|peer| go(&mut sim, *peer));
-    sim.run();
+    sim.pass(later);
     assert_eq!(sim.reactor().hub().registered(), 500);
     let busy = LIVE.get();
     sim.pass(Duration::from_secs(1));
     busy - LIVE.get()
+}
+
+/// More than is read of it before its time is over.
+fn end_above_the_rate(sim: &mut Sim, peer: PeerNo) {
+    sim.send(peer, b"\n".repeat(10_000));
+    sim.end(peer);
 }
 
 #[test]
@@ -169,8 +175,9 @@ fn many_who_go_at_once_take_no_more_memory_than_a_turn_may() {
     // A vector that passes its bound by one is twice as large.
     let bound = 2 * (READ + ARENA + SPANS * 16).cast_signed();
     for (how, held) in [
-        ("ends", held_after_many_go_at_once(|sim, peer| sim.end(peer))),
-        ("is lost", held_after_many_go_at_once(|sim, peer| sim.reset(peer))),
+        ("ends", held_after_many_go_at_once(|sim, peer| sim.end(peer), Duration::ZERO)),
+        ("is lost", held_after_many_go_at_once(|sim, peer| sim.reset(peer), Duration::ZERO)),
+        ("ends above its rate", held_after_many_go_at_once(end_above_the_rate, LAST_WORDS)),
     ] {
         assert!(held < bound, "each {how}: {held} bytes held, not {bound}");
     }

@@ -434,3 +434,42 @@ fn a_message_is_not_cut_where_the_end_was_seen_before_it_was_read() {
     heard.push("* bob left".into());
     assert_eq!(sim.lines(alice), heard);
 }
+
+#[test]
+fn a_message_that_fills_what_may_be_held_is_no_end_of_the_stream() {
+    let limits = Limits { rate: Some(1), burst: 5, ..Limits::default() };
+    let mut sim = Sim::with_doors(limits, &[Door::Classic]);
+    let alice = sim.connect();
+    sim.send(alice, "#alice\n");
+    sim.pass(SECOND * 10);
+    sim.send(alice, "\n".repeat(300));
+    sim.run();
+    let id = sim.sockets().id(alice).expect("she is connected");
+    // All but one byte of what may be held, and the pause that ends it: its LF is the last byte.
+    let room = READ - 1 - sim.reactor().held(id);
+    sim.send(alice, "y".repeat(room));
+    sim.pass(PAUSE);
+    assert_eq!(sim.reactor().held(id), READ);
+    sim.send(alice, "more");
+    sim.pass(LAST_WORDS * 2);
+    assert!(!sim.is_ended(alice), "her stream goes on");
+}
+
+#[test]
+fn who_has_no_name_and_has_ended_its_stream_still_makes_way() {
+    let limits = Limits { max_connections: 64, ..Limits::default() };
+    let most = limits.max_unregistered();
+    let mut sim = Sim::new(limits);
+    let nameless: Vec<PeerNo> = (0..most).map(|_| sim.connect()).collect();
+    sim.run();
+    for peer in &nameless {
+        sim.send(*peer, "\n".repeat(10_000));
+        sim.end(*peer);
+    }
+    sim.pass(SECOND);
+    assert!(nameless.iter().all(|peer| !sim.is_ended(*peer)), "they are held back");
+    sim.connect();
+    sim.run();
+    let last = sim.lines(nameless[0]).pop();
+    assert_eq!(last.as_deref(), Some("!register-timeout no name was given in time"));
+}

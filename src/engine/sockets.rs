@@ -12,6 +12,7 @@ use crate::reactor::{Interest, NotAccepted, Reading, Ready, Sockets};
 use crate::timers::Time;
 use log::{error, info, warn};
 use polling::{AsRawSource, Event, PollMode, Poller};
+use rustix::io::Errno;
 use socket2::Socket;
 use std::io::{self, ErrorKind, Read, Stdin, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -235,11 +236,11 @@ impl Sockets for PolledSockets {
         let Some(console) = &mut self.console else { return Ok(0) };
         // Past the buffer of the standard library, which would hide from the poller what it holds.
         let bytes = rustix::io::read(&*console, buffer);
-        if matches!(bytes, Ok(0)) {
+        if let Some(reason) = end_of_console(&bytes) {
             // The end of it changes nothing, but it would be reported again and again.
             let _ = self.poller.delete(&*console);
             self.console = None;
-            info!(target: "console", reason = "end of input"; "standard input has ended, so --console hears nothing more");
+            info!(target: "console", reason = reason.as_str(); "--console hears nothing more: {reason}");
         }
         Ok(bytes?)
     }
@@ -295,6 +296,16 @@ impl Drop for PolledSockets {
         if let Some(console) = &self.console {
             let _ = self.poller.delete(console);
         }
+    }
+}
+
+/// Why nothing more comes from standard input, once a read of it says so: its end, or an error, such as that of a process
+/// in the background whose terminal is gone.
+pub(super) fn end_of_console(read: &rustix::io::Result<usize>) -> Option<String> {
+    match read {
+        Ok(0) => Some("end of input".to_owned()),
+        Err(Errno::AGAIN | Errno::INTR) | Ok(_) => None,
+        Err(error) => Some(error.to_string()),
     }
 }
 

@@ -46,6 +46,10 @@ impl<S: Sockets> Reactor<S> {
             // Whoever has just quit there is gone once that was flushed, and may come again.
             self.flush();
         }
+        if !self.doomed.is_empty() {
+            // A slot is given to a new source only once its former owner is reaped.
+            self.settle();
+        }
         let known = self.datagrams.find(source);
         let id = match known {
             Some(id) if self.tokens(id) == 0 => {

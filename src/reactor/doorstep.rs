@@ -13,11 +13,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 impl<S: Sockets> Reactor<S> {
-    /// Accepts whoever knocks, up to so many a turn; the poller reports the others again.
+    /// Accepts whoever knocks, up to so many a turn at each listener; the poller reports the others again.
     pub(super) fn accept(&mut self) {
         self.wake_listeners();
-        let mut left = ACCEPTS_A_TURN;
         while let Some(listener) = self.knocking.pop() {
+            // So many each: one listener that is flooded shuts no other, the operators' above all.
+            let mut left = ACCEPTS_A_TURN;
             while left > 0 && !self.stopping {
                 let slot = self.peers.vacant_key();
                 let id = ConnId(slot as u32);
@@ -130,6 +131,7 @@ impl<S: Sockets> Reactor<S> {
             slow: None,
             pause: None,
             refill: None,
+            last_words: None,
             address: None,
             allowance: if door.is_for_operators() { Allowance::UNLIMITED } else { Allowance::full() },
         }) as u32);

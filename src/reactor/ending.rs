@@ -1,6 +1,6 @@
 //! How connections end: now, or closing, which is flush, shut, discard, close. And how the server does.
 
-use super::peer::Doom;
+use super::peer::{Doom, Peer};
 use super::{Phase, Reactor, Sockets};
 use crate::frame::Frame;
 use crate::limits::{DISCARD, MIN_DRAIN};
@@ -107,8 +107,8 @@ impl<S: Sockets> Reactor<S> {
     }
 
     pub(super) fn forget_deadlines(&mut self, id: ConnId) {
-        let peer = &mut self.peers[id.index()];
-        let armed = [&mut peer.deadline, &mut peer.slow, &mut peer.pause, &mut peer.refill];
+        let Peer { deadline, slow, pause, refill, last_words, .. } = &mut self.peers[id.index()];
+        let armed = [deadline, slow, pause, refill, last_words];
         for timer in armed.into_iter().filter_map(Option::take) {
             self.timers.cancel(timer);
         }

@@ -46,8 +46,7 @@ impl<S: Sockets> Reactor<S> {
     /// held; otherwise only its end counts, and that once.
     pub(super) fn reading_ahead(&self, id: ConnId) -> Reading {
         let peer = &self.peers[id.index()];
-        let until = peer.deadline.as_ref().map(|deadline| self.timers.look(deadline).0);
-        if until == Some(Deadline::LastWords) {
+        if peer.last_words.is_some() {
             Reading::Nothing
         } else if peer.frame.is_by_pause() && self.held_bytes(id) < READ && !self.holds_much() {
             Reading::Bytes
@@ -59,7 +58,7 @@ impl<S: Sockets> Reactor<S> {
     /// One read of a connection that is held back, whose messages end by pauses.
     pub(super) fn receive_ahead(&mut self, id: ConnId) {
         let room = READ.saturating_sub(self.held_bytes(id));
-        if self.holds_much() {
+        if room == 0 || self.holds_much() {
             return self.watch(id);
         }
         self.scratch.resize(READ + self.limits.max_line, 0);
@@ -105,20 +104,18 @@ impl<S: Sockets> Reactor<S> {
         }
         if peer.frame.ends_by_pause(&bytes[tail..]) {
             self.held.add(held, b"\n");
+            // That may have been the last byte that may be held.
+            self.watch(id);
         } else {
             self.await_pause(id);
         }
     }
 
-    /// Its stream has ended, though what came before may not be read yet: that is, for a while, and then it goes. If it
-    /// has no name, the time to give one is not prolonged.
+    /// Its stream has ended, though what came before may not be read yet: that is, for a while, and then it goes. Who has no
+    /// name stays among those who make way meanwhile, and the time to give one isn't prolonged.
     pub(super) fn note_end(&mut self, id: ConnId) {
-        let mut until = self.now + LAST_WORDS;
-        if let Some(deadline) = self.peers[id.index()].deadline.take() {
-            until = until.min(self.timers.look(&deadline).1);
-            self.timers.cancel(deadline);
-        }
-        self.peers[id.index()].deadline = Some(self.timers.arm(until, Deadline::LastWords, id));
+        let last_words = self.timers.arm(self.now + LAST_WORDS, Deadline::LastWords, id);
+        self.peers[id.index()].last_words = Some(last_words);
         self.watch(id);
     }
 }

@@ -19,8 +19,7 @@ pub(super) struct Peer {
     /// Bytes that came and are not consumed: an unfinished line, or where it isn't obeyed whole ones too. In
     /// [`Phase::Paused`] a message that has ended by a pause is ended by LF here.
     pub held: Option<BufferId>,
-    /// Until when to register, to be read to the end of a stream that has ended, or in a closing phase to flush or to
-    /// end the stream.
+    /// Until when to register, or in a closing phase to flush or to end the stream.
     pub deadline: Option<TimerId>,
     /// Until when its queue must be back within the limit.
     pub slow: Option<TimerId>,
@@ -28,6 +27,8 @@ pub(super) struct Peer {
     pub pause: Option<TimerId>,
     /// In [`Phase::Paused`]: until when.
     pub refill: Option<TimerId>,
+    /// Its stream has ended, though what came before may not be read yet: until when it is.
+    pub last_words: Option<TimerId>,
     /// What it may still ask.
     pub allowance: Allowance,
     /// Where it is counted as one of its address; nowhere once it is closing.
@@ -73,6 +74,6 @@ mod tests {
 
     #[test]
     fn a_peer_is_small() {
-        assert!(size_of::<Peer>() <= 44, "{}", size_of::<Peer>());
+        assert!(size_of::<Peer>() <= 48, "{}", size_of::<Peer>());
     }
 }

@@ -12,6 +12,7 @@ mod state;
 use super::context;
 use super::listener::Listener;
 use super::signals::Signals;
+use super::sockets::end_of_console;
 use crate::door::Door;
 use crate::journal;
 use crate::limits::{ACCEPTS_A_TURN, Limits, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE, READ, THREAD_STACK};
@@ -171,15 +172,14 @@ impl Acceptor {
     fn hear_console(&mut self) {
         let Some(console) = &self.console else { return };
         let mut buffer = vec![0; READ];
-        match rustix::io::read(console, &mut buffer[..]) {
-            Ok(0) => {
-                self.console = None;
-                info!(target: "console", reason = "end of input"; "standard input has ended, so --console hears nothing more");
-            }
-            Ok(bytes) if !self.stopping => {
-                self.shared.turn(|state| state.hear_console(&buffer[..bytes]));
-            }
-            Ok(_) | Err(_) => {}
+        let read = rustix::io::read(console, &mut buffer[..]);
+        if let Some(reason) = end_of_console(&read) {
+            self.console = None;
+            info!(target: "console", reason = reason.as_str(); "--console hears nothing more: {reason}");
+        } else if let Ok(bytes) = read
+            && !self.stopping
+        {
+            self.shared.turn(|state| state.hear_console(&buffer[..bytes]));
         }
     }
 
