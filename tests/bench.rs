@@ -154,7 +154,8 @@ impl Fake {
                     (100, Fault::Damages) => said.to_lowercase(),
                     (100, Fault::Misdelivers) => {
                         self.say(&name, &said)?;
-                        continue;
+                        // What would follow could be with the other first, who would miss this one.
+                        return None;
                     }
                     (100, Fault::Hangs) => return out.shutdown(std::net::Shutdown::Both).ok(),
                     _ => said + &held.take().unwrap_or_default(),
