@@ -130,7 +130,9 @@ impl Meter {
             // Others are heard, but not the one who tells the counters.
             Phase::Measuring(since) | Phase::Counting(since) if now > since + nanoseconds(SILENCE) => {
                 // One that is blocked by those who don't read, as a thread may be that holds the lock, is a result.
-                return Err(Failure::Stopped(format!("the server did not tell its counters for {SILENCE:?}")));
+                return Err(Failure::Stopped(format!(
+                    "the server did not tell its counters for {SILENCE:?}"
+                )));
             }
             _ => return Ok(now.saturating_sub(self.heard) < nanoseconds(SILENCE)),
         }
