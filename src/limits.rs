@@ -150,6 +150,10 @@ pub const CHUNK: usize = 16 * KIB;
 /// Refused spans of a flush in which the next one that is refused is looked for: the rooms that two members hear by turns.
 /// Few, since each look-up passes over them.
 pub const SHARED: usize = 8;
+/// How long at least between two flushes of those who are sent nothing but who came and went. Where people come and go all the
+/// time, each notice would be a system call for everybody who hears it; nobody sees this wait, and the first isn't kept
+/// waiting.
+pub const NOTICES_APART: Duration = Duration::from_millis(10);
 /// Spans of the arenas (16 bytes each) at which the dirty are flushed too. One span is one piece of text for one
 /// connection: without this bound, short lines said by turns in two large rooms would make a thousand for every six
 /// bytes of an arena.

@@ -347,6 +347,41 @@ pub enum Event<'a> {
     Refused(Refusal<'a>),
 }
 
+impl Event<'_> {
+    /// Whether this may be sent a little later, together with what its recipients are sent then: who came, went or was
+    /// renamed. It is never overtaken by what is said to the same recipient behind it.
+    #[must_use]
+    pub fn may_wait(&self) -> bool {
+        match self {
+            Event::Arrived { .. }
+            | Event::Gone { .. }
+            | Event::Joined { .. }
+            | Event::Parted { .. }
+            | Event::Renamed { .. } => true,
+            Event::Connected { .. }
+            | Event::Named { .. }
+            | Event::Entered { .. }
+            | Event::Left { .. }
+            | Event::Who { .. }
+            | Event::EndWho { .. }
+            | Event::Rooms { .. }
+            | Event::EndRooms { .. }
+            | Event::Pong { .. }
+            | Event::Help { .. }
+            | Event::Bye
+            | Event::Announced { .. }
+            | Event::Kicked { .. }
+            | Event::Stat { .. }
+            | Event::EndStats { .. }
+            | Event::Shutdown
+            | Event::Announcement { .. }
+            | Event::Direct { .. }
+            | Event::Said { .. }
+            | Event::Refused(_) => false,
+        }
+    }
+}
+
 /// Why something is not done. [`Refusal::code`] is stable; the details are for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal<'a> {

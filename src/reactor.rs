@@ -54,11 +54,12 @@ pub trait Sockets {
     /// # Errors
     /// `WouldBlock` where there is nothing; anything else ends the connection.
     fn recv(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<usize>;
-    /// Sends once, from the front of `bytes`.
+    /// Sends once, from the front of `bytes`. Where they are the `last`, the kernel may keep them until our side is shut or
+    /// the connection closed, which follows at once if it has taken them all.
     ///
     /// # Errors
     /// `WouldBlock` where the kernel has no room; anything else ends the connection.
-    fn send(&mut self, id: ConnId, bytes: &[u8]) -> io::Result<usize>;
+    fn send(&mut self, id: ConnId, bytes: &[u8], last: bool) -> io::Result<usize>;
     /// Receives one datagram into the front of `buffer`; how many bytes, cut to it, and where from.
     ///
     /// # Errors
@@ -199,6 +200,8 @@ pub struct Reactor<S> {
     resuming: Vec<ConnId>,
     /// Connections whose end was noticed in this turn; each once, since their queues are deaf from then on.
     doomed: Vec<(ConnId, Doom)>,
+    /// Whoever is sent nothing but notices isn't flushed before.
+    notices_at: Time,
     rests: Vec<Rest>,
     stopping: bool,
     /// Since when, and how many were still owed something when their time was over.
@@ -233,6 +236,7 @@ impl<S: Sockets> Reactor<S> {
             knocking: Vec::new(),
             resuming: Vec::new(),
             doomed: Vec::new(),
+            notices_at: now,
             rests: doors.iter().map(|_| Rest::default()).collect(),
             doors,
             stopping: false,
@@ -305,6 +309,11 @@ impl<S: Sockets> Reactor<S> {
         self.queues.memory()
     }
 
+    /// Whether somebody is to be sent a notice that waits.
+    pub fn has_notices(&self) -> bool {
+        self.queues.waiting() > 0
+    }
+
     /// Deadlines that are armed.
     pub fn deadlines(&self) -> usize {
         self.timers.armed()
@@ -358,7 +367,8 @@ impl<S: Sockets> Reactor<S> {
         }
         let rests = self.rests.iter().filter_map(|rest| rest.until);
         let idle = (!self.resting).then(|| self.active + REST_AFTER);
-        let next = self.timers.next().into_iter().chain(rests).chain(idle).min();
+        let notices = (self.queues.waiting() > 0).then_some(self.notices_at);
+        let next = self.timers.next().into_iter().chain(rests).chain(idle).chain(notices).min();
         next.map(|at| self.now.until(at))
     }
 

@@ -1,6 +1,7 @@
-//! Bytes not yet sent, per connection. What the hub says in a turn stands once per dialect in an arena; a connection's
-//! queue holds the spans of it that the connection hears, and is dirty until they are flushed. Only what the kernel
-//! refused is copied, into `backlog.rs`. Nothing here touches a socket: flushing is given a `send`.
+//! Bytes not yet sent, per connection. What the hub says stands once per dialect in an arena; a connection's queue holds
+//! the spans of it that the connection hears, until they are flushed: at the end of the turn, or where they may wait,
+//! together with what comes next. Only what the kernel refused is copied, into `backlog.rs`. Nothing here touches a socket:
+//! flushing is given a `send`.
 
 use crate::backlog::{BacklogId, Backlogs, Piece};
 use crate::dialect::Dialect;
@@ -12,6 +13,8 @@ use std::io::{self, ErrorKind};
 
 /// No span: the end of a queue's list.
 const NONE: u32 = u32::MAX;
+/// So many places on the list of those who are due later are left to those who aren't any more, however few there are.
+const PATIENT: usize = 1024;
 
 /// A part of an arena that one connection hears, behind which it has heard others since.
 #[derive(Debug, Clone, Copy)]
@@ -24,11 +27,22 @@ struct Span {
     bytes: u32,
 }
 
+/// When a queue is flushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// There is nothing to flush.
+    Never,
+    /// Together with whatever is due sooner, or once [`SendQueues::hurry`] is called.
+    Later,
+    /// By the next flush.
+    Now,
+}
+
 /// What one connection has still to be sent. A room of thousands touches as many of them for each line, so they are small,
 /// and a line that stands behind the last one touches nothing else: see `a_queue_is_small`.
 #[derive(Debug)]
 struct SendQueue {
-    /// The last span of this turn; empty where there is none.
+    /// The last span; both [`NONE`] where there is none.
     start: u32,
     end: u32,
     /// The span before it, or [`NONE`].
@@ -36,8 +50,7 @@ struct SendQueue {
     /// What the kernel refused; never empty: `Some` means that there are unsent bytes.
     backlog: Option<BacklogId>,
     dialect: Dialect,
-    /// On the dirty list.
-    dirty: bool,
+    due: Due,
     /// The kernel has room again: the next flush may send the backlog.
     writable: bool,
     /// What was sent last ended within a line.
@@ -64,15 +77,19 @@ pub enum Flushed {
     Broken,
 }
 
-/// The queues of all connections, and the arenas of the turn.
+/// The queues of all connections, and the arenas with what they hold.
 #[derive(Debug)]
 pub struct SendQueues {
     queues: Vec<SendQueue>,
     /// By [`Dialect::index`].
     arenas: [Vec<u8>; Dialect::ALL.len()],
     spans: Vec<Span>,
-    /// Connections that have pending spans or are to be looked at, each once, in the order in which they became so.
+    /// Connections that are due now, each once, in the order in which they became so.
     dirty: Vec<ConnId>,
+    /// Connections that became due later; some of them aren't any more.
+    patient: Vec<ConnId>,
+    /// How many are.
+    waiting: usize,
     /// True once an arena or a single queue holds so much that it should be flushed.
     brimming: bool,
     /// The spans of the queue that is flushed, in their order.
@@ -83,6 +100,8 @@ pub struct SendQueues {
     /// Spans that were refused in this flush, the last ones: who is refused the same next shares them.
     kept: VecDeque<Kept>,
     half: usize,
+    /// Bytes of an arena at which the queues are flushed: no queue can hold more of it than half of its limit.
+    full: usize,
     /// Memory that backlogs may take.
     total: usize,
     /// Connections that the hub wants closed.
@@ -134,9 +153,9 @@ impl Counters {
 
 impl SendQueues {
     /// The most memory that the queue of one connection takes: itself, its backlog but for what is counted there, places on
-    /// two lists, and in a turn a span of what all hear behind the [`SPANS`] that are enough.
+    /// four lists, and in a turn a span of what all hear behind the [`SPANS`] that are enough.
     pub const OF_ONE: usize = GROWN
-        * (size_of::<SendQueue>() + 2 * size_of::<ConnId>() + size_of::<Span>() + size_of::<Piece>())
+        * (size_of::<SendQueue>() + 4 * size_of::<ConnId>() + size_of::<Span>() + size_of::<Piece>())
         + Backlogs::OF_ONE;
 
     /// The most memory that all of them together take besides, where the longest answer to one request has so many bytes:
@@ -146,7 +165,7 @@ impl SendQueues {
         // A request is begun as long as an arena isn't full, and only one dialect has answers that are lists.
         let text = Dialect::ALL.len() * (ARENA + limits.max_sent_line()) + answer;
         let refused = limits.queue_total + text + GROWN * SPANS * size_of::<Piece>();
-        let said = GROWN * (text + 2 * SPANS * size_of::<Span>());
+        let said = GROWN * (text + 2 * SPANS * size_of::<Span>() + PATIENT * size_of::<ConnId>());
         let gathered = GROWN * (ARENA + answer.max(CHUNK).max(limits.max_sent_line()));
         refused + refused.div_ceil(CHUNK) * Backlogs::OF_A_CHUNK + said + gathered
     }
@@ -160,11 +179,14 @@ impl SendQueues {
             spans: Vec::new(),
             order: Vec::new(),
             dirty: Vec::new(),
+            patient: Vec::new(),
+            waiting: 0,
             brimming: false,
             gather: Vec::new(),
             backlogs: Backlogs::default(),
             kept: VecDeque::new(),
             half: limits.half_queue(),
+            full: limits.half_queue().min(ARENA),
             total: limits.queue_total,
             closing: Vec::new(),
             stopping: false,
@@ -189,12 +211,12 @@ impl SendQueues {
     /// An empty queue for a new connection.
     pub fn open(&mut self, id: ConnId, dialect: Dialect) {
         let fresh = || SendQueue {
-            start: 0,
-            end: 0,
+            start: NONE,
+            end: NONE,
             earlier: NONE,
             backlog: None,
             dialect,
-            dirty: false,
+            due: Due::Never,
             writable: false,
             mid_line: false,
             deaf: true,
@@ -202,15 +224,16 @@ impl SendQueues {
         if self.queues.len() <= id.index() {
             self.queues.resize_with(id.index() + 1, fresh);
         }
-        debug_assert!(self.queues[id.index()].backlog.is_none() && !self.queues[id.index()].dirty);
+        debug_assert!(self.queues[id.index()].backlog.is_none() && self.queues[id.index()].due == Due::Never);
         self.queues[id.index()] = SendQueue { deaf: false, ..fresh() };
         self.journal.open(id);
     }
 
     /// Throws away all that is left for a connection that is gone.
     pub fn close(&mut self, id: ConnId) {
+        self.set_due(id, Due::Never);
         let queue = &mut self.queues[id.index()];
-        (queue.deaf, queue.dirty) = (true, false);
+        queue.deaf = true;
         queue.drop_spans();
         if let Some(backlog) = queue.backlog.take() {
             self.backlogs.close(backlog);
@@ -297,11 +320,46 @@ impl SendQueues {
 
     /// Has the next flush look at this connection, even if there is nothing to send.
     pub fn mark_dirty(&mut self, id: ConnId) {
-        let queue = &mut self.queues[id.index()];
-        if !queue.dirty {
-            queue.dirty = true;
-            self.dirty.push(id);
+        self.make_due(id, Due::Now);
+    }
+
+    /// How many connections have nothing to be sent but what may wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Has the next flush send what may wait, too.
+    pub fn hurry(&mut self) {
+        for place in 0..self.patient.len() {
+            let id = self.patient[place];
+            if self.queues[id.index()].due == Due::Later {
+                self.make_due(id, Due::Now);
+            }
         }
+        self.patient.clear();
+    }
+
+    /// Has a connection flushed then, unless that is to be sooner.
+    fn make_due(&mut self, id: ConnId, due: Due) {
+        if self.queues[id.index()].due < due {
+            self.set_due(id, due);
+            match due {
+                Due::Now => self.dirty.push(id),
+                Due::Later => {
+                    self.patient.push(id);
+                    // Many were flushed since they stood there: they don't make it longer and longer.
+                    self.brimming |= self.patient.len() >= 2 * self.queues.len() + PATIENT;
+                }
+                Due::Never => {}
+            }
+        }
+    }
+
+    fn set_due(&mut self, id: ConnId, due: Due) {
+        let former = std::mem::replace(&mut self.queues[id.index()].due, due);
+        self.waiting -= usize::from(former == Due::Later);
+        self.waiting += usize::from(due == Due::Later);
     }
 
     /// The dirty connection at that place in their order.
@@ -313,10 +371,12 @@ impl SendQueues {
     /// Flushes one dirty connection by at most one `send`; what the kernel doesn't take goes to its backlog. While
     /// there is a backlog, nothing is sent until [`SendQueues::mark_writable`].
     pub fn flush(&mut self, id: ConnId, mut send: impl FnMut(&[u8]) -> io::Result<usize>) -> Flushed {
+        self.set_due(id, Due::Never);
         let queue = &mut self.queues[id.index()];
         let arena = &self.arenas[queue.dialect.index()];
-        queue.dirty = false;
-        let bytes = if queue.earlier == NONE {
+        let bytes = if queue.is_empty() {
+            &[]
+        } else if queue.earlier == NONE {
             &arena[queue.start as usize..queue.end as usize]
         } else {
             queue.list(&self.spans, &mut self.order);
@@ -366,22 +426,25 @@ impl SendQueues {
         queue.drop_spans();
     }
 
-    /// Ends a flush in which every dirty connection was flushed: the arenas are empty again.
+    /// Ends a flush in which every dirty connection was flushed: unless something waits, the arenas are empty again.
     pub fn end_flush(&mut self) {
         debug_assert!(self.dirty.iter().all(|id| self.queues[id.index()].is_empty()));
         self.dirty.clear();
-        self.spans.clear();
-        self.arenas.iter_mut().for_each(Vec::clear);
-        self.brimming = false;
+        if self.waiting == 0 {
+            self.patient.clear();
+            self.spans.clear();
+            self.arenas.iter_mut().for_each(Vec::clear);
+            self.brimming = false;
+        }
         self.kept.drain(..).for_each(|kept| self.backlogs.let_go(kept.piece));
     }
 
     /// Gives memory back that nothing needs now.
     pub fn rest(&mut self) {
-        if self.dirty.is_empty() {
+        if self.dirty.is_empty() && self.waiting == 0 {
             self.arenas.iter_mut().for_each(|arena| *arena = Vec::new());
             (self.spans, self.order) = (Vec::new(), Vec::new());
-            (self.dirty, self.gather) = (Vec::new(), Vec::new());
+            (self.dirty, self.patient, self.gather) = (Vec::new(), Vec::new(), Vec::new());
         }
         self.backlogs.rest();
         self.journal.rest();
@@ -408,8 +471,8 @@ impl SendQueues {
         Flushed::Unsent(unsent)
     }
 
-    /// Gives a connection a span of its dialect's arena to hear; whether it hears it.
-    fn push(&mut self, id: ConnId, start: u32, end: u32) -> bool {
+    /// Gives a connection a span of its dialect's arena to hear, by then; whether it hears it.
+    fn push(&mut self, id: ConnId, start: u32, end: u32, due: Due) -> bool {
         let queue = &mut self.queues[id.index()];
         if queue.deaf || start == end {
             return false;
@@ -425,12 +488,32 @@ impl SendQueues {
             self.brimming |= self.spans.len() >= SPANS;
         }
         queue.end = end;
-        self.brimming |= queue.pending(&self.spans) as usize > self.half;
-        if !queue.dirty {
-            queue.dirty = true;
-            self.dirty.push(id);
-        }
+        self.make_due(id, due);
         true
+    }
+
+    /// Gives the same span to those at the front of an audience who speak this dialect; how many they are.
+    fn push_all(&mut self, to: Audience<'_>, dialect: Dialect, span: (u32, u32), due: Due) -> usize {
+        const NOBODY: ConnId = ConnId(u32::MAX);
+        let ((start, end), except) = (span, to.except.unwrap_or(NOBODY));
+        let (mut told, mut heard) = (0, 0);
+        for &member in to.members {
+            let queue = &mut self.queues[member.index()];
+            if queue.dialect != dialect {
+                break;
+            }
+            told += 1;
+            // A busy room's members have heard what stands before it too, and this is all that is done for each: see
+            // docs/performance.md.
+            if queue.end == start && queue.due >= due && !queue.deaf && member != except && start < end {
+                queue.end = end;
+                heard += 1;
+            } else if member != except {
+                heard += u64::from(self.push(member, start, end, due));
+            }
+        }
+        self.count_out(heard, end - start);
+        told
     }
 
     fn count_out(&mut self, lines: u64, bytes: u32) {
@@ -443,7 +526,7 @@ impl SendQueues {
         let arena = &mut self.arenas[dialect.index()];
         let start = arena.len();
         dialect.encode(event, arena);
-        self.brimming |= arena.len() >= ARENA;
+        self.brimming |= arena.len() >= self.full;
         (start as u32, arena.len() as u32)
     }
 
@@ -451,7 +534,7 @@ impl SendQueues {
     pub fn invariants(&self, id: ConnId) {
         let queue = &self.queues[id.index()];
         assert!(queue.earlier == NONE || !queue.is_empty(), "spans follow each other");
-        assert!(queue.is_empty() || queue.dirty, "pending bytes are on the dirty list");
+        assert!(queue.is_empty() || queue.due > Due::Never, "pending bytes are flushed some time");
         assert!(queue.backlog.is_none() == (self.unsent(id) == 0), "no empty backlog is kept");
     }
 
@@ -459,6 +542,8 @@ impl SendQueues {
     pub fn all_invariants(&self) {
         self.backlogs.invariants();
         assert!(self.kept.is_empty() && !self.is_overflowing());
+        assert_eq!(self.waiting, self.queues.iter().filter(|queue| queue.due == Due::Later).count());
+        assert!(self.waiting <= self.patient.len());
     }
 }
 
@@ -498,15 +583,15 @@ impl Span {
 
 impl SendQueue {
     fn is_empty(&self) -> bool {
-        self.start == self.end
+        self.start == NONE
     }
 
-    /// Bytes in this turn's spans.
+    /// Bytes in its spans.
     fn pending(&self, spans: &[Span]) -> u32 {
         self.end - self.start + spans.get(self.earlier as usize).map_or(0, |earlier| earlier.bytes)
     }
 
-    /// This turn's spans, in their order.
+    /// Its spans, in their order.
     fn list(&self, spans: &[Span], order: &mut Vec<Span>) {
         order.clear();
         let mut next = Some(Span { start: self.start, end: self.end, earlier: self.earlier, bytes: 0 });
@@ -518,7 +603,7 @@ impl SendQueue {
     }
 
     fn drop_spans(&mut self) {
-        (self.start, self.end, self.earlier) = (0, 0, NONE);
+        (self.start, self.end, self.earlier) = (NONE, NONE, NONE);
     }
 
     fn note_sent(&mut self, bytes: &[u8]) {
@@ -526,6 +611,11 @@ impl SendQueue {
             self.mid_line = *last != b'\n';
         }
     }
+}
+
+/// When what is told of is to be sent.
+fn due(event: Event<'_>) -> Due {
+    if event.may_wait() { Due::Later } else { Due::Now }
 }
 
 /// How much the kernel took; `None` where it never will.
@@ -553,27 +643,22 @@ impl Outbox for SendQueues {
         if let Event::Refused(refusal) = event {
             self.counters.count_refusal(refusal.code());
         }
-        if self.push(to, start, end) {
+        if self.push(to, start, end, due(event)) {
             self.count_out(1, end - start);
         }
     }
 
     fn send_all(&mut self, to: Audience<'_>, event: Event<'_>) {
-        let mut encoded = [None; Dialect::ALL.len()];
-        let mut heard = [0; Dialect::ALL.len()];
-        for &member in to.members {
-            if Some(member) == to.except {
-                continue;
-            }
-            let dialect = self.queues[member.index()].dialect;
-            let (start, end) = match encoded[dialect.index()] {
+        let mut written = [None; Dialect::ALL.len()];
+        let mut rest = to.members;
+        while let Some(first) = rest.first() {
+            let dialect = self.queues[first.index()].dialect;
+            let span = match written[dialect.index()] {
                 Some(span) => span,
-                None => *encoded[dialect.index()].insert(self.encode(dialect, event)),
+                None => *written[dialect.index()].insert(self.encode(dialect, event)),
             };
-            heard[dialect.index()] += u64::from(self.push(member, start, end));
-        }
-        for ((start, end), lines) in encoded.into_iter().zip(heard).filter_map(|(at, n)| Some((at?, n))) {
-            self.count_out(lines, end - start);
+            let told = self.push_all(Audience { members: rest, ..to }, dialect, span, due(event));
+            rest = &rest[told..];
         }
     }
 

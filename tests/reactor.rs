@@ -236,8 +236,9 @@ mod who_does_not_read {
         sim.run();
         sim.reset(bob);
         let (_, _, turns) = cost(&mut sim, |sim| {
-            sim.run();
+            sim.pass(Duration::ZERO);
         });
+        sim.run();
         assert!(turns <= 2, "the hang-up is acted on, not told again and again: {turns} turns");
         assert_eq!(sim.lines(alice), ["* bob left (connection lost)"]);
     }
@@ -552,7 +553,7 @@ mod connections {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
         sim.send(alice, "/quit\n@bob:too late\n");
-        sim.run();
+        sim.pass(Duration::ZERO);
         assert_eq!(sim.lines(alice), ["+bye"]);
         assert!(sim.is_ended(alice) && !sim.is_closed(alice));
         for _ in 0..9 {

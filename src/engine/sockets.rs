@@ -12,7 +12,8 @@ use crate::reactor::{Interest, NotAccepted, Reading, Ready, Sockets};
 use crate::timers::Time;
 use log::{error, info, warn};
 use polling::{AsRawSource, Event, PollMode, Poller};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{self, RecvFlags, SendFlags};
 use socket2::Socket;
 use std::io::{self, ErrorKind, Read, Stdin, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -25,6 +26,13 @@ use std::time::{Duration, Instant};
 const SIGNALS: usize = usize::MAX - 1;
 /// That of standard input, below it.
 const CONSOLE: usize = SIGNALS - 1;
+
+/// What is said last leaves in one packet with the end of the stream, where the system can keep it back until then (tcp(7),
+/// MSG_MORE).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const BEFORE_THE_END: SendFlags = SendFlags::MORE;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const BEFORE_THE_END: SendFlags = SendFlags::empty();
 
 /// The poller and all that it watches.
 pub(super) struct PolledSockets {
@@ -215,13 +223,15 @@ impl Sockets for PolledSockets {
     }
 
     fn recv(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<usize> {
-        let socket = &mut self.stream(id)?.socket;
-        uninterrupted(|| socket.read(buffer))
+        let socket = &self.stream(id)?.socket;
+        let received = retry_on_intr(|| net::recv(socket, &mut *buffer, RecvFlags::empty()));
+        Ok(received.map(|(bytes, _)| bytes)?)
     }
 
-    fn send(&mut self, id: ConnId, bytes: &[u8]) -> io::Result<usize> {
-        let socket = &mut self.stream(id)?.socket;
-        uninterrupted(|| socket.write(bytes))
+    fn send(&mut self, id: ConnId, bytes: &[u8], last: bool) -> io::Result<usize> {
+        let socket = &self.stream(id)?.socket;
+        let flags = if last { BEFORE_THE_END } else { SendFlags::empty() };
+        Ok(retry_on_intr(|| net::send(socket, bytes, flags))?)
     }
 
     fn recv_from(&mut self, listener: usize, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {

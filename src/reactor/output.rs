@@ -3,7 +3,7 @@
 use super::peer::Doom;
 use super::{Interest, Phase, Reactor, Reading, Sockets};
 use crate::frame::Frame;
-use crate::limits::TOO_SLOW_AFTER;
+use crate::limits::{NOTICES_APART, TOO_SLOW_AFTER};
 use crate::message::{ConnId, Origin, Outbox};
 use crate::name::Name;
 use crate::send_queue::Flushed;
@@ -13,26 +13,37 @@ impl<S: Sockets> Reactor<S> {
     pub(super) fn flush(&mut self) {
         // Nobody of whom something was noted since is closed yet: only what follows does that.
         self.write_journal();
+        self.hurry_notices();
         let mut place = 0;
         while let Some(id) = self.queues.dirty(place) {
             place += 1;
             // Whoever was dropped while dirty is gone without being flushed.
-            match self.peers.get(id.index()).map(|peer| &peer.frame) {
-                Some(Frame::Datagram) => self.flush_datagrams(id),
-                Some(_) => {
-                    let mut calls = 0;
-                    let flushed = self.queues.flush(id, |bytes| {
-                        calls += 1;
-                        self.sockets.send(id, bytes)
-                    });
-                    self.queues.counters.send_calls += calls;
-                    self.flushed(id, flushed);
-                }
-                None => {}
+            let Some(peer) = self.peers.get(id.index()) else { continue };
+            if matches!(peer.frame, Frame::Datagram) {
+                self.flush_datagrams(id);
+                continue;
             }
+            let last = matches!(peer.phase, Phase::Flushing { .. });
+            let Reactor { queues, sockets, .. } = self;
+            let mut calls = 0;
+            let flushed = queues.flush(id, |bytes| {
+                calls += 1;
+                sockets.send(id, bytes, last)
+            });
+            queues.counters.send_calls += calls;
+            self.flushed(id, flushed);
         }
         self.queues.end_flush();
         self.make_room();
+    }
+
+    /// Has those flushed too who are sent nothing but notices, if they have waited long enough, or the arenas are needed.
+    fn hurry_notices(&mut self) {
+        let is_time = self.notices_at <= self.now || self.queues.wants_flush();
+        if self.queues.waiting() > 0 && is_time {
+            self.queues.hurry();
+            self.notices_at = self.now + NOTICES_APART;
+        }
     }
 
     /// Where all queues together are above their limit, whoever holds most goes, and what it holds is freed at once.

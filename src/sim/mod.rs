@@ -18,7 +18,7 @@ pub use faults::{Fault, Faults};
 pub use sockets::{PeerNo, SimSockets};
 
 use crate::door::Door;
-use crate::limits::Limits;
+use crate::limits::{Limits, NOTICES_APART};
 use crate::reactor::{Reactor, Ready, Running};
 use crate::timers::Time;
 use bstr::ByteSlice;
@@ -137,9 +137,10 @@ impl Sim {
         self.sockets().push_ready(Ready::Stop);
     }
 
-    /// Lets the server work until it has nothing to do at this point in time.
+    /// Lets the server work until it has nothing to do at this point in time, notices that wait told too.
     pub fn run(&mut self) -> Running {
-        self.pass(Duration::ZERO)
+        self.pass(Duration::ZERO);
+        if self.reactor.has_notices() { self.pass(NOTICES_APART) } else { self.running }
     }
 
     /// Lets so much time pass, in which the server does whatever is to be done.

@@ -29,6 +29,8 @@ pub struct SimPeer {
     input: Vec<u8>,
     read: usize,
     output: Vec<u8>,
+    /// The last bytes of a stream, which wait for its end or for more.
+    corked: Vec<u8>,
     received: usize,
     /// Bytes that the kernel takes before it blocks.
     room: usize,
@@ -102,6 +104,10 @@ impl SimPeer {
         let bytes = self.output.len();
         self.output.clear();
         bytes
+    }
+
+    fn uncork(&mut self) {
+        self.output.append(&mut self.corked);
     }
 
     pub(super) fn is_ended(&self) -> bool {
@@ -190,6 +196,7 @@ impl SimSockets {
             input: Vec::new(),
             read: 0,
             output: Vec::new(),
+            corked: Vec::new(),
             received: 0,
             room: usize::MAX,
             window: usize::MAX,
@@ -425,7 +432,7 @@ impl Sockets for SimSockets {
         }
     }
 
-    fn send(&mut self, id: ConnId, bytes: &[u8]) -> io::Result<usize> {
+    fn send(&mut self, id: ConnId, bytes: &[u8], last: bool) -> io::Result<usize> {
         self.calls.1 += 1;
         self.deeds += 1;
         assert!(!bytes.is_empty(), "nothing is sent for nothing");
@@ -450,7 +457,10 @@ impl Sockets for SimSockets {
                     peer.room_now -= len;
                 }
                 peer.received += len;
-                peer.output.extend_from_slice(&bytes[..len]);
+                peer.corked.extend_from_slice(&bytes[..len]);
+                if !last {
+                    peer.uncork();
+                }
                 peer.broken |= is_reset;
                 if is_reset { Err(ErrorKind::ConnectionReset.into()) } else { Ok(len) }
             }
@@ -509,12 +519,14 @@ impl Sockets for SimSockets {
     fn shut(&mut self, id: ConnId) {
         let owner = self.owner(id).0;
         self.deeds += 1;
+        self.peers[owner].uncork();
         assert!(!std::mem::replace(&mut self.peers[owner].shut, true), "one end is enough");
     }
 
     fn close(&mut self, id: ConnId) {
         let owner = self.owner(id).0;
         self.deeds += 1;
+        self.peers[owner].uncork();
         self.peers[owner].closed = true;
         self.owners[id.index()] = None;
     }

@@ -60,6 +60,18 @@ pub enum Asked {
     Refused(&'static str),
 }
 
+/// How somebody was who left, since others may hear of it a little later.
+#[derive(Debug, Clone, Copy)]
+pub struct Parting {
+    pub at: Time,
+    /// Bytes that its queue held after the turn before.
+    pub unsent: usize,
+    /// Since when its queue was above the limit.
+    pub above: Option<Time>,
+    /// Bytes that the witness heard in that turn.
+    pub news: usize,
+}
+
 /// A peer.
 #[derive(Debug)]
 pub struct Actor {
@@ -93,6 +105,10 @@ pub struct Actor {
     pub stuck: Option<Time>,
     /// Bytes that its queue held after the last turn.
     pub unsent: usize,
+    /// It had a name then.
+    pub has_name: bool,
+    /// How it was in the turn in which it left.
+    pub parting: Option<Parting>,
     /// Bytes that its kernel had taken by then.
     pub received: usize,
     /// The most bytes that its queue held between two turns.
@@ -124,6 +140,8 @@ impl Actor {
             above: None,
             stuck: None,
             unsent: 0,
+            has_name: false,
+            parting: None,
             received: 0,
             peak: 0,
             deaf: false,

@@ -1,6 +1,6 @@
 //! A world: a server, a witness, whoever else comes, and what they do by seed until it is calm.
 
-use crate::actor::{Actor, MAX_NAMED};
+use crate::actor::{Actor, MAX_NAMED, Parting};
 use crate::lot::{Deed, Lot};
 use redpoll::door::Door;
 use redpoll::limits::{ARENA, FAREWELLS, MIN_DRAIN, TOO_SLOW_AFTER};
@@ -330,13 +330,25 @@ impl Crowd {
         let before = self.history.len();
         self.history += &String::from_utf8(sim.take(self.witness)).expect("the server sends UTF-8");
         let news = self.history[before..].to_owned();
+        for actor in &mut self.actors {
+            let id = sim.sockets().id(actor.peer);
+            let has_name = id.is_some_and(|id| sim.reactor().hub().nick(id).is_some());
+            if std::mem::replace(&mut actor.has_name, has_name) && !has_name {
+                let Actor { unsent, above, .. } = *actor;
+                actor.parting = Some(Parting { at: now, unsent, above, news: news.len() });
+            }
+        }
         for line in news.lines() {
             if let Some(kicked) = line.strip_prefix("+kicked ") {
                 let kicked = self.actors.iter_mut().find(|actor| actor.name() == kicked);
                 kicked.into_iter().for_each(|actor| _ = actor.leaving.get_or_insert(now));
             } else if let Some(slow) = line.strip_suffix(" left (too slow)") {
                 let slow = self.actors.iter().find(|actor| slow[2..] == *actor.name());
-                self.check_slow(slow.expect("it is one of them"), news.len(), now);
+                let slow = slow.expect("it is one of them");
+                // Whoever came and went within one turn was never seen with its name.
+                let Actor { unsent, above, parting, .. } = *slow;
+                let now = Parting { at: now, unsent, above, news: news.len() };
+                self.check_slow(slow, parting.unwrap_or(now));
             }
         }
         self.check_strangers(sim);
@@ -364,25 +376,21 @@ impl Crowd {
         assert!(self.stopped.is_some() || here <= most, "{here} are here of one address");
     }
 
-    /// Whoever was dropped for it in this turn was too slow: for so long, or at once, or there was no room for it.
-    fn check_slow(&self, actor: &Actor, news: usize, now: Time) {
+    /// Whoever was dropped for it was too slow: for so long, or at once, or there was no room for it.
+    fn check_slow(&self, actor: &Actor, parting: Parting) {
         let limits = &self.lot.limits;
+        let Parting { at, unsent, above, news } = parting;
         // Where there is room by then, one send comes before the end, however late that is.
-        let had_room = !actor.stalled && !self.lot.hinders_sending() && actor.unsent <= ARENA;
-        let for_long = actor.above.is_some_and(|since| since + TOO_SLOW_AFTER <= now) && !had_room;
-        // It was refused what is news to the witness too, and what was said to it alone: of that nothing where so much is
-        // unsent already, else no more than this.
-        let alone = if actor.above.is_some() { 0 } else { 2 * (limits.queue + limits.max_sent_line()) };
-        let at_once = actor.unsent + news + alone > limits.hard_queue();
+        let had_room = !actor.stalled && !self.lot.hinders_sending() && unsent <= ARENA;
+        let for_long = above.is_some_and(|since| since + TOO_SLOW_AFTER <= at) && !had_room;
+        // It was refused what is news to the witness too, notices before the witness was sent them; and what was said to it
+        // alone: of that nothing where so much is unsent already, else no more than this.
+        let notices = limits.half_queue().min(ARENA) + limits.max_sent_line();
+        let alone = if above.is_some() { 0 } else { 2 * (limits.queue + limits.max_sent_line()) };
+        let at_once = unsent + news + notices + alone > limits.hard_queue();
         let may_be = actor.has_stalled || self.lot.hinders_sending();
         let is_justified = may_be && (for_long || at_once || self.lot.is_tight());
-        assert!(
-            is_justified,
-            "{} was dropped with {} bytes unsent, {:?}",
-            actor.name(),
-            actor.unsent,
-            actor.above
-        );
+        assert!(is_justified, "{} was dropped: {parting:?}", actor.name());
     }
 
     /// Keeps what everybody has heard.

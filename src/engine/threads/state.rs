@@ -452,6 +452,8 @@ impl State {
     fn flush(&mut self) {
         let State { queues, peers, .. } = self;
         queues.journal.write(|id| listener::origin(&peers.get(id.index())?.link.socket).ok());
+        // Nothing waits: the next to have the lock may come much later.
+        self.queues.hurry();
         let mut place = 0;
         while let Some(id) = self.queues.dirty(place) {
             place += 1;
