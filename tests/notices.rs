@@ -106,7 +106,7 @@ fn none_waits_where_the_arena_in_which_it_stands_is_needed() {
 
 #[test]
 fn one_that_is_not_told_in_a_dialect_does_not_count_as_a_line_there() {
-    let mut sim = Sim::with_doors(Limits::default(), &[Door::Line, Door::Classic, Door::Unix]);
+    let mut sim = Sim::with_doors(Limits::default(), &[Door::Line, Door::Relay, Door::Unix]);
     let operator = sim.connect_at(2);
     sim.run();
     let lines_out = |sim: &mut Sim| -> usize {
@@ -117,12 +117,12 @@ fn one_that_is_not_told_in_a_dialect_does_not_count_as_a_line_there() {
         lines.iter().find_map(|line| line.strip_prefix("+stats lines-out ")).unwrap().parse().unwrap()
     };
     let [bob] = arrive(&mut sim, ["bob"]);
-    let classic = sim.connect_at(1);
-    sim.send(classic, "#tutor");
+    let tom = sim.connect_at(1);
+    sim.send(tom, "tom : hi");
     sim.pass(Duration::from_millis(60));
     let first = lines_out(&mut sim);
     let asking = lines_out(&mut sim) - first;
-    sim.send(bob, "@tutor:hello\n/quit\n");
+    sim.send(bob, "hello\n/quit\n");
     sim.run();
     let said = lines_out(&mut sim) - first - 2 * asking;
     assert_eq!(said, 2, "what was said to the other, and bob's +bye");
