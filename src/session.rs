@@ -5,7 +5,7 @@ use crate::dialect::Dialect;
 use crate::frame::{Frame, Step};
 use crate::hub::{Hub, Next};
 use crate::limits::THROWN_AWAY_A_TOKEN;
-use crate::message::{ConnId, Event, Meaning, Outbox, Refusal};
+use crate::message::{ConnId, Event, Meaning, Outbox, Rank, Refusal};
 use crate::text::trim_blanks;
 use bstr::ByteSlice;
 
@@ -56,6 +56,7 @@ pub fn feed(
 ) -> Fed {
     let Bounds { max_line, tokens } = bounds;
     let (mut consumed, mut messages, mut cost) = (0, 0, 0);
+    let mut rank = hub.rank(from);
     let stop = loop {
         if out.wants_flush() || !out.has_room(from) {
             break Stop::Full;
@@ -85,10 +86,14 @@ pub fn feed(
             Step::Message(bytes, message) => {
                 consumed += bytes;
                 messages += 1;
-                let next = understand(hub, from, dialect, message, out);
+                let next = understand(hub, from, rank, dialect, message, out);
                 cost += 1 + hub.take_surcharge();
                 if next == Next::Close {
                     break Stop::Close;
+                }
+                // A member is nothing else until it leaves; others may have become members.
+                if rank != Rank::Member {
+                    rank = hub.rank(from);
                 }
             }
         }
@@ -111,7 +116,7 @@ pub fn finish(
     out: &mut impl Outbox,
 ) -> Next {
     match frame.finish(input) {
-        Step::Message(_, message) => understand(hub, from, dialect, message, out),
+        Step::Message(_, message) => understand(hub, from, hub.rank(from), dialect, message, out),
         Step::Nul(..) => refuse(from, Refusal::BadByte, out),
         Step::More | Step::Skip(_) | Step::TooLong(_) => Next::Stay,
     }
@@ -129,7 +134,7 @@ pub fn pause(
 ) -> Option<(Next, u64)> {
     match frame.pause(input) {
         Step::Message(_, message) => {
-            let next = understand(hub, from, dialect, message, out);
+            let next = understand(hub, from, hub.rank(from), dialect, message, out);
             Some((next, 1 + hub.take_surcharge()))
         }
         Step::Nul(..) => Some((refuse(from, Refusal::BadByte, out), 1)),
@@ -158,8 +163,15 @@ pub fn hear_console(
     }
 }
 
-fn understand(hub: &mut Hub, from: ConnId, dialect: Dialect, message: &[u8], out: &mut impl Outbox) -> Next {
-    match dialect.parse(message, hub.rank(from)) {
+fn understand(
+    hub: &mut Hub,
+    from: ConnId,
+    rank: Rank,
+    dialect: Dialect,
+    message: &[u8],
+    out: &mut impl Outbox,
+) -> Next {
+    match dialect.parse(message, rank) {
         Meaning::Nothing => Next::Stay,
         Meaning::Request(request) => hub.handle(from, request, out),
         Meaning::Refused(refusal) => refuse(from, refusal, out),

@@ -110,8 +110,8 @@ fn register(rest: &BStr) -> Meaning<'_> {
 }
 
 fn direct(rest: &BStr) -> Meaning<'_> {
-    match split(rest, b':') {
-        Some((to, text)) if !trim(to).is_empty() => Meaning::Request(Request::Direct { to: trim(to), text }),
+    match split(rest, b':').map(|(to, text)| (trim(to), text)) {
+        Some((to, text)) if !to.is_empty() => Meaning::Request(Request::Direct { to, text }),
         _ => Meaning::Refused(Refusal::Usage("@name:text")),
     }
 }
