@@ -1,9 +1,12 @@
 //! Peers that are source addresses, in the simulator: what they are sent, what they cost, and what comes at once.
 
+mod members;
+
+use members::arrive;
 use redpoll::door::Door;
 use redpoll::limits::{DATAGRAMS_A_TURN, KIB, Limits, MAX_ANSWER_TO_STRANGERS, MAX_SHORT, MAX_UNASKED};
 use redpoll::sim::rng::Rng;
-use redpoll::sim::{PeerNo, Sim};
+use redpoll::sim::Sim;
 use std::net::SocketAddr;
 
 /// The doors of these tests, and which is which.
@@ -28,26 +31,14 @@ fn heard(sim: &mut Sim, at: SocketAddr) -> Vec<String> {
     datagrams.map(|datagram| String::from_utf8(datagram).expect("the server sends UTF-8")).collect()
 }
 
-/// A line peer that has nothing unread.
-fn arrive(sim: &mut Sim, name: &str) -> PeerNo {
-    let peer = sim.connect();
-    sim.send(peer, format!("#{name}\n"));
-    sim.run();
-    sim.take(peer);
-    peer
-}
-
 /// A figure of `/stats`.
 fn figure(sim: &mut Sim, key: &str) -> usize {
     let operator = sim.connect_at(UNIX);
-    sim.send(operator, "/stats\n/quit\n");
-    sim.run();
-    let lines = sim.lines(operator);
+    let figure = members::figure(sim, operator, key);
+    sim.send(operator, "/quit\n");
     sim.end(operator);
     sim.run();
-    let start = format!("+stats {key} ");
-    let line = lines.iter().find_map(|line| line.strip_prefix(&start));
-    line.expect("there is such a figure").parse().expect("it is a number")
+    figure
 }
 
 #[test]

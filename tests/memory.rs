@@ -1,7 +1,9 @@
 //! What all connections together may hold: in the simulator who goes first, and over real sockets what the process has.
 
+mod members;
 mod server;
 
+use members::arrive_all;
 use redpoll::door::Door;
 use redpoll::limits::{CHUNK, KIB, Limits, READ};
 use redpoll::name::EVERY_SCRIPT;
@@ -17,21 +19,10 @@ fn small_total() -> Sim {
     Sim::new(Limits { queue: 32 * KIB, queue_total: 64 * KIB, rate: None, ..Limits::default() })
 }
 
-fn arrive<const N: usize>(sim: &mut Sim, names: [&str; N]) -> [PeerNo; N] {
-    let peers = names.map(|name| {
-        let peer = sim.connect();
-        sim.send(peer, format!("#{name}\n"));
-        sim.run();
-        peer
-    });
-    peers.iter().for_each(|peer| drop(sim.take(*peer)));
-    peers
-}
-
 #[test]
 fn above_the_total_the_largest_queue_goes_and_is_told_why() {
     let mut sim = small_total();
-    let [alice, bob, carol, dave] = arrive(&mut sim, ["alice", "bob", "carol", "dave"]);
+    let [alice, bob, carol, dave] = arrive_all(&mut sim, ["alice", "bob", "carol", "dave"]);
     [bob, carol].into_iter().for_each(|peer| sim.stall(peer, 0));
     sim.send(alice, "/join den\n");
     sim.send(carol, "/join den\n");
@@ -55,8 +46,8 @@ fn above_the_total_the_largest_queue_goes_and_is_told_why() {
 fn what_is_the_same_for_all_counts_once() {
     let mut sim = small_total();
     let names: Vec<String> = (0..20).map(|i| format!("reader{i}")).collect();
-    let [alice] = arrive(&mut sim, ["alice"]);
-    let stalled: Vec<PeerNo> = names.iter().map(|name| arrive(&mut sim, [name])[0]).collect();
+    let [alice] = arrive_all(&mut sim, ["alice"]);
+    let stalled: Vec<PeerNo> = names.iter().map(|name| arrive_all(&mut sim, [name])[0]).collect();
     stalled.iter().for_each(|peer| sim.stall(*peer, 0));
     // 20 times 30 KiB would be ten times the total.
     sim.send(alice, format!("{}\n", "x".repeat(1015)).repeat(30));
@@ -72,7 +63,7 @@ fn what_is_the_same_for_all_counts_once() {
 #[test]
 fn a_few_bytes_in_each_chunk_do_not_keep_all_of_them() {
     let mut sim = small_total();
-    let [alice, bob, carol, dave] = arrive(&mut sim, ["alice", "bob", "carol", "dave"]);
+    let [alice, bob, carol, dave] = arrive_all(&mut sim, ["alice", "bob", "carol", "dave"]);
     [bob, carol].into_iter().for_each(|peer| sim.stall(peer, 0));
     // Carol is refused most of each chunk and reads it; bob is left with a line in each.
     for _ in 0..20 {
@@ -120,7 +111,7 @@ fn who_waits_for_their_own_queues_hold_little_together() {
 fn who_is_read_ahead_hold_little_together_and_are_heard_all_the_same() {
     let limits = Limits { queue_total: KIB * KIB, rate: Some(4), burst: 4, ..Limits::default() };
     let mut sim = Sim::with_doors(limits.clone(), &[Door::Line, Door::Relay]);
-    let [bob] = arrive(&mut sim, ["bob"]);
+    let [bob] = arrive_all(&mut sim, ["bob"]);
     let peers: Vec<PeerNo> = (0..50).map(|_| sim.connect_at(1)).collect();
     // The reads end within messages, and so does what is held of each.
     let said: String = (0..30).map(|i| format!("{i} {}\n", "x".repeat(3000))).collect();

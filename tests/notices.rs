@@ -1,5 +1,8 @@
 //! Notices of who comes and goes may wait for what else their recipients are sent, but not long, and nothing overtakes them.
 
+mod members;
+
+use members::{arrive_all, figure};
 use redpoll::door::Door;
 use redpoll::limits::{ARENA, Limits, NOTICES_APART};
 use redpoll::sim::{PeerNo, Sim};
@@ -7,14 +10,9 @@ use std::time::Duration;
 
 const STEP: Duration = Duration::from_millis(1);
 
+/// Members who are there for a while: the next notice is told at once.
 fn arrive<const N: usize>(sim: &mut Sim, names: [&str; N]) -> [PeerNo; N] {
-    let peers = names.map(|name| {
-        let peer = sim.connect();
-        sim.send(peer, format!("#{name}\n"));
-        sim.run();
-        peer
-    });
-    peers.iter().for_each(|peer| _ = sim.take(*peer));
+    let peers = arrive_all(sim, names);
     sim.pass(NOTICES_APART);
     peers
 }
@@ -109,13 +107,7 @@ fn one_that_is_not_told_in_a_dialect_does_not_count_as_a_line_there() {
     let mut sim = Sim::with_doors(Limits::default(), &[Door::Line, Door::Relay, Door::Unix]);
     let operator = sim.connect_at(2);
     sim.run();
-    let lines_out = |sim: &mut Sim| -> usize {
-        sim.take(operator);
-        sim.send(operator, "/stats\n");
-        sim.run();
-        let lines = sim.lines(operator);
-        lines.iter().find_map(|line| line.strip_prefix("+stats lines-out ")).unwrap().parse().unwrap()
-    };
+    let lines_out = |sim: &mut Sim| figure(sim, operator, "lines-out");
     let [bob] = arrive(&mut sim, ["bob"]);
     let tom = sim.connect_at(1);
     sim.send(tom, "tom : hi");

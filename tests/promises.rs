@@ -1,6 +1,9 @@
 //! Promises of the protocol and the design that no other file is about, each shown in the simulator. Where the others are
 //! kept and tested stands in `docs/architecture.md`.
 
+mod members;
+
+use members::{arrive, figure};
 use redpoll::door::Door;
 use redpoll::limits::{ACCEPTS_A_TURN, KIB, Limits, MAX_KICKED, MAX_WHO};
 use redpoll::reactor::Running;
@@ -11,24 +14,6 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn limits() -> Limits {
     Limits { rate: None, ..Limits::default() }
-}
-
-fn arrive(sim: &mut Sim, name: &str) -> PeerNo {
-    let peer = sim.connect();
-    sim.send(peer, format!("#{name}\n"));
-    sim.run();
-    sim.take(peer);
-    peer
-}
-
-/// A figure of `/stats`, asked for by an operator.
-fn figure(sim: &mut Sim, operator: PeerNo, key: &str) -> usize {
-    sim.send(operator, "/stats\n");
-    sim.run();
-    let start = format!("+stats {key} ");
-    let figures = sim.lines(operator);
-    let line = figures.iter().find_map(|line| line.strip_prefix(&start));
-    line.and_then(|value| value.parse().ok()).expect("there is such a figure")
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! What the turn of the event loop promises, each shown in the simulator: who is read and sent to how often, what a peer
 //! that doesn't read costs, and how connections and the server end.
 
+mod members;
+
+use members::arrive_all;
 use redpoll::limits::{
     FAREWELLS, KIB, Limits, MAX_LISTENER_PAUSE, MAX_MAX_LINE, MIN_QUEUE, READ, TOO_SLOW_AFTER,
 };
@@ -18,18 +21,6 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// A server with small queues: 8 KiB each, so that half is 4 KiB and eight times is 64 KiB.
 fn small_queues() -> Sim {
     Sim::new(Limits { queue: 8 * KIB, ..limits() })
-}
-
-/// Peers that have registered under these names, in this order, and have nothing unread.
-fn arrive<const N: usize>(sim: &mut Sim, names: [&str; N]) -> [PeerNo; N] {
-    let peers = names.map(|name| {
-        let peer = sim.connect();
-        sim.send(peer, format!("#{name}\n"));
-        sim.run();
-        peer
-    });
-    peers.iter().for_each(|peer| forget(sim, *peer));
-    peers
 }
 
 fn forget(sim: &mut Sim, peer: PeerNo) {
@@ -60,7 +51,7 @@ mod reading_and_sending {
     #[test]
     fn one_read_for_each_that_is_ready_and_one_send_for_each_that_hears() {
         let mut sim = Sim::new(limits());
-        let peers = arrive(&mut sim, ["alice", "bob", "carol", "dave"]);
+        let peers = arrive_all(&mut sim, ["alice", "bob", "carol", "dave"]);
         for peer in &peers[..3] {
             sim.send(*peer, "one\ntwo\n@dave:three\n/ping 4\n");
         }
@@ -73,7 +64,7 @@ mod reading_and_sending {
     #[test]
     fn a_fast_peer_is_read_once_a_turn_and_starves_nobody() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         let much = lines_of_100("@alice:", 10_000);
         sim.send(alice, &much);
         sim.send(bob, "/ping soon\n");
@@ -91,7 +82,7 @@ mod reading_and_sending {
     #[test]
     fn who_is_behind_is_not_sent_to_until_there_is_room() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 7);
         sim.send(alice, "hello\n");
         assert_eq!(cost(&mut sim, Sim::turn).1, 1, "it is tried once");
@@ -111,9 +102,9 @@ mod reading_and_sending {
     #[test]
     fn more_than_an_arena_is_put_off_and_flows_in_order() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         for i in 0..100 {
-            arrive(&mut sim, [&format!("{i:a>32}")]);
+            arrive_all(&mut sim, [&format!("{i:a>32}")]);
         }
         [alice, bob].iter().for_each(|peer| forget(&mut sim, *peer));
         let asked: String = (0..200).map(|i| format!("/who *\n/ping {i}\nline {i}\n")).collect();
@@ -138,7 +129,7 @@ mod reading_and_sending {
     #[test]
     fn an_idle_server_sets_no_timer() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.send(alice, "hi\nan unfinished li");
         sim.run();
         let (reads, sends, turns) = cost(&mut sim, |sim| {
@@ -154,7 +145,7 @@ mod reading_and_sending {
     #[test]
     fn only_an_unfinished_line_holds_a_buffer() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         assert_eq!(sim.reactor().held_buffers(), 0);
         sim.send(alice, "hi\nunfinished");
         sim.send(bob, "x".repeat(5000));
@@ -172,7 +163,7 @@ mod who_does_not_read {
     #[test]
     fn is_not_read_while_its_own_answers_wait_and_then_all_are_answered() {
         let mut sim = small_queues();
-        let [alice] = arrive(&mut sim, ["alice"]);
+        let [alice] = arrive_all(&mut sim, ["alice"]);
         sim.stall(alice, 0);
         sim.send(alice, "/who *\n".repeat(10_000));
         let (reads, sends, _) = cost(&mut sim, |sim| {
@@ -197,7 +188,7 @@ mod who_does_not_read {
     #[test]
     fn waits_on_where_others_fill_its_queue_again_before_it_is_read() {
         let mut sim = small_queues();
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(alice, 0);
         sim.send(alice, "/ping x\n".repeat(2_000));
         sim.run();
@@ -214,7 +205,7 @@ mod who_does_not_read {
     #[test]
     fn and_shuts_its_sending_side_is_answered_all_the_same() {
         let mut sim = small_queues();
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.send(bob, "/ping x\n".repeat(5_000) + "@alice:last");
         sim.end(bob);
@@ -230,7 +221,7 @@ mod who_does_not_read {
     #[test]
     fn and_is_reset_is_gone_at_once() {
         let mut sim = small_queues();
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.send(bob, "/ping x\n".repeat(5_000));
         sim.run();
@@ -246,7 +237,7 @@ mod who_does_not_read {
     #[test]
     fn is_refused_direct_messages_once_half_of_its_queue_is_used() {
         let mut sim = small_queues();
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.run();
         // One at a time: what stands in a turn's arena is not refused by the kernel yet.
@@ -287,7 +278,7 @@ mod who_does_not_read {
     #[test]
     fn is_dropped_after_two_seconds_above_the_limit_but_for_the_line_that_is_partly_sent() {
         let mut sim = small_queues();
-        let [alice, bob, carol] = arrive(&mut sim, ["alice", "bob", "carol"]);
+        let [alice, bob, carol] = arrive_all(&mut sim, ["alice", "bob", "carol"]);
         sim.stall(bob, 150);
         // 106 bytes each as bob hears them: 150 of them taken, the second line half sent.
         sim.send(alice, lines_of_100("", 77));
@@ -317,7 +308,7 @@ mod who_does_not_read {
     #[test]
     fn is_dropped_at_once_at_eight_times_the_limit() {
         let mut sim = small_queues();
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         // 106 bytes each as bob hears them: 64 KiB are 618 and a part.
         sim.send(alice, lines_of_100("", 600));
@@ -334,7 +325,7 @@ mod who_does_not_read {
     #[test]
     fn is_spared_when_it_is_back_within_the_limit_in_time() {
         let mut sim = small_queues();
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.send(alice, lines_of_100("", 100));
         sim.pass(Duration::from_millis(1999));
@@ -354,8 +345,8 @@ mod who_does_not_read {
     #[test]
     fn and_is_dropped_for_it_as_it_resumes_is_not_read_again_though_it_hangs_up() {
         let mut sim = small_queues();
-        let others: Vec<PeerNo> = (0..30).map(|i| arrive(&mut sim, [&format!("other{i}")])[0]).collect();
-        let [bob] = arrive(&mut sim, ["bob"]);
+        let others: Vec<PeerNo> = (0..30).map(|i| arrive_all(&mut sim, [&format!("other{i}")])[0]).collect();
+        let [bob] = arrive_all(&mut sim, ["bob"]);
         // All wait: what the others have still to say is more than bob's queue takes, and bob has more to ask than a line.
         let flood = "/ping x\n".repeat(700) + &"x\n".repeat(2_000);
         let asking =
@@ -380,7 +371,7 @@ mod who_does_not_read {
     fn keeps_the_rest_of_a_line_longer_than_its_queue_and_the_server_goes_on() {
         let limits = Limits { max_line: MAX_MAX_LINE, queue: MIN_QUEUE, ..limits() };
         let mut sim = Sim::new(limits);
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 1);
         sim.send(alice, [vec![0xFF; MAX_MAX_LINE - 1], b"\n".to_vec()].concat());
         sim.run();
@@ -394,7 +385,7 @@ mod who_does_not_read {
     fn and_reads_as_fast_as_it_can_outlives_a_burst_of_short_lines() {
         let mut sim = Sim::new(limits());
         let name = "\u{10428}".repeat(32);
-        let [alice, bob] = arrive(&mut sim, [name.as_str(), "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, [name.as_str(), "bob"]);
         // What the socket of somebody takes who reads all of it between two waits.
         sim.send(alice, "x\n".repeat(READ / 2));
         for _ in 0..1000 {
@@ -409,7 +400,7 @@ mod who_does_not_read {
     #[test]
     fn is_spared_when_it_was_the_server_that_slept_and_its_queue_has_room_by_then() {
         let mut sim = small_queues();
-        let [alice, bob, carol] = arrive(&mut sim, ["alice", "bob", "carol"]);
+        let [alice, bob, carol] = arrive_all(&mut sim, ["alice", "bob", "carol"]);
         [bob, carol].iter().for_each(|peer| sim.stall(*peer, 0));
         sim.send(carol, "/quit\n");
         sim.run();
@@ -426,7 +417,7 @@ mod who_does_not_read {
     #[test]
     fn and_quits_is_flushed_for_as_long_as_a_drain_may_take() {
         let mut sim = small_queues();
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.send(bob, "/quit\n");
         sim.pass(Duration::from_millis(4999));
@@ -443,7 +434,7 @@ mod connections {
     #[test]
     fn a_slot_is_used_again_only_after_all_events_for_its_former_owner() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         let slot = sim.sockets().id(bob);
         // In one batch: alice says so much that it is flushed on the way, which finds bob broken; bob's own event, for
         // a connection that is doomed by then; and a newcomer.
@@ -468,7 +459,7 @@ mod connections {
     #[test]
     fn a_reset_in_the_middle_of_a_fan_out_is_told_to_those_who_are_left() {
         let mut sim = Sim::new(limits());
-        let [alice, bob, carol, dave] = arrive(&mut sim, ["alice", "bob", "carol", "dave"]);
+        let [alice, bob, carol, dave] = arrive_all(&mut sim, ["alice", "bob", "carol", "dave"]);
         // They are broken, but only sending to them shows it: alice's line is obeyed first in the batch.
         sim.send(alice, "hello\n");
         sim.reset(bob);
@@ -483,7 +474,7 @@ mod connections {
     #[test]
     fn a_listener_that_fails_rests_longer_and_longer_and_is_back() {
         let mut sim = Sim::new(limits());
-        let [alice] = arrive(&mut sim, ["alice"]);
+        let [alice] = arrive_all(&mut sim, ["alice"]);
         let no_memory = Faults::none(0).with(Fault::NoMemory, 1000);
         sim.sockets().set_faults(Some(no_memory));
         let bob = sim.connect();
@@ -509,7 +500,7 @@ mod connections {
     #[test]
     fn a_full_server_says_so_to_some_and_nothing_to_the_rest_and_harms_nobody() {
         let mut sim = Sim::new(Limits { max_connections: 2, ..limits() });
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         let more: Vec<_> = (0..FAREWELLS + 3).map(|_| sim.connect()).collect();
         sim.run();
         for (i, peer) in more.iter().enumerate() {
@@ -526,14 +517,14 @@ mod connections {
         sim.end(bob);
         sim.run();
         forget(&mut sim, alice);
-        arrive(&mut sim, ["carol"]);
+        arrive_all(&mut sim, ["carol"]);
         assert_eq!(sim.lines(alice), ["* carol joined"]);
     }
 
     #[test]
     fn those_who_were_turned_away_take_nobodys_place() {
         let mut sim = Sim::new(Limits { max_connections: 2, ..limits() });
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         // Again and again, so that there are always some who have not ended yet.
         let knock = |sim: &mut Sim| (0..FAREWELLS).map(|_| sim.connect()).count();
         knock(&mut sim);
@@ -541,7 +532,7 @@ mod connections {
         sim.end(bob);
         sim.run();
         forget(&mut sim, alice);
-        arrive(&mut sim, ["carol"]);
+        arrive_all(&mut sim, ["carol"]);
         assert_eq!(sim.lines(alice), ["* carol joined"]);
         knock(&mut sim);
         sim.run();
@@ -551,7 +542,7 @@ mod connections {
     #[test]
     fn a_closing_connection_waits_a_second_for_the_peers_end_and_throws_away_what_comes() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.send(alice, "/quit\n@bob:too late\n");
         sim.pass(Duration::ZERO);
         assert_eq!(sim.lines(alice), ["+bye"]);
@@ -570,7 +561,7 @@ mod connections {
     #[test]
     fn a_closing_connection_is_closed_as_soon_as_the_peer_ends_too() {
         let mut sim = Sim::new(limits());
-        let [alice] = arrive(&mut sim, ["alice"]);
+        let [alice] = arrive_all(&mut sim, ["alice"]);
         sim.send(alice, "/quit\n");
         sim.run();
         assert!(!sim.is_closed(alice));
@@ -587,7 +578,7 @@ mod stopping {
     #[test]
     fn everybody_is_told_and_nobody_hears_of_leavings() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         let stranger = sim.connect();
         sim.run();
         forget(&mut sim, stranger);
@@ -604,7 +595,7 @@ mod stopping {
     #[test]
     fn a_peer_that_does_not_read_holds_it_up_for_the_drain_and_no_longer() {
         let mut sim = Sim::new(limits());
-        let [_alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [_alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.stop();
         assert_eq!(sim.pass(Duration::from_millis(4999)), Running::On);
@@ -615,7 +606,7 @@ mod stopping {
     #[test]
     fn who_vanishes_meanwhile_is_not_told_of_either() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         [alice, bob].iter().for_each(|peer| sim.stall(*peer, 0));
         sim.stop();
         sim.run();
@@ -629,7 +620,7 @@ mod stopping {
     #[test]
     fn nobody_is_accepted_any_more_and_asking_twice_changes_nothing() {
         let mut sim = Sim::new(limits());
-        let [alice] = arrive(&mut sim, ["alice"]);
+        let [alice] = arrive_all(&mut sim, ["alice"]);
         sim.stop();
         let late = sim.connect();
         sim.run();
@@ -643,7 +634,7 @@ mod stopping {
     #[test]
     fn what_was_queued_before_is_sent_first() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 10);
         sim.send(alice, lines_of_100("", 50));
         sim.run();
