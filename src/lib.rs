@@ -10,6 +10,7 @@
 //! - [`journal`]: what happens, in the words of the log.
 //! - [`pool`], [`send_queue`] and [`backlog`], [`timers`]: bytes on hold, bytes not yet sent, deadlines. [`allowance`]: how
 //!   fast one peer may be. [`admission`]: how many come from one address. [`subnet`]: ranges of addresses.
+//!   [`counters`]: what `/stats` tells.
 //! - [`reactor`]: the turn of the event loop, over [`reactor::Sockets`]. [`sim`] is that trait in memory; everything so
 //!   far is free of system calls, threads and clocks.
 //! - [`engine`]: the only code that touches sockets, threads and the clock. In it are two engines more, with threads, to
@@ -28,6 +29,7 @@ pub mod bench;
 pub mod cli;
 #[cfg(feature = "chat")]
 pub mod client;
+pub mod counters;
 pub mod datagrams;
 pub mod dialect;
 pub mod door;

@@ -3,61 +3,20 @@
 //! together with what comes next. Only what the kernel refused is copied, into `backlog.rs`. Nothing here touches a socket:
 //! flushing is given a `send`.
 
-use crate::backlog::{BacklogId, Backlogs, Piece};
+mod queue;
+
+use crate::backlog::{Backlogs, Piece};
+use crate::counters::Counters;
 use crate::dialect::Dialect;
 use crate::journal::Journal;
 use crate::limits::{ARENA, CHUNK, GROWN, Limits, SHARED, SPANS};
 use crate::message::{Audience, ConnId, Event, Note, Outbox};
+use queue::{Due, NONE, SendQueue, Span};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 
-/// No span: the end of a queue's list.
-const NONE: u32 = u32::MAX;
 /// So many places on the list of those who are due later are left to those who aren't any more, however few there are.
 const PATIENT: usize = 1024;
-
-/// A part of an arena that one connection hears, behind which it has heard others since.
-#[derive(Debug, Clone, Copy)]
-struct Span {
-    start: u32,
-    end: u32,
-    /// The one before it, in [`SendQueues::spans`], or [`NONE`].
-    earlier: u32,
-    /// Bytes in it and in all before it.
-    bytes: u32,
-}
-
-/// When a queue is flushed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
-    /// There is nothing to flush.
-    Never,
-    /// Together with whatever is due sooner, or once [`SendQueues::hurry`] is called.
-    Later,
-    /// By the next flush.
-    Now,
-}
-
-/// What one connection has still to be sent. A room of thousands touches as many of them for each line, so they are small,
-/// and a line that stands behind the last one touches nothing else: see `a_queue_is_small`.
-#[derive(Debug)]
-struct SendQueue {
-    /// The last span; both [`NONE`] where there is none.
-    start: u32,
-    end: u32,
-    /// The span before it, or [`NONE`].
-    earlier: u32,
-    /// What the kernel refused; never empty: `Some` means that there are unsent bytes.
-    backlog: Option<BacklogId>,
-    dialect: Dialect,
-    due: Due,
-    /// The kernel has room again: the next flush may send the backlog.
-    writable: bool,
-    /// What was sent last ended within a line.
-    mid_line: bool,
-    /// Says nothing more: what is put here is thrown away.
-    deaf: bool,
-}
 
 /// A span of an arena that stands in a chunk too, whole, however much of it one or the other was still sent.
 #[derive(Debug)]
@@ -111,44 +70,6 @@ pub struct SendQueues {
     pub counters: Counters,
     /// What is to be logged, and the numbers of connections there.
     pub journal: Journal,
-}
-
-/// What the server counts.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Connections, the closing ones included.
-    pub connections: u64,
-    /// Since the start.
-    pub uptime_seconds: u64,
-    /// Turns of the reactor.
-    pub turns: u64,
-    /// Messages that were read.
-    pub lines_in: u64,
-    /// Bytes that were read.
-    pub bytes_in: u64,
-    /// Attempts to read a connection or a datagram, a system call each.
-    pub recv_calls: u64,
-    /// Attempts to send to one, or a datagram.
-    pub send_calls: u64,
-    /// Attempts to accept somebody.
-    pub accept_calls: u64,
-    /// Changes of what a connection is watched for.
-    pub watch_calls: u64,
-    /// Datagrams that couldn't be sent at once, or were above what a silent peer may be sent.
-    pub datagrams_dropped: u64,
-    lines_out: u64,
-    bytes_out: u64,
-    /// By code, those that occurred.
-    refusals: Vec<(&'static str, u64)>,
-}
-
-impl Counters {
-    fn count_refusal(&mut self, code: &'static str) {
-        match self.refusals.iter_mut().find(|(known, _)| *known == code) {
-            Some((_, count)) => *count += 1,
-            None => self.refusals.push((code, 1)),
-        }
-    }
 }
 
 impl SendQueues {
@@ -257,7 +178,7 @@ impl SendQueues {
     }
 
     /// Frees what a connection's backlog holds, all but the rest of a line; where there is nothing else, that too.
-    pub fn shed(&mut self, id: ConnId) {
+    fn shed(&mut self, id: ConnId) {
         let before = self.unsent(id);
         self.forget(id);
         if self.unsent(id) == before {
@@ -287,16 +208,24 @@ impl SendQueues {
         self.backlogs.memory()
     }
 
-    /// Whether that is more than they may.
-    #[must_use]
-    pub fn is_overflowing(&self) -> bool {
+    fn is_overflowing(&self) -> bool {
         self.memory() > self.total
     }
 
-    /// Who has a backlog, whoever's holds most memory first.
-    #[must_use]
-    pub fn largest_first(&self) -> Vec<ConnId> {
-        self.backlogs.largest_first()
+    /// Where all backlogs together take more than they may, whoever holds most goes, and what it holds is freed at once:
+    /// who they are, and how much that was. Each can be among them twice, first for all but the rest of a line.
+    pub fn make_room(&mut self) -> Vec<(ConnId, usize)> {
+        let mut shed = Vec::new();
+        while self.is_overflowing() {
+            for id in self.backlogs.largest_first() {
+                if !self.is_overflowing() {
+                    break;
+                }
+                shed.push((id, self.unsent(id)));
+                self.shed(id);
+            }
+        }
+        shed
     }
 
     /// Whether nothing more is put into this queue: its connection is about to be closed.
@@ -512,13 +441,8 @@ impl SendQueues {
                 heard += u64::from(self.push(member, start, end, due));
             }
         }
-        self.count_out(heard, end - start);
+        self.counters.count_out(heard, end - start);
         told
-    }
-
-    fn count_out(&mut self, lines: u64, bytes: u32) {
-        self.counters.lines_out += lines;
-        self.counters.bytes_out += lines * u64::from(bytes);
     }
 
     /// Writes an event down for a dialect; where it stands.
@@ -571,48 +495,6 @@ impl Kept {
     }
 }
 
-impl Span {
-    fn len(self) -> usize {
-        (self.end - self.start) as usize
-    }
-
-    fn text(self, arena: &[u8]) -> &[u8] {
-        &arena[self.start as usize..self.end as usize]
-    }
-}
-
-impl SendQueue {
-    fn is_empty(&self) -> bool {
-        self.start == NONE
-    }
-
-    /// Bytes in its spans.
-    fn pending(&self, spans: &[Span]) -> u32 {
-        self.end - self.start + spans.get(self.earlier as usize).map_or(0, |earlier| earlier.bytes)
-    }
-
-    /// Its spans, in their order.
-    fn list(&self, spans: &[Span], order: &mut Vec<Span>) {
-        order.clear();
-        let mut next = Some(Span { start: self.start, end: self.end, earlier: self.earlier, bytes: 0 });
-        while let Some(span) = next {
-            order.push(span);
-            next = spans.get(span.earlier as usize).copied();
-        }
-        order.reverse();
-    }
-
-    fn drop_spans(&mut self) {
-        (self.start, self.end, self.earlier) = (NONE, NONE, NONE);
-    }
-
-    fn note_sent(&mut self, bytes: &[u8]) {
-        if let Some(last) = bytes.last() {
-            self.mid_line = *last != b'\n';
-        }
-    }
-}
-
 /// When what is told of is to be sent.
 fn due(event: Event<'_>) -> Due {
     if event.may_wait() { Due::Later } else { Due::Now }
@@ -644,7 +526,7 @@ impl Outbox for SendQueues {
             self.counters.count_refusal(refusal.code());
         }
         if self.push(to, start, end, due(event)) {
-            self.count_out(1, end - start);
+            self.counters.count_out(1, end - start);
         }
     }
 
@@ -681,35 +563,6 @@ impl Outbox for SendQueues {
     }
 
     fn figures(&self, tell: &mut dyn FnMut(&str, u64)) {
-        let counters = &self.counters;
-        let figures = [
-            ("connections", counters.connections),
-            ("uptime-seconds", counters.uptime_seconds),
-            ("turns", counters.turns),
-            ("lines-in", counters.lines_in),
-            ("lines-out", counters.lines_out),
-            ("bytes-in", counters.bytes_in),
-            ("bytes-out", counters.bytes_out),
-            ("queued-bytes", self.backlogs.memory() as u64),
-            ("recv-calls", counters.recv_calls),
-            ("send-calls", counters.send_calls),
-            ("accept-calls", counters.accept_calls),
-            ("watch-calls", counters.watch_calls),
-            ("datagrams-dropped", counters.datagrams_dropped),
-        ];
-        figures.into_iter().for_each(|(key, value)| tell(key, value));
-        for (code, count) in &counters.refusals {
-            tell(&format!("refused-{code}"), *count);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_queue_is_small() {
-        assert!(size_of::<SendQueue>() <= 24, "{}", size_of::<SendQueue>());
+        self.counters.figures(self.backlogs.memory(), tell);
     }
 }

@@ -35,9 +35,10 @@ const EDGES: [&str; 5] = ["engine", "client", "bench", "cli", "main"];
 
 /// Which modules each may name: arrows point down only. `sim` is a world, and so stands above the reactor; the edges
 /// may name any.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
     ("lib", &[]),
     ("subnet", &[]),
+    ("counters", &[]),
     ("limits", &["subnet"]),
     ("text", &[]),
     ("name", &["limits"]),
@@ -54,7 +55,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("datagrams", &["limits", "message"]),
     ("hub", &["limits", "message", "name", "text", "timers"]),
     ("session", &["dialect", "frame", "hub", "limits", "message", "text"]),
-    ("send_queue", &["backlog", "dialect", "journal", "limits", "message"]),
+    ("send_queue", &["backlog", "counters", "dialect", "journal", "limits", "message"]),
     (
         "reactor",
         &[

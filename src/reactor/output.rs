@@ -46,20 +46,13 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    /// Where all queues together are above their limit, whoever holds most goes, and what it holds is freed at once.
-    /// Who is told so and goes on closing may be next, and then is dropped: each can be found here twice at most.
+    /// Where all queues together are above their limit, whoever holds most goes. Who is told so and goes on closing may be
+    /// next, and then is dropped.
     fn make_room(&mut self) {
-        while self.queues.is_overflowing() {
-            for id in self.queues.largest_first() {
-                if !self.queues.is_overflowing() {
-                    break;
-                }
-                let is_closing = self.peers[id.index()].phase.is_closing();
-                let nick = self.hub.nick(id).map(Name::shown);
-                self.queues.journal.shed(id, nick, self.queues.unsent(id));
-                self.queues.shed(id);
-                self.doom(id, if is_closing { Doom::Lost } else { Doom::TooSlow });
-            }
+        for (id, unsent) in self.queues.make_room() {
+            let is_closing = self.peers[id.index()].phase.is_closing();
+            self.queues.journal.shed(id, self.hub.nick(id).map(Name::shown), unsent);
+            self.doom(id, if is_closing { Doom::Lost } else { Doom::TooSlow });
         }
     }
 

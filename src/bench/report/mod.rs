@@ -91,17 +91,4 @@ mod tests {
         let error = write(&made_up::results(), &file.join("below")).expect_err("a file is no folder");
         assert!(error.to_string().contains("below"), "{error}");
     }
-
-    /// For a look at it: `REPORT_DIR=somewhere cargo test --features bench look_at -- --ignored`.
-    #[test]
-    #[ignore = "writes a report for whoever wants to see one"]
-    fn look_at_a_report() {
-        let dir = std::env::var_os("REPORT_DIR").expect("REPORT_DIR names a folder");
-        let mut results = made_up::results();
-        let dir = Path::new(&dir);
-        write(&results, dir).expect("the report is written");
-        fs::write(dir.join("table.txt"), table(&results)).expect("the table is written");
-        results.series.retain(|series| !matches!(&*series.scenario, "ramp" | "idle"));
-        write(&results, &dir.join("without-ramp")).expect("the report is written");
-    }
 }

@@ -466,19 +466,12 @@ impl State {
         self.make_room();
     }
 
-    /// Where all queues together are above their limit, whoever holds most goes, and what it holds is freed at once.
+    /// Where all queues together are above their limit, whoever holds most goes.
     fn make_room(&mut self) {
-        while self.queues.is_overflowing() {
-            for id in self.queues.largest_first() {
-                if !self.queues.is_overflowing() {
-                    break;
-                }
-                let nick = self.hub.nick(id).map(Name::shown);
-                self.queues.journal.shed(id, nick, self.queues.unsent(id));
-                self.queues.shed(id);
-                let open = self.peers[id.index()].phase == Phase::Open;
-                self.doom(id, if open { Doom::TooSlow } else { Doom::Lost });
-            }
+        for (id, unsent) in self.queues.make_room() {
+            self.queues.journal.shed(id, self.hub.nick(id).map(Name::shown), unsent);
+            let open = self.peers[id.index()].phase == Phase::Open;
+            self.doom(id, if open { Doom::TooSlow } else { Doom::Lost });
         }
     }
 

@@ -1,0 +1,103 @@
+//! What one connection has still to be sent: the spans of an arena that it hears, in their order, and what the kernel has
+//! refused of earlier ones. Plain data, which `send_queue.rs` fills and empties.
+
+use crate::backlog::BacklogId;
+use crate::dialect::Dialect;
+
+/// No span: the end of a queue's list.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// A part of an arena that one connection hears, behind which it has heard others since.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    pub start: u32,
+    pub end: u32,
+    /// The one before it, in the list of those that all queues share, or [`NONE`].
+    pub earlier: u32,
+    /// Bytes in it and in all before it.
+    pub bytes: u32,
+}
+
+/// When a queue is flushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    /// There is nothing to flush.
+    Never,
+    /// Together with whatever is due sooner, or once those who wait are hurried.
+    Later,
+    /// By the next flush.
+    Now,
+}
+
+/// What one connection has still to be sent. A room of thousands touches as many of them for each line, so they are small,
+/// and a line that stands behind the last one touches nothing else: see `a_queue_is_small`.
+#[derive(Debug)]
+pub(super) struct SendQueue {
+    /// The last span; both [`NONE`] where there is none.
+    pub start: u32,
+    pub end: u32,
+    /// The span before it, or [`NONE`].
+    pub earlier: u32,
+    /// What the kernel refused; never empty: `Some` means that there are unsent bytes.
+    pub backlog: Option<BacklogId>,
+    pub dialect: Dialect,
+    pub due: Due,
+    /// The kernel has room again: the next flush may send the backlog.
+    pub writable: bool,
+    /// What was sent last ended within a line.
+    pub mid_line: bool,
+    /// Says nothing more: what is put here is thrown away.
+    pub deaf: bool,
+}
+
+impl Span {
+    pub fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    pub fn text(self, arena: &[u8]) -> &[u8] {
+        &arena[self.start as usize..self.end as usize]
+    }
+}
+
+impl SendQueue {
+    pub fn is_empty(&self) -> bool {
+        self.start == NONE
+    }
+
+    /// Bytes in its spans.
+    pub fn pending(&self, spans: &[Span]) -> u32 {
+        self.end - self.start + spans.get(self.earlier as usize).map_or(0, |earlier| earlier.bytes)
+    }
+
+    /// Its spans, in their order.
+    pub fn list(&self, spans: &[Span], order: &mut Vec<Span>) {
+        order.clear();
+        let mut next = Some(Span { start: self.start, end: self.end, earlier: self.earlier, bytes: 0 });
+        while let Some(span) = next {
+            order.push(span);
+            next = spans.get(span.earlier as usize).copied();
+        }
+        order.reverse();
+    }
+
+    pub fn drop_spans(&mut self) {
+        (self.start, self.end, self.earlier) = (NONE, NONE, NONE);
+    }
+
+    pub fn note_sent(&mut self, bytes: &[u8]) {
+        if let Some(last) = bytes.last() {
+            self.mid_line = *last != b'\n';
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_small() {
+        assert!(size_of::<SendQueue>() <= 24, "{}", size_of::<SendQueue>());
+    }
+}
