@@ -29,8 +29,8 @@ impl Add<Duration> for Time {
 
     /// Rounded up to whole milliseconds, so that a deadline is never early.
     fn add(self, wait: Duration) -> Time {
-        let millis = wait.as_nanos().div_ceil(1_000_000);
-        Time(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)))
+        let part = u64::from(wait.subsec_nanos().div_ceil(1_000_000));
+        Time(self.0.saturating_add(wait.as_secs().saturating_mul(1000).saturating_add(part)))
     }
 }
 

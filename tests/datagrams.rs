@@ -5,8 +5,8 @@ mod members;
 use members::arrive;
 use redpoll::door::Door;
 use redpoll::limits::{DATAGRAMS_A_TURN, KIB, Limits, MAX_ANSWER_TO_STRANGERS, MAX_SHORT, MAX_UNASKED};
-use redpoll::sim::rng::Rng;
 use redpoll::sim::Sim;
+use redpoll::sim::rng::Rng;
 use std::net::SocketAddr;
 
 /// The doors of these tests, and which is which.

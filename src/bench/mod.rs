@@ -325,7 +325,7 @@ impl Bench<'_> {
 
 impl Case<'_> {
     fn rounds(&self, options: &BenchOptions) -> usize {
-        options.runs().min(self.row.rounds)
+        options.runs(self.row.rounds)
     }
 
     fn name(&self) -> String {

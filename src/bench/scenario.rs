@@ -78,7 +78,7 @@ pub(super) struct Row {
     pub quick: &'static [usize],
     /// Bytes of a payload.
     pub size: usize,
-    /// Rounds at most: more would only take time.
+    /// Rounds that are enough where nobody asks for a number: more would only take time.
     pub rounds: usize,
     pub variants: &'static [Variant],
 }
@@ -89,7 +89,7 @@ const FLAGS: [&str; 4] = ["--rate", "0", "--log", "warn"];
 const QUIET: &[&str] = &["--quiet-above", "1"];
 /// Bytes of a payload where nothing else is said: a line as people type it.
 const SIZE: usize = 64;
-/// As many rounds as are asked for.
+/// As many rounds as there are for everything.
 const ALL: usize = usize::MAX;
 
 /// A variant in which `limit` takes part by this mode, and servers tell no comings and goings.

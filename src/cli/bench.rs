@@ -58,7 +58,7 @@ pub struct BenchOptions {
     /// Bytes of a message's payload, in place of each scenario's own
     #[arg(long, value_name = "SIZE", value_parser = payload)]
     pub size: Option<usize>,
-    /// Rounds, in each of which every engine runs once [default: 5, with --quick 1]
+    /// Rounds, in each of which every engine runs once [default: 5, of ramp 3, of idle 1; with --quick 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     runs: Option<u16>,
     /// Length of the measured part of a run [default: 1, with --quick 0.25]
@@ -82,10 +82,10 @@ pub struct BenchOptions {
 }
 
 impl BenchOptions {
-    /// Rounds.
+    /// Rounds: as many as are asked for, else no more than `enough`.
     #[must_use]
-    pub fn runs(&self) -> usize {
-        self.runs.map_or(if self.quick { 1 } else { 5 }, usize::from)
+    pub fn runs(&self, enough: usize) -> usize {
+        self.runs.map_or(if self.quick { 1 } else { enough.min(5) }, usize::from)
     }
 
     /// Length of the measured part of a run.

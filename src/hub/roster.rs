@@ -87,6 +87,11 @@ impl Seats {
         first.into_iter().chain(self.more.iter().flat_map(|more| more.iter().copied()))
     }
 
+    /// One of the rooms, if there is one.
+    fn any(&self) -> Option<RoomId> {
+        self.iter().next().map(|seat| seat.room)
+    }
+
     fn place(&self, room: RoomId) -> Option<u32> {
         self.iter().find(|seat| seat.room == room).map(|seat| seat.place)
     }
@@ -260,8 +265,9 @@ impl Roster {
 
     /// Takes a user out of the server and of all rooms.
     pub fn remove_user(&mut self, id: ConnId) -> Option<User> {
-        let rooms: Vec<RoomId> = self.user(id)?.seats.iter().map(|seat| seat.room).collect();
-        rooms.into_iter().for_each(|room| self.part(id, room));
+        while let Some(room) = self.user(id)?.seats.any() {
+            self.part(id, room);
+        }
         let user = self.users.get_mut(id.index())?.take()?;
         self.nicks.remove(id.0, &user.name);
         #[cfg(feature = "unicode")]
@@ -350,13 +356,29 @@ impl Roster {
     /// Those who share a room with this user, itself left out, each once however many rooms they share. Rooms with
     /// more members than `quiet_above` don't count.
     pub fn company(&mut self, id: ConnId, quiet_above: Option<usize>) -> &[ConnId] {
+        self.gather_company(id, quiet_above);
+        &self.company
+    }
+
+    /// The same, lent: see [`Roster::give_back`].
+    pub fn take_company(&mut self, id: ConnId, quiet_above: Option<usize>) -> Vec<ConnId> {
+        self.gather_company(id, quiet_above);
+        std::mem::take(&mut self.company)
+    }
+
+    /// The list that was lent, for the next time.
+    pub fn give_back(&mut self, company: Vec<ConnId>) {
+        self.company = company;
+    }
+
+    fn gather_company(&mut self, id: ConnId, quiet_above: Option<usize>) {
         self.company.clear();
         self.count = self.count.wrapping_add(1);
         if self.count == 0 {
             self.users.iter_mut().flatten().for_each(|user| user.counted = 0);
             self.count = 1;
         }
-        let Some(user) = self.users.get_mut(id.index()).and_then(Option::as_mut) else { return &[] };
+        let Some(user) = self.users.get_mut(id.index()).and_then(Option::as_mut) else { return };
         user.counted = self.count;
         let rooms: Seats = Seats { first: user.seats.first, more: user.seats.more.clone() };
         for seat in rooms.iter() {
@@ -373,7 +395,6 @@ impl Roster {
                 }
             }
         }
-        &self.company
     }
 
     /// Checks what must always be true of the whole, at a cost that is for tests and debug builds.

@@ -457,9 +457,11 @@ impl Sockets for SimSockets {
                     peer.room_now -= len;
                 }
                 peer.received += len;
-                peer.corked.extend_from_slice(&bytes[..len]);
-                if !last {
+                if last {
+                    peer.corked.extend_from_slice(&bytes[..len]);
+                } else {
                     peer.uncork();
+                    peer.output.extend_from_slice(&bytes[..len]);
                 }
                 peer.broken |= is_reset;
                 if is_reset { Err(ErrorKind::ConnectionReset.into()) } else { Ok(len) }
