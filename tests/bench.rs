@@ -85,7 +85,7 @@ fn every_scenario_runs_on_every_engine_that_is_there() {
             "stalled with the stalled limit 2",
             "stalled without the stalled reactor 2",
             "stalled without the stalled limit 2",
-            "idle  reactor 1",
+            "idle  reactor 2",
             "churn notices off reactor 2",
             "churn notices off limit 2",
             "churn notices on reactor 2",
