@@ -23,7 +23,7 @@ use crate::message::{ConnId, Origin, Parting};
 use crate::pool::Pool;
 use crate::send_queue::SendQueues;
 use crate::timers::{Deadline, Time, Timers};
-use peer::{Doom, Peer, Phase};
+use peer::{Doom, Peer, Phase, Then};
 use slab::Slab;
 use std::io;
 use std::net::SocketAddr;
@@ -445,7 +445,7 @@ impl<S: Sockets> Reactor<S> {
                 Deadline::LastWords => {
                     peer.last_words = None;
                     self.hub.leave(id, Parting::Ended, &mut self.queues);
-                    self.close(id, false);
+                    self.close(id, Then::Discard);
                 }
             }
         }

@@ -49,7 +49,7 @@ pub struct SendQueues {
     patient: Vec<ConnId>,
     /// How many are.
     waiting: usize,
-    /// True once an arena or a single queue holds so much that it should be flushed.
+    /// True once an arena, the spans or the list of the patient hold so much that all should be flushed.
     brimming: bool,
     /// The spans of the queue that is flushed, in their order.
     order: Vec<Span>,
@@ -74,13 +74,13 @@ pub struct SendQueues {
 
 impl SendQueues {
     /// The most memory that the queue of one connection takes: itself, its backlog but for what is counted there, places on
-    /// four lists, and in a turn a span of what all hear behind the [`SPANS`] that are enough.
+    /// four lists, and of what is said a span that all hear behind the [`SPANS`] that are enough.
     pub const OF_ONE: usize = GROWN
         * (size_of::<SendQueue>() + 4 * size_of::<ConnId>() + size_of::<Span>() + size_of::<Piece>())
         + Backlogs::OF_ONE;
 
     /// The most memory that all of them together take besides, where the longest answer to one request has so many bytes:
-    /// what is refused and what is said in a turn.
+    /// what is refused, and what is said until it is flushed.
     #[must_use]
     pub fn of_all(limits: &Limits, answer: usize) -> usize {
         // A request is begun as long as an arena isn't full, and only one dialect has answers that are lists.
@@ -278,7 +278,7 @@ impl SendQueues {
                 Due::Later => {
                     self.patient.push(id);
                     // Many were flushed since they stood there: they don't make it longer and longer.
-                    self.brimming |= self.patient.len() >= 2 * self.queues.len() + PATIENT;
+                    self.brimming |= self.patient.len() >= self.queues.len() + PATIENT;
                 }
                 Due::Never => {}
             }
@@ -297,9 +297,10 @@ impl SendQueues {
         self.dirty.get(place).copied()
     }
 
-    /// Flushes one dirty connection by at most one `send`; what the kernel doesn't take goes to its backlog. While
-    /// there is a backlog, nothing is sent until [`SendQueues::mark_writable`].
-    pub fn flush(&mut self, id: ConnId, mut send: impl FnMut(&[u8]) -> io::Result<usize>) -> Flushed {
+    /// Flushes one dirty connection by at most one `send`, which is told whether the bytes are all that there are for it;
+    /// what the kernel doesn't take goes to its backlog. While there is a backlog, nothing is sent until
+    /// [`SendQueues::mark_writable`].
+    pub fn flush(&mut self, id: ConnId, mut send: impl FnMut(&[u8], bool) -> io::Result<usize>) -> Flushed {
         self.set_due(id, Due::Never);
         let queue = &mut self.queues[id.index()];
         let arena = &self.arenas[queue.dialect.index()];
@@ -316,7 +317,7 @@ impl SendQueues {
         let taken = match &queue.backlog {
             _ if bytes.is_empty() => return self.flush_backlog(id, send),
             Some(_) => 0,
-            None => match taken(send(bytes)) {
+            None => match taken(send(bytes, true)) {
                 Some(taken) => taken,
                 None => {
                     queue.drop_spans();
@@ -379,13 +380,18 @@ impl SendQueues {
         self.journal.rest();
     }
 
-    fn flush_backlog(&mut self, id: ConnId, mut send: impl FnMut(&[u8]) -> io::Result<usize>) -> Flushed {
+    fn flush_backlog(
+        &mut self,
+        id: ConnId,
+        mut send: impl FnMut(&[u8], bool) -> io::Result<usize>,
+    ) -> Flushed {
         let queue = &mut self.queues[id.index()];
         let Some(backlog) = &queue.backlog else { return Flushed::Unsent(0) };
         if queue.writable {
             queue.writable = false;
             let bytes = self.backlogs.front(backlog, ARENA, &mut self.gather);
-            let Some(taken) = taken(send(bytes)) else { return Flushed::Broken };
+            let all = bytes.len() == self.backlogs.unsent(backlog);
+            let Some(taken) = taken(send(bytes, all)) else { return Flushed::Broken };
             if let Some(last) = bytes[..taken].last() {
                 queue.mid_line = *last != b'\n';
             }
@@ -533,7 +539,12 @@ impl Outbox for SendQueues {
     fn send_all(&mut self, to: Audience<'_>, event: Event<'_>) {
         let mut written = [None; Dialect::ALL.len()];
         let mut rest = to.members;
-        while let Some(first) = rest.first() {
+        while let [first, others @ ..] = rest {
+            // Not even written down where nobody else speaks that dialect.
+            if Some(*first) == to.except {
+                rest = others;
+                continue;
+            }
             let dialect = self.queues[first.index()].dialect;
             let span = match written[dialect.index()] {
                 Some(span) => span,

@@ -114,6 +114,25 @@ mod from_one_address {
     }
 
     #[test]
+    fn many_who_have_said_something_already_are_told_all_the_same() {
+        let mut sim = Sim::new(limits());
+        let peers: Vec<PeerNo> = (0..2 + 2 * FAREWELLS)
+            .map(|_| {
+                let peer = sim.connect_from("192.0.2.1".parse().unwrap(), 0);
+                sim.send(peer, "#early\n");
+                peer
+            })
+            .collect();
+        sim.run();
+        for peer in &peers[2..] {
+            assert_eq!(sim.lines(*peer), [MANY]);
+            assert!(sim.is_ended(*peer));
+        }
+        let waiting = peers[2..].iter().filter(|peer| !sim.is_closed(**peer)).count();
+        assert_eq!(waiting, FAREWELLS, "the end of so many is waited for, not that of the others");
+    }
+
+    #[test]
     fn a_slash_64_is_one_and_those_who_are_trusted_are_none() {
         let mut sim = Sim::new(limits());
         let same = ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:3"].map(|address| knock(&mut sim, address));

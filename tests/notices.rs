@@ -121,6 +121,19 @@ fn one_that_is_not_told_in_a_dialect_does_not_count_as_a_line_there() {
 }
 
 #[test]
+fn nothing_is_written_down_for_who_speaks_alone() {
+    let mut sim = Sim::new(Limits { rate: None, ..Limits::default() });
+    let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+    come(&mut sim, "carol");
+    sim.take(bob);
+    come(&mut sim, "dave");
+    // More than an arena, in a room of her own.
+    sim.send(alice, "&alone\n".to_owned() + &"x\n".repeat(ARENA));
+    sim.pass(Duration::ZERO);
+    assert!(sim.take(bob).is_empty(), "no arena was needed, so what waits for him still waits");
+}
+
+#[test]
 fn a_server_that_nothing_waits_in_sets_no_timer_for_it() {
     let mut sim = Sim::new(Limits::default());
     arrive(&mut sim, ["alice", "bob"]);

@@ -5,7 +5,7 @@ mod members;
 
 use members::arrive_all;
 use redpoll::limits::{
-    FAREWELLS, KIB, Limits, MAX_LISTENER_PAUSE, MAX_MAX_LINE, MIN_QUEUE, READ, TOO_SLOW_AFTER,
+    ARENA, FAREWELLS, KIB, Limits, MAX_LISTENER_PAUSE, MAX_MAX_LINE, MIN_QUEUE, READ, TOO_SLOW_AFTER,
 };
 use redpoll::reactor::Running;
 use redpoll::sim::{Fault, Faults, PeerNo, Sim};
@@ -601,6 +601,27 @@ mod stopping {
         assert_eq!(sim.pass(Duration::from_millis(4999)), Running::On);
         assert_eq!(sim.reactor().connections(), 1, "alice had a second to end");
         assert_eq!(sim.pass(Duration::from_millis(1)), Running::Done);
+    }
+
+    #[test]
+    fn what_takes_more_than_one_send_is_whole_before_the_end() {
+        let mut sim = Sim::new(limits());
+        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        sim.stall(bob, 0);
+        let said = lines_of_100("", 2 * ARENA / 100);
+        sim.send(alice, &said);
+        sim.run();
+        sim.stop();
+        sim.run();
+        assert!(unsent(&mut sim, bob) > ARENA);
+        sim.stall(bob, usize::MAX);
+        sim.run();
+        let heard = sim.lines(bob);
+        assert_eq!(
+            (heard.len(), heard.last().unwrap().starts_with("!shutting-down")),
+            (said.len() / 100 + 1, true)
+        );
+        assert!(sim.is_ended(bob));
     }
 
     #[test]

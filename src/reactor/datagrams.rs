@@ -1,6 +1,7 @@
 //! Peers without a connection: datagrams in, datagrams out. Who is behind an address, and what it may be sent, is in
 //! `crate::datagrams`.
 
+use super::peer::Then;
 use super::{Reactor, Sockets};
 use crate::datagrams::Source;
 use crate::door::Door;
@@ -79,7 +80,7 @@ impl<S: Sockets> Reactor<S> {
         peer.allowance.spend(fed.cost, *rate, *now);
         queues.counters.lines_in += fed.messages;
         match (fed.stop, hub.rank(id).is_registered()) {
-            (Stop::Close, _) => self.close(id, true),
+            (Stop::Close, _) => self.close(id, Then::Close),
             (_, true) => {
                 self.datagrams.spoke(id);
                 self.forget_deadlines(id);
@@ -87,7 +88,7 @@ impl<S: Sockets> Reactor<S> {
                 self.peers[id.index()].deadline = Some(silence);
             }
             // It has no name, and so leaves nothing behind but what it is answered.
-            (_, false) => self.close(id, true),
+            (_, false) => self.close(id, Then::Close),
         }
     }
 
@@ -96,7 +97,7 @@ impl<S: Sockets> Reactor<S> {
     pub(super) fn flush_datagrams(&mut self, id: ConnId) {
         let Some(to) = self.datagrams.peer(id) else { return };
         let (sockets, mut dropped, mut calls) = (&mut self.sockets, 0, 0);
-        self.queues.flush(id, |bytes| {
+        self.queues.flush(id, |bytes, _| {
             for datagram in bytes.lines() {
                 let (listener, address) = to.source;
                 if to.may_get(datagram.len()) {

@@ -1,6 +1,6 @@
 //! Newcomers: who is accepted, who is told that the server is full, and listeners that must rest.
 
-use super::peer::Peer;
+use super::peer::{Peer, Then};
 use super::{Interest, NotAccepted, Phase, Reactor, Reading, Sockets};
 use crate::admission::TooMany;
 use crate::allowance::Allowance;
@@ -67,7 +67,7 @@ impl<S: Sockets> Reactor<S> {
         }
         if others - self.closing >= self.limits.max_connections {
             self.queues.send(id, Event::Refused(Refusal::ServerFull));
-            return self.close(id, false);
+            return self.close(id, Then::Discard);
         }
         if let Origin::Inet(address) = from {
             match self.admission.admit(address.ip()) {
@@ -116,7 +116,7 @@ impl<S: Sockets> Reactor<S> {
     /// might be many.
     fn turn_down(&mut self, id: ConnId, why: Refusal<'_>) {
         self.queues.send(id, Event::Refused(why));
-        self.close(id, self.closing >= FAREWELLS);
+        self.close(id, if self.closing < FAREWELLS { Then::Discard } else { Then::Shut });
     }
 
     /// A new peer, of whom nothing is known but by which door it came.

@@ -1,6 +1,6 @@
 //! How connections end: now, or closing, which is flush, shut, discard, close. And how the server does.
 
-use super::peer::{Doom, Peer};
+use super::peer::{Doom, Peer, Then};
 use super::{Phase, Reactor, Sockets};
 use crate::frame::Frame;
 use crate::limits::{DISCARD, MIN_DRAIN};
@@ -36,7 +36,7 @@ impl<S: Sockets> Reactor<S> {
                 self.queues.send(id, Event::Refused(Refusal::TooSlow));
                 if !is_closing {
                     self.hub.leave(id, Parting::TooSlow, &mut self.queues);
-                    self.close(id, false);
+                    self.close(id, Then::Discard);
                 }
             }
             Doom::Lost | Doom::TooSlow => {
@@ -55,21 +55,21 @@ impl<S: Sockets> Reactor<S> {
         while let Some(id) = self.queues.take_closing() {
             any = true;
             if self.peers.get(id.index()).is_some_and(|peer| !peer.phase.is_closing()) {
-                self.close(id, false);
+                self.close(id, Then::Discard);
             }
         }
         any
     }
 
     /// Begins to close a connection that has left the hub: what is queued is flushed, within the time for that.
-    pub(super) fn close(&mut self, id: ConnId, ended: bool) {
+    pub(super) fn close(&mut self, id: ConnId, then: Then) {
         self.forget_deadlines(id);
         let peer = &mut self.peers[id.index()];
         if let Some(held) = peer.held.take() {
             self.held.give_back(held);
         }
         peer.address.take().into_iter().for_each(|address| self.admission.leave(address));
-        peer.phase = Phase::Flushing { ended };
+        peer.phase = Phase::Flushing { then };
         self.closing += 1;
         let drain = self.limits.drain.max(MIN_DRAIN);
         peer.deadline = Some(self.timers.arm(self.now + drain, Deadline::Drain, id));
@@ -77,12 +77,17 @@ impl<S: Sockets> Reactor<S> {
     }
 
     /// Everything is flushed: shuts our side, and waits a little for the other. Closing at once with input unread
-    /// would make the kernel reset the connection and destroy the last lines.
-    pub(super) fn shut(&mut self, id: ConnId, ended: bool) {
-        if ended {
-            return self.drop_now(id);
+    /// would make the kernel reset the connection and destroy the last lines; those that it was told to keep back for the
+    /// end too, if our side isn't shut before.
+    pub(super) fn shut(&mut self, id: ConnId, then: Then) {
+        match then {
+            Then::Close => return self.drop_now(id),
+            Then::Shut => {
+                self.sockets.shut(id);
+                return self.drop_now(id);
+            }
+            Then::Discard => self.sockets.shut(id),
         }
-        self.sockets.shut(id);
         self.forget_deadlines(id);
         let peer = &mut self.peers[id.index()];
         peer.phase = Phase::Discarding;
@@ -129,7 +134,7 @@ impl<S: Sockets> Reactor<S> {
         let open: Vec<ConnId> = open.map(|(key, _)| ConnId(key as u32)).collect();
         for id in open {
             self.queues.send(id, Event::Refused(Refusal::ShuttingDown));
-            self.close(id, false);
+            self.close(id, Then::Discard);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What comes in: one read of whoever is ready, what is held of it until more comes, and what a pause or the end of the
 //! stream makes of that. Messages are understood in `session.rs`; nothing is sent here.
 
-use super::peer::Doom;
+use super::peer::{Doom, Then};
 use super::{Phase, Reactor, Reading, Sockets};
 use crate::hub::Next;
 use crate::limits::{LOW_READ, READ, READ_A_TOKEN};
@@ -54,7 +54,7 @@ impl<S: Sockets> Reactor<S> {
                     break;
                 }
                 Stop::Close => {
-                    self.close(id, false);
+                    self.close(id, Then::Discard);
                     return false;
                 }
                 Stop::Full => {
@@ -91,7 +91,7 @@ impl<S: Sockets> Reactor<S> {
             Next::Close => {}
             Next::Stay => hub.leave(id, Parting::Ended, queues),
         }
-        self.close(id, true);
+        self.close(id, Then::Close);
     }
 
     /// Goes on with those whose queues have room again.
@@ -184,7 +184,7 @@ impl<S: Sockets> Reactor<S> {
         let peer = &mut peers[id.index()];
         if peer.phase == Phase::Open && !queues.is_deaf(id) {
             match session::pause(hub, id, &mut peer.frame, peer.dialect, &scratch[..left], queues) {
-                Some((Next::Close, _)) => return self.close(id, false),
+                Some((Next::Close, _)) => return self.close(id, Then::Discard),
                 Some((Next::Stay, cost)) => {
                     peer.allowance.spend(cost, *rate, *now);
                     self.queues.counters.lines_in += 1;

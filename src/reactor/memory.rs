@@ -23,7 +23,7 @@ pub struct Memory {
     pub rooms: usize,
     /// What all connections hold together that can't be obeyed yet, besides what each may.
     pub held: usize,
-    /// What is said in a turn, and what was refused by kernels, for all together.
+    /// What is said until it is flushed, and what was refused by kernels, for all together.
     pub queued: usize,
     /// What is needed once: the buffer that is read into, spare buffers, reports, names of those who were kicked.
     pub fixed: usize,

@@ -23,12 +23,12 @@ impl<S: Sockets> Reactor<S> {
                 self.flush_datagrams(id);
                 continue;
             }
-            let last = matches!(peer.phase, Phase::Flushing { .. });
+            let is_flushing = matches!(peer.phase, Phase::Flushing { .. });
             let Reactor { queues, sockets, .. } = self;
             let mut calls = 0;
-            let flushed = queues.flush(id, |bytes| {
+            let flushed = queues.flush(id, |bytes, all| {
                 calls += 1;
-                sockets.send(id, bytes, last)
+                sockets.send(id, bytes, all && is_flushing)
             });
             queues.counters.send_calls += calls;
             self.flushed(id, flushed);
@@ -69,7 +69,7 @@ impl<S: Sockets> Reactor<S> {
         let peer = &mut self.peers[id.index()];
         match peer.phase {
             _ if unsent > self.limits.hard_queue() => return self.doom_slow(id, unsent),
-            Phase::Flushing { ended } if unsent == 0 => return self.shut(id, ended),
+            Phase::Flushing { then } if unsent == 0 => return self.shut(id, then),
             Phase::Flushing { .. } | Phase::Discarding => {}
             Phase::Open if unsent > self.limits.half_queue() => peer.phase = Phase::Waiting,
             Phase::Waiting if unsent <= self.limits.half_queue() => {

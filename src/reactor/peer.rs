@@ -47,8 +47,8 @@ pub(super) enum Phase {
     /// Its allowance is used up: nothing that it says is obeyed until it is refilled. Nor is it read, unless its messages
     /// end by pauses, which have to be seen when they are.
     Paused,
-    /// Closing: being flushed. `ended`: its own stream has ended, so there will be nothing to discard.
-    Flushing { ended: bool },
+    /// Closing: being flushed.
+    Flushing { then: Then },
     /// Closing: everything is flushed and our side is shut; its input is thrown away until it ends.
     Discarding,
 }
@@ -57,6 +57,17 @@ impl Phase {
     pub fn is_closing(self) -> bool {
         matches!(self, Phase::Flushing { .. } | Phase::Discarding)
     }
+}
+
+/// How a connection is closed once everything is flushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// With care: our side is shut, and what it still sends thrown away until it ends.
+    Discard,
+    /// Our side is shut, and nobody waits for the other.
+    Shut,
+    /// At once: its stream has been read to its end, or it has none.
+    Close,
 }
 
 /// Why a connection ends that isn't asked.

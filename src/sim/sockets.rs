@@ -31,6 +31,8 @@ pub struct SimPeer {
     output: Vec<u8>,
     /// The last bytes of a stream, which wait for its end or for more.
     corked: Vec<u8>,
+    /// All of the last was taken.
+    sealed: bool,
     received: usize,
     /// Bytes that the kernel takes before it blocks.
     room: usize,
@@ -197,6 +199,7 @@ impl SimSockets {
             read: 0,
             output: Vec::new(),
             corked: Vec::new(),
+            sealed: false,
             received: 0,
             room: usize::MAX,
             window: usize::MAX,
@@ -438,7 +441,7 @@ impl Sockets for SimSockets {
         assert!(!bytes.is_empty(), "nothing is sent for nothing");
         let owner = self.owner(id).0;
         let peer = &self.peers[owner];
-        assert!(!peer.shut, "nothing is sent behind the end of the stream");
+        assert!(!peer.shut && !peer.sealed, "nothing is sent behind the last, or the end of the stream");
         match bytes.len().min(peer.room).min(peer.room_now) {
             _ if peer.broken => Err(ErrorKind::BrokenPipe.into()),
             0 => Err(ErrorKind::WouldBlock.into()),
@@ -457,6 +460,7 @@ impl Sockets for SimSockets {
                     peer.room_now -= len;
                 }
                 peer.received += len;
+                peer.sealed = last && len == bytes.len();
                 if last {
                     peer.corked.extend_from_slice(&bytes[..len]);
                 } else {
@@ -528,8 +532,12 @@ impl Sockets for SimSockets {
     fn close(&mut self, id: ConnId) {
         let owner = self.owner(id).0;
         self.deeds += 1;
-        self.peers[owner].uncork();
-        self.peers[owner].closed = true;
+        let peer = &mut self.peers[owner];
+        // With input unread the kernel resets the connection, and what it has kept back is gone.
+        if peer.read == peer.input.len() {
+            peer.uncork();
+        }
+        peer.closed = true;
         self.owners[id.index()] = None;
     }
 

@@ -459,7 +459,7 @@ impl State {
             place += 1;
             let link = &self.peers[id.index()].link;
             let stop_by = self.stop_by.get().copied();
-            let flushed = self.queues.flush(id, |bytes| link.send(bytes, stop_by));
+            let flushed = self.queues.flush(id, |bytes, _| link.send(bytes, stop_by));
             self.flushed(id, flushed);
         }
         self.queues.end_flush();
