@@ -391,8 +391,8 @@ fn nothing_is_lost_in_a_world_that_goes_wrong() {
     }
 }
 
-#[test]
-fn a_message_is_not_cut_where_no_more_could_be_held() {
+/// Two members of a server with a low rate; the messages of the second may end by pauses.
+fn alice_and_bob_who_pauses() -> (Sim, PeerNo, PeerNo) {
     let limits = Limits { rate: Some(200), burst: 10, ..Limits::default() };
     let mut sim = Sim::with_doors(limits, &[Door::Line, Door::Nickname]);
     let alice = arrive(&mut sim, "alice");
@@ -400,7 +400,17 @@ fn a_message_is_not_cut_where_no_more_could_be_held() {
     sim.send(bob, "bob\n");
     sim.pass(SECOND);
     sim.take(alice);
-    let line = |i: usize| format!("bob: {i:04}{}", "x".repeat(995));
+    (sim, alice, bob)
+}
+
+/// What bob says, by number: 1,004 bytes, as he sends it and as the others hear it.
+fn line(i: usize) -> String {
+    format!("bob: {i:04}{}", "x".repeat(995))
+}
+
+#[test]
+fn a_message_is_not_cut_where_no_more_could_be_held() {
+    let (mut sim, alice, bob) = alice_and_bob_who_pauses();
     let lines = |range: std::ops::Range<usize>| range.map(|i| line(i) + "\n").collect::<String>();
     sim.send(bob, lines(0..20));
     sim.run();
@@ -417,14 +427,7 @@ fn a_message_is_not_cut_where_no_more_could_be_held() {
 
 #[test]
 fn a_message_is_not_cut_where_the_end_was_seen_before_it_was_read() {
-    let limits = Limits { rate: Some(200), burst: 10, ..Limits::default() };
-    let mut sim = Sim::with_doors(limits, &[Door::Line, Door::Nickname]);
-    let alice = arrive(&mut sim, "alice");
-    let bob = sim.connect_at(1);
-    sim.send(bob, "bob\n");
-    sim.pass(SECOND);
-    sim.take(alice);
-    let line = |i: usize| format!("bob: {i:04}{}", "x".repeat(995));
+    let (mut sim, alice, bob) = alice_and_bob_who_pauses();
     let count = 2 * READ / 1000;
     sim.send(bob, (0..count).map(|i| line(i) + "\n").collect::<String>());
     sim.run();
