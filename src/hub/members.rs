@@ -66,8 +66,10 @@ impl Hub {
         self.roster.set_guest(from, false);
         out.send(from, Event::Named { nick: &name });
         if former.shown() != name.shown() {
-            let members = self.roster.company(from, self.quiet_above);
-            out.send_all(Audience { members, except: None }, Event::Renamed { from: &former, to: &name });
+            let company = self.roster.company(from, self.quiet_above);
+            let renamed = Event::Renamed { from: &former, to: &name };
+            out.send_all(Audience { members: &company, except: None }, renamed);
+            self.roster.give_back(company);
         }
         self.check();
         Ok(())

@@ -185,7 +185,7 @@ impl Hub {
     pub fn leave(&mut self, id: ConnId, how: Parting<'_>, out: &mut impl Outbox) {
         self.operators.retain(|operator| *operator != id);
         self.listeners.retain(|listener| *listener != id);
-        let company = self.roster.take_company(id, self.quiet_above);
+        let company = self.roster.company(id, self.quiet_above);
         let user = self.roster.remove_user(id);
         out.note(Note::Left { id, nick: user.as_ref().map(|user| &user.name), how });
         if let Some(user) = user {

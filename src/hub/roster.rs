@@ -139,7 +139,7 @@ pub(super) struct Roster {
     room_names: NameIndex,
     /// Counts the calls of [`Roster::company`].
     count: u32,
-    /// What [`Roster::company`] found last.
+    /// What [`Roster::company`] finds goes here; empty while it is lent.
     company: Vec<ConnId>,
 }
 
@@ -354,31 +354,16 @@ impl Roster {
     }
 
     /// Those who share a room with this user, itself left out, each once however many rooms they share. Rooms with
-    /// more members than `quiet_above` don't count.
-    pub fn company(&mut self, id: ConnId, quiet_above: Option<usize>) -> &[ConnId] {
-        self.gather_company(id, quiet_above);
-        &self.company
-    }
-
-    /// The same, lent: see [`Roster::give_back`].
-    pub fn take_company(&mut self, id: ConnId, quiet_above: Option<usize>) -> Vec<ConnId> {
-        self.gather_company(id, quiet_above);
-        std::mem::take(&mut self.company)
-    }
-
-    /// The list that was lent, for the next time.
-    pub fn give_back(&mut self, company: Vec<ConnId>) {
-        self.company = company;
-    }
-
-    fn gather_company(&mut self, id: ConnId, quiet_above: Option<usize>) {
-        self.company.clear();
+    /// more members than `quiet_above` don't count. The list is lent: see [`Roster::give_back`].
+    pub fn company(&mut self, id: ConnId, quiet_above: Option<usize>) -> Vec<ConnId> {
+        let mut company = std::mem::take(&mut self.company);
+        company.clear();
         self.count = self.count.wrapping_add(1);
         if self.count == 0 {
             self.users.iter_mut().flatten().for_each(|user| user.counted = 0);
             self.count = 1;
         }
-        let Some(user) = self.users.get_mut(id.index()).and_then(Option::as_mut) else { return };
+        let Some(user) = self.users.get_mut(id.index()).and_then(Option::as_mut) else { return company };
         user.counted = self.count;
         let rooms: Seats = Seats { first: user.seats.first, more: user.seats.more.clone() };
         for seat in rooms.iter() {
@@ -391,10 +376,16 @@ impl Roster {
                     && other.counted != self.count
                 {
                     other.counted = self.count;
-                    self.company.push(member);
+                    company.push(member);
                 }
             }
         }
+        company
+    }
+
+    /// The list that was lent, for the next time.
+    pub fn give_back(&mut self, company: Vec<ConnId>) {
+        self.company = company;
     }
 
     /// Checks what must always be true of the whole, at a cost that is for tests and debug builds.
