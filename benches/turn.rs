@@ -2,7 +2,7 @@
 //! `cargo bench --bench turn` prints nanoseconds per message, the median of 15 rounds with the least and the greatest.
 
 use redpoll::limits::Limits;
-use redpoll::sim::{PeerNo, Sim};
+use redpoll_kit::{PeerNo, Sim};
 use std::time::Instant;
 
 const ROUNDS: usize = 15;

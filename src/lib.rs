@@ -11,8 +11,8 @@
 //! - [`pool`], [`send_queue`] and [`backlog`], [`timers`]: bytes on hold, bytes not yet sent, deadlines. [`allowance`]: how
 //!   fast one peer may be. [`admission`]: how many come from one address. [`subnet`]: ranges of addresses.
 //!   [`counters`]: what `/stats` tells.
-//! - [`reactor`]: the turn of the event loop, over [`reactor::Sockets`]. [`sim`] is that trait in memory; everything so
-//!   far is free of system calls, threads and clocks.
+//! - [`reactor`]: the turn of the event loop, over [`reactor::Sockets`]; everything so far is free of system
+//!   calls, threads and clocks. The package `redpoll-kit` has that trait in memory.
 //! - [`engine`]: the only code that touches sockets, threads and the clock. In it are two engines more, with threads, to
 //!   measure the reactor against.
 //! - [`cli`]: the flags. `client` (feature `chat`): `redpoll chat`. `bench` (feature `bench`): `redpoll bench`.
@@ -44,7 +44,6 @@ pub mod pool;
 pub mod reactor;
 pub mod send_queue;
 pub mod session;
-pub mod sim;
 pub mod subnet;
 pub mod text;
 pub mod timers;

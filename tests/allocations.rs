@@ -2,7 +2,7 @@
 //! buffers grow no more either once it is warm. And what a burst needed is given back when it is over.
 
 use redpoll::limits::{ARENA, LAST_WORDS, Limits, READ, SPANS};
-use redpoll::sim::{PeerNo, Sim};
+use redpoll_kit::{PeerNo, Sim};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;

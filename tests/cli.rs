@@ -1,9 +1,9 @@
 //! The command line as a person or a supervisor meets it: help, wrong flags, where it listens, exit codes.
 
-mod server;
+mod common;
 
+use common::{Server, redpoll, serve};
 use rustix::process::Signal;
-use server::{Server, redpoll};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Output;
@@ -187,7 +187,7 @@ fn flags_are_read_from_the_environment_and_those_given_win() {
 #[test]
 fn sigterm_and_sigint_stop_it_well() {
     for signal in [Signal::TERM, Signal::INT] {
-        let mut server = Server::start([""; 0]);
+        let mut server = serve([""; 0]);
         let mut peer = BufReader::new(server.connect());
         assert!(line(&mut peer).starts_with("* "));
         server.signal(signal);
@@ -202,7 +202,7 @@ fn sigterm_and_sigint_stop_it_well() {
 #[test]
 fn a_second_sigint_stops_it_at_once() {
     // More time than anybody would wait for, and a peer that never reads what is far more than kernels hold.
-    let mut server = Server::start(["--drain", "1h", "--send-buffer", "4KiB"]);
+    let mut server = serve(["--drain", "1h", "--send-buffer", "4KiB"]);
     let mut stalled = server.connect();
     stalled.write_all(&b"/help\n".repeat(20_000)).expect("so much is taken");
     let mut other = BufReader::new(server.connect());

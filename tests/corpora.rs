@@ -1,9 +1,9 @@
 //! What the fuzzers have learnt, replayed by a stable compiler: every file of every corpus through the body of its
 //! target, and a few thousand inputs by seed, some random, some made of the corpus. A failure names its input; what
-//! each body asserts stands in `src/sim/`.
+//! each body asserts stands in `tests/kit/src/fuzz/`.
 
-use redpoll::sim::rng::Rng;
-use redpoll::sim::{datagrams, hubs, lines, names, sessions};
+use redpoll_kit::fuzz::{datagrams, hubs, lines, names, sessions};
+use redpoll_kit::rng::Rng;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 //! request, each message of it cut at every place, and all of it byte by byte.
 
 use redpoll::limits::Limits;
-use redpoll::sim::{PeerNo, Sim};
+use redpoll_kit::{PeerNo, Sim};
 
 /// Who sends what, in this order. The third has no name at first; lines hold at most 128 bytes.
 fn conversation() -> Vec<(PeerNo, Vec<u8>)> {

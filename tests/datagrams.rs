@@ -1,12 +1,10 @@
 //! Peers that are source addresses, in the simulator: what they are sent, what they cost, and what comes at once.
 
-mod members;
-
-use members::arrive;
 use redpoll::door::Door;
 use redpoll::limits::{DATAGRAMS_A_TURN, KIB, Limits, MAX_ANSWER_TO_STRANGERS, MAX_SHORT, MAX_UNASKED};
-use redpoll::sim::Sim;
-use redpoll::sim::rng::Rng;
+use redpoll_kit::Sim;
+use redpoll_kit::members::arrive;
+use redpoll_kit::rng::Rng;
 use std::net::SocketAddr;
 
 /// The doors of these tests, and which is which.
@@ -34,7 +32,7 @@ fn heard(sim: &mut Sim, at: SocketAddr) -> Vec<String> {
 /// A figure of `/stats`.
 fn figure(sim: &mut Sim, key: &str) -> usize {
     let operator = sim.connect_at(UNIX);
-    let figure = members::figure(sim, operator, key);
+    let figure = redpoll_kit::members::figure(sim, operator, key);
     sim.send(operator, "/quit\n");
     sim.end(operator);
     sim.run();

@@ -3,10 +3,10 @@
 
 #![allow(clippy::panic, reason = "a test says by it what is wrong")]
 
-mod server;
+mod common;
 
+use common::{DEADLINE, Folder, Server, redpoll, uninterrupted};
 use rustix::process::Signal;
-use server::{DEADLINE, Folder, Server, redpoll, uninterrupted};
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -86,7 +86,7 @@ mod socket_files {
 
     #[test]
     fn it_is_its_owners_alone_and_removed_at_exit() {
-        let folder = Folder::new();
+        let folder = Folder::create();
         let path = folder.path("operators");
         let mut server = Server::run(redpoll().args(["serve", "--listen", &url(&path)]));
         let file = fs::symlink_metadata(&path).expect("it is there");
@@ -105,7 +105,7 @@ mod socket_files {
 
     #[test]
     fn that_of_a_dead_server_is_replaced() {
-        let folder = Folder::new();
+        let folder = Folder::create();
         let path = folder.path("operators");
         drop(UnixListener::bind(&path).expect("the folder is ours"));
         assert!(path.exists(), "nobody has removed it");
@@ -115,7 +115,7 @@ mod socket_files {
 
     #[test]
     fn that_of_a_server_that_was_killed_is_replaced() {
-        let folder = Folder::new();
+        let folder = Folder::create();
         let path = folder.path("operators");
         drop(Server::run(redpoll().args(["serve", "--listen", &url(&path)])));
         assert!(path.exists(), "nobody has removed it");
@@ -125,7 +125,7 @@ mod socket_files {
 
     #[test]
     fn that_of_a_live_server_is_left_alone() {
-        let folder = Folder::new();
+        let folder = Folder::create();
         let path = folder.path("operators");
         let _server = Server::run(redpoll().args(["serve", "--listen", &url(&path)]));
         let complaint = complaint(&["--listen", "127.0.0.1:0", "--listen", &url(&path)]);
@@ -135,7 +135,7 @@ mod socket_files {
 
     #[test]
     fn a_file_that_is_no_socket_is_left_alone() {
-        let folder = Folder::new();
+        let folder = Folder::create();
         let (path, folder_in_it) = (folder.path("notes"), folder.path("more"));
         fs::write(&path, "important").expect("the folder is ours");
         fs::create_dir(&folder_in_it).expect("the folder is ours");
@@ -151,7 +151,7 @@ mod socket_files {
 
     #[test]
     fn where_another_address_is_taken_nothing_is_left_of_it() {
-        let folder = Folder::new();
+        let folder = Folder::create();
         let path = folder.path("operators");
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = taken.local_addr().expect("it is bound").to_string();
@@ -166,7 +166,7 @@ mod addresses {
 
     #[test]
     fn each_is_said_in_the_order_of_the_flags() {
-        let folder = Folder::new();
+        let folder = Folder::create();
         let unix = url(&folder.path("operators"));
         let urls = [
             "udp://127.0.0.1:0",
@@ -287,7 +287,7 @@ mod console {
 
     #[test]
     fn each_line_is_told_to_everyone_who_is_registered() {
-        let folder = Folder::new();
+        let folder = Folder::create();
         let (server, mut stdin) = serve(&folder, &["--console"]);
         let (mut alice, mut bob) = (arrive(&server, "alice"), arrive(&server, "bob"));
         assert_eq!(line(&mut alice), "* bob joined\n");
@@ -306,7 +306,7 @@ mod console {
 
     #[test]
     fn the_end_of_it_changes_nothing_and_costs_nothing() {
-        let folder = Folder::new();
+        let folder = Folder::create();
         let (mut server, mut stdin) = serve(&folder, &["--console"]);
         let mut operator = Operator::connect(&folder.path("operators"));
         let mut alice = arrive(&server, "alice");
@@ -330,7 +330,7 @@ mod console {
 
     #[test]
     fn it_is_not_read_unless_asked_for() {
-        let folder = Folder::new();
+        let folder = Folder::create();
         let (server, mut stdin) = serve(&folder, &[]);
         let mut alice = arrive(&server, "alice");
         stdin.write_all(b"tea\n").expect("the pipe is there");
@@ -344,7 +344,7 @@ mod console {
 
     #[test]
     fn a_standard_input_that_is_a_file_is_no_reason_not_to_serve() {
-        let folder = Folder::new();
+        let folder = Folder::create();
         let file = folder.path("input");
         fs::write(&file, "tea\n").expect("the folder is ours");
         let file = fs::File::open(&file).expect("it is there");

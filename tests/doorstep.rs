@@ -2,11 +2,11 @@
 
 #![allow(clippy::panic, reason = "a test says by it what is wrong")]
 
-mod server;
+mod common;
 
 use redpoll::door::Door;
 use redpoll::limits::{FAREWELLS, Limits, MAX_LISTENER_PAUSE};
-use redpoll::sim::{Fault, Faults, PeerNo, Sim};
+use redpoll_kit::{Fault, Faults, PeerNo, Sim};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -252,7 +252,7 @@ mod without_a_name {
 #[cfg(target_os = "linux")]
 mod over_real_sockets {
     use super::*;
-    use crate::server::{DEADLINE, Folder, Server, redpoll, uninterrupted};
+    use crate::common::{DEADLINE, Folder, Server, redpoll, uninterrupted};
     use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
     use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
     use std::net::TcpStream;
@@ -361,7 +361,7 @@ mod over_real_sockets {
     }
 
     fn start() -> (Server, Operator, Folder) {
-        let folder = Folder::new();
+        let folder = Folder::create();
         let operators = folder.path("operators");
         let url = format!("unix://{}", operators.display());
         let mut command = redpoll();

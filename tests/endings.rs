@@ -3,10 +3,10 @@
 
 #![allow(clippy::panic, reason = "a test says by it what is wrong")]
 
-mod server;
+mod common;
 
+use common::{Server, serve, uninterrupted};
 use rustix::process::Signal;
-use server::{Server, uninterrupted};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
@@ -30,8 +30,7 @@ fn say(peer: &mut BufReader<TcpStream>, text: &str) {
 
 /// Two people, of whom bob reads nothing and has more unread than the kernel takes; alice knows that.
 fn with_a_stalled_peer(flags: &[&str]) -> (Server, BufReader<TcpStream>, BufReader<TcpStream>) {
-    let server =
-        Server::start(["--rate", "0", "--queue", "8MiB", "--send-buffer", "4KiB"].iter().chain(flags));
+    let server = serve(["--rate", "0", "--queue", "8MiB", "--send-buffer", "4KiB"].iter().chain(flags));
     let bob = arrive(&server, "bob");
     let mut alice = arrive(&server, "alice");
     let text = "x".repeat(4000);
@@ -75,7 +74,7 @@ fn a_second_signal_ends_the_drain_at_once() {
 #[cfg(target_os = "linux")]
 fn the_end_of_who_is_above_its_rate_is_seen_though_it_is_not_read() {
     // Nothing of it can be read for an hour; its name is free all the same, ten seconds behind its end.
-    let server = Server::start(["--rate", "1", "--burst", "1"]);
+    let server = serve(["--rate", "1", "--burst", "1"]);
     let mut bob = arrive(&server, "bob");
     let mut alice = arrive(&server, "alice");
     say(&mut alice, &"/ping\n".repeat(3600));

@@ -1,10 +1,10 @@
 //! The engines with threads, where they differ from the reactor: threads that block, wait for each other and end. What is
 //! said and heard is told by the stories.
 
-mod server;
+mod common;
 
+use common::{DEADLINE, Server, redpoll, serve};
 use rustix::process::Signal;
-use server::{DEADLINE, Server, redpoll};
 use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -16,7 +16,7 @@ const ENGINES: [&str; 2] = ["threads", "threads-queued"];
 /// What the kernel holds for a connection is small, so that whoever doesn't read is noticed soon; and who floods may.
 fn start(engine: &str, flags: &[&str]) -> Server {
     let small = ["--engine", engine, "--send-buffer", "4KiB", "--rate", "0"];
-    Server::start(small.into_iter().chain(flags.iter().copied()))
+    serve(small.into_iter().chain(flags.iter().copied()))
 }
 
 struct Peer(BufReader<TcpStream>);

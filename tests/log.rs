@@ -1,11 +1,11 @@
 //! The log as whoever runs the server meets it: which events it tells at which level, in which form, and what it never
 //! tells. Over the built program, and in all engines where that makes a difference.
 
-mod server;
+mod common;
 
+use common::{DEADLINE, Folder, Server, redpoll, serve};
 use rustix::process::Signal;
 use serde_json::Value;
-use server::{DEADLINE, Folder, Server, redpoll};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -60,7 +60,7 @@ fn start(folder: &Folder, flags: &[&str]) -> (Server, Peer<UnixStream>) {
 
 /// An evening at which everything happens that can easily be had, and its log.
 fn evening(flags: &[&str]) -> String {
-    let folder = Folder::new();
+    let folder = Folder::create();
     let (server, mut operator) = start(&folder, &[flags, &["--max-connections", "3"]].concat());
     let (mut alice, mut bob) = (arrive(&server, "alice"), arrive(&server, "bob"));
     let mut refused = Peer(BufReader::new(server.connect()));
@@ -173,7 +173,7 @@ fn text_is_the_same_for_people() {
 #[test]
 fn which_signal_it_was_is_told_and_how_the_drain_went() {
     for engine in ENGINES {
-        let server = Server::start(["--engine", engine]);
+        let server = serve(["--engine", engine]);
         let alice = arrive(&server, "alice");
         server.signal(Signal::INT);
         drop(alice);
@@ -189,7 +189,7 @@ fn who_does_not_read_is_told_of_with_what_was_unsent() {
     for (event, total) in [("too-slow", "64MiB"), ("queues-full", "8KiB")] {
         let flags =
             ["--queue", "8KiB", "--queue-total", total, "--send-buffer", "4KiB", "--log-format", "json"];
-        let server = Server::start(flags);
+        let server = serve(flags);
         let (deaf, mut alice) = (arrive(&server, "bob"), arrive(&server, "alice"));
         let mut heard = String::new();
         while !heard.starts_with("* bob left") {
@@ -214,7 +214,7 @@ fn who_does_not_read_is_told_of_with_what_was_unsent() {
 fn a_listener_that_gets_no_descriptor_is_told_of_and_when_it_does_again() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     for engine in ENGINES {
-        let mut server = Server::start(["--engine", engine]);
+        let mut server = serve(["--engine", engine]);
         let mut lines = BufReader::new(server.stderr()).lines().map(|line| line.expect("a log is UTF-8"));
         let mut line = |part: &str| lines.find(|line| line.contains(part)).expect(part);
         // Once somebody is served, starting takes no more descriptors.
@@ -236,7 +236,7 @@ fn a_listener_that_gets_no_descriptor_is_told_of_and_when_it_does_again() {
 #[test]
 fn no_name_forges_a_line() {
     for format in ["text", "json"] {
-        let server = Server::start(["--log", "debug", "--log-format", format]);
+        let server = serve(["--log", "debug", "--log-format", format]);
         let mut peer = Peer(BufReader::new(server.connect()));
         for nick in [
             "a\rredpoll: b",
@@ -269,7 +269,7 @@ fn no_name_forges_a_line() {
 
 #[test]
 fn a_thousand_who_are_refused_are_a_bounded_number_of_lines_and_all_counted() {
-    let server = Server::start(["--max-connections", "1", "--log-format", "json"]);
+    let server = serve(["--max-connections", "1", "--log-format", "json"]);
     let alice = arrive(&server, "alice");
     for _ in 0..1000 {
         // Whether it is told so, or just closed: it comes to its end.

@@ -1,15 +1,14 @@
 //! What all connections together may hold: in the simulator who goes first, and over real sockets what the process has.
 
-mod members;
-mod server;
+mod common;
 
-use members::arrive_all;
+use common::{Server, serve};
 use redpoll::door::Door;
 use redpoll::limits::{CHUNK, KIB, Limits, READ};
 use redpoll::name::EVERY_SCRIPT;
 use redpoll::reactor::memory::Memory;
-use redpoll::sim::{PeerNo, Sim};
-use server::Server;
+use redpoll_kit::members::arrive_all;
+use redpoll_kit::{PeerNo, Sim};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -159,7 +158,7 @@ fn two_hundred_who_do_not_read_keep_the_process_within_the_total() {
         "--quiet-above",
         "1",
     ];
-    let server = Server::start(flags);
+    let server = serve(flags);
     let join = |name: &str| {
         let mut peer = server.connect();
         peer.write_all(format!("#{name}\n/ping in\n").as_bytes()).expect("the server reads");
@@ -208,7 +207,7 @@ fn three_hundred_at_their_worst_keep_the_process_within_the_sum() {
     const FLAGS: &str = "--rate 0 --queue 48KiB --queue-total 8MiB --send-buffer 4KiB --quiet-above 1";
     let limits = Limits { queue: 48 * KIB, queue_total: 8 * KIB * KIB, ..Limits::default() };
     let worst = Memory::at_worst(&limits, N + 1).expect("rooms are limited").of(N + 1);
-    let server = Server::start(FLAGS.split(' '));
+    let server = serve(FLAGS.split(' '));
     let mut observer = server.connect();
     observer.write_all(b"/ping in\n").expect("the server reads");
     let mut heard = BufReader::new(observer.try_clone().expect("a descriptor is free"));

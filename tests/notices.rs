@@ -1,11 +1,9 @@
 //! Notices of who comes and goes may wait for what else their recipients are sent, but not long, and nothing overtakes them.
 
-mod members;
-
-use members::{arrive_all, figure};
 use redpoll::door::Door;
 use redpoll::limits::{ARENA, Limits, NOTICES_APART};
-use redpoll::sim::{PeerNo, Sim};
+use redpoll_kit::members::{arrive_all, figure};
+use redpoll_kit::{PeerNo, Sim};
 use std::time::Duration;
 
 const STEP: Duration = Duration::from_millis(1);

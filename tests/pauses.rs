@@ -3,7 +3,7 @@
 
 use redpoll::door::Door;
 use redpoll::limits::{KIB, Limits, MAX_PAUSES};
-use redpoll::sim::{Faults, PeerNo, Sim};
+use redpoll_kit::{Faults, PeerNo, Sim};
 use std::time::Duration;
 
 /// The default of `--pause`, and just less.

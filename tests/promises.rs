@@ -1,13 +1,11 @@
 //! Promises of the protocol and the design that no other file is about, each shown in the simulator. Where the others are
 //! kept and tested stands in `docs/architecture.md`.
 
-mod members;
-
-use members::{arrive, figure};
 use redpoll::door::Door;
 use redpoll::limits::{ACCEPTS_A_TURN, KIB, Limits, MAX_KICKED, MAX_WHO};
 use redpoll::reactor::Running;
-use redpoll::sim::{PeerNo, Sim};
+use redpoll_kit::members::{arrive, figure};
+use redpoll_kit::{PeerNo, Sim};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -3,7 +3,7 @@
 
 use redpoll::door::Door;
 use redpoll::limits::{KIB, LAST_WORDS, LOW_READ, Limits, READ, REFILL};
-use redpoll::sim::{Faults, PeerNo, Sim};
+use redpoll_kit::{Faults, PeerNo, Sim};
 use std::net::SocketAddr;
 use std::time::Duration;
 

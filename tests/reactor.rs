@@ -1,14 +1,15 @@
 //! What the turn of the event loop promises, each shown in the simulator: who is read and sent to how often, what a peer
 //! that doesn't read costs, and how connections and the server end.
 
-mod members;
-
-use members::arrive_all;
+use redpoll::door::Door;
 use redpoll::limits::{
-    ARENA, FAREWELLS, KIB, Limits, MAX_LISTENER_PAUSE, MAX_MAX_LINE, MIN_QUEUE, READ, TOO_SLOW_AFTER,
+    ARENA, FAREWELLS, KIB, Limits, MAX_LISTENER_PAUSE, MAX_MAX_LINE, MIN_MAX_LINE, MIN_QUEUE, READ,
+    TOO_SLOW_AFTER,
 };
 use redpoll::reactor::Running;
-use redpoll::sim::{Fault, Faults, PeerNo, Sim};
+use redpoll_kit::members::arrive_all;
+use redpoll_kit::{Fault, Faults, PeerNo, Sim};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Those of a server whose peers may be as fast as they like.
@@ -666,4 +667,44 @@ mod stopping {
         let heard = sim.lines(bob);
         assert_eq!((heard.len(), heard[50].as_str()), (51, "!shutting-down the server stops"));
     }
+}
+
+#[test]
+fn a_datagram_is_no_longer_than_a_line_may_be() {
+    let limits = Limits { max_line: MIN_MAX_LINE, ..Limits::default() };
+    let mut sim = Sim::with_doors(limits, &[Door::Line, Door::Udp]);
+    let (bob, ming) = (sim.connect(), SocketAddr::from(([127, 0, 0, 1], 9)));
+    sim.send(bob, "#bob\n");
+    sim.send_datagram(1, ming, "L ming");
+    sim.run();
+    sim.take(bob);
+    sim.datagrams(ming);
+    sim.send_datagram(1, ming, format!("C ming {}", "\u{1}".repeat(MIN_MAX_LINE)));
+    sim.send_datagram(1, ming, format!("C ming {}", "x".repeat(MIN_MAX_LINE - "C ming ".len())));
+    sim.run();
+    assert_eq!(sim.lines(bob), ["ming: ".to_owned() + &"x".repeat(MIN_MAX_LINE - "C ming ".len())]);
+    assert_eq!(sim.datagrams(ming), [b"!line-too-long 128"]);
+}
+
+#[test]
+fn a_farewell_does_not_lift_a_queue_above_its_limit() {
+    let mut sim = Sim::new(Limits { queue: MIN_QUEUE, ..Limits::default() });
+    let (alice, bob) = (sim.connect(), sim.connect());
+    sim.send(alice, "#alice\n");
+    sim.send(bob, "#bob\n");
+    sim.run();
+    sim.take(bob);
+    sim.stall(bob, 1);
+    // All but full: 63 KiB in lines of 1 KiB, and one that leaves 7 bytes; the first byte is taken.
+    let said = |bytes: usize| "x".repeat(bytes - "alice: \n".len()) + "\n";
+    sim.send(alice, said(KIB).repeat(63) + &said(KIB - 6));
+    sim.run();
+    sim.stop();
+    sim.run();
+    sim.stall(bob, usize::MAX);
+    sim.run();
+    assert_eq!(
+        sim.lines(bob),
+        ["alice: ".to_owned() + said(KIB).trim_end(), "!too-slow what was sent to you was not read".into()]
+    );
 }

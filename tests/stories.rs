@@ -1,14 +1,15 @@
-//! Every story of `tests/stories/`, in the simulator and over real sockets. The grammar is at the top of `story/mod.rs`.
+//! Every story of `tests/stories/`, in the simulator and over real sockets. The grammar is at the top of `tests/kit/src/story/mod.rs`.
 #![allow(clippy::panic, reason = "a test says by it what is wrong")]
-
-mod server;
-mod story;
 
 use redpoll::door::Door;
 use redpoll::name::EVERY_SCRIPT;
-use story::simulated::{Simulated, gone_wrong};
-use story::sockets::Sockets;
-use story::{Story, tell_all};
+use redpoll_kit::story::simulated::{Simulated, gone_wrong};
+use redpoll_kit::story::sockets::Sockets;
+use redpoll_kit::story::{Story, tell_all};
+use std::path::Path;
+
+/// The built program.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_redpoll");
 
 fn can_be_told(story: &Story) -> bool {
     EVERY_SCRIPT || !story.needs_unicode
@@ -38,17 +39,17 @@ fn every_story_in_a_simulator_that_goes_wrong() {
 
 #[test]
 fn every_story_over_real_sockets() {
-    tell_all(on_sockets, |story| Sockets::new(story, "reactor"));
+    tell_all(on_sockets, |story| Sockets::new(Path::new(PROGRAM), story, "reactor"));
 }
 
 #[test]
 fn every_story_of_streams_by_a_thread_for_each_connection() {
-    tell_all(of_streams, |story| Sockets::new(story, "threads"));
+    tell_all(of_streams, |story| Sockets::new(Path::new(PROGRAM), story, "threads"));
 }
 
 #[test]
 fn every_story_of_streams_by_two_threads_for_each_connection() {
-    tell_all(of_streams, |story| Sockets::new(story, "threads-queued"));
+    tell_all(of_streams, |story| Sockets::new(Path::new(PROGRAM), story, "threads-queued"));
 }
 
 /// What is wrong with a story that this text tells in the simulator.

@@ -2,9 +2,9 @@
 //! what one receive gives for one message, and the words that they wait for are compared with the whole of it. Written
 //! from dialects.md; what a person would type stands in the tests.
 
-mod server;
+mod common;
 
-use server::{DEADLINE, Server, redpoll, uninterrupted};
+use common::{DEADLINE, Server, redpoll, uninterrupted};
 use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
 use std::net::SocketAddr;

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| redpoll::sim::datagrams::check_datagrams(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| redpoll_kit::fuzz::datagrams::check_datagrams(data));

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| redpoll::sim::hubs::check_hub(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| redpoll_kit::fuzz::hubs::check_hub(data));

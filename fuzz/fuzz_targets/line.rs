@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| redpoll::sim::lines::check_lines(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| redpoll_kit::fuzz::lines::check_lines(data));

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| redpoll::sim::names::check_name(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| redpoll_kit::fuzz::names::check_name(data));

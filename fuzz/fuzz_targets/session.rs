@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| redpoll::sim::sessions::check_session(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| redpoll_kit::fuzz::sessions::check_session(data));

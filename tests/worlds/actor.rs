@@ -3,9 +3,9 @@
 use crate::history::{LOBBY, ROOMS};
 use redpoll::door::Door;
 use redpoll::limits::{Limits, MAX_TARGETS};
-use redpoll::sim::PeerNo;
-use redpoll::sim::rng::Rng;
 use redpoll::timers::Time;
+use redpoll_kit::PeerNo;
+use redpoll_kit::rng::Rng;
 
 /// People with names, at most.
 pub const MAX_NAMED: usize = 10;

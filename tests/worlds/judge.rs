@@ -9,7 +9,7 @@ use crate::world::{Crowd, World};
 use redpoll::door::Door;
 use redpoll::limits::MAX_SHORT;
 use redpoll::reactor::Running;
-use redpoll::sim::{Fault, PeerNo, Sim};
+use redpoll_kit::{Fault, PeerNo, Sim};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

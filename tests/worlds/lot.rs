@@ -4,8 +4,8 @@
 
 use crate::actor::MAX_NAMED;
 use redpoll::limits::{KIB, Limits, MIN_MAX_LINE};
-use redpoll::sim::rng::Rng;
-use redpoll::sim::{Fault, Faults};
+use redpoll_kit::rng::Rng;
+use redpoll_kit::{Fault, Faults};
 use std::fmt;
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use crate::judge::Heard;
 use crate::lot::Deed;
 use crate::world::Crowd;
-use redpoll::sim::Fault;
+use redpoll_kit::Fault;
 use std::collections::BTreeMap;
 
 /// Kinds of things, and the things that must have happened of each, besides every fault and every deed.

@@ -5,9 +5,9 @@ use crate::lot::{Deed, Lot};
 use redpoll::door::Door;
 use redpoll::limits::{ARENA, FAREWELLS, MIN_DRAIN, TOO_SLOW_AFTER};
 use redpoll::reactor::Running;
-use redpoll::sim::rng::Rng;
-use redpoll::sim::{PeerNo, Sim};
 use redpoll::timers::Time;
+use redpoll_kit::rng::Rng;
+use redpoll_kit::{PeerNo, Sim};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 
 use super::peer::{Role, Step};
 use crate::limits::KIB;
-use crate::sim::rng::Rng;
+use fastrand::Rng;
 use std::time::Duration;
 
 /// How often somebody of a role comes, and how many of it there are at most.
@@ -42,16 +42,16 @@ pub fn script(role: Role, number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
 
 /// Connects, takes a name, enters a room, says something there, and leaves: in each of the four ways there are.
 fn churner(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
-    let (name, room) = (format!("c{number:07}"), rng.below(ROOMS));
+    let (name, room) = (format!("c{number:07}"), rng.usize(..ROOMS));
     let mut steps = vec![
         Step::Say(format!("#{name}\n&room{room}\nhello all\n/ping said\n").into_bytes()),
         Step::Await(format!("+nick {name}")),
         Step::Await("+room lobby ".into()),
         Step::Await(format!("+room room{room} ")),
         Step::Await("+pong said".into()),
-        Step::Rest(Duration::from_millis(rng.below(500) as u64)),
+        Step::Rest(Duration::from_millis(rng.usize(..500) as u64)),
     ];
-    match rng.below(4) {
+    match rng.usize(..4) {
         0 => steps.extend([Step::Say(b"/quit bye\n".to_vec()), Step::Await("+bye".into()), Step::End]),
         1 => steps.extend([Step::HalfClose, Step::End]),
         2 => steps.push(Step::Reset),
@@ -63,7 +63,7 @@ fn churner(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
 /// Goes where much is said and doesn't read for a while; if it was not given up by then, it has lost nothing.
 fn staller(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     let name = format!("s{number:07}");
-    let late = LATE.start + rng.below(LATE.len());
+    let late = LATE.start + rng.usize(..LATE.len());
     let steps = vec![
         Step::Say(format!("#{name}\n&{PIT}\n/ping in\n").into_bytes()),
         Step::Await("+pong in".into()),
@@ -82,8 +82,8 @@ fn staller(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
 fn garbage(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     let name = format!("g{number:07}");
     let join = format!("#{name}\n&junk\n");
-    let pause = Step::Rest(Duration::from_millis(20 + rng.below(100) as u64));
-    let steps = match rng.below(10) {
+    let pause = Step::Rest(Duration::from_millis(20 + rng.usize(..100) as u64));
+    let steps = match rng.usize(..10) {
         0 => vec![
             Step::Say(bytes(rng, 4 * KIB)),
             pause,
@@ -108,7 +108,7 @@ fn garbage(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
 
 /// Any bytes but `#`: none of this may take a name, and with it a place among those who chat.
 fn bytes(rng: &mut Rng, count: usize) -> Vec<u8> {
-    (0..count).map(|_| rng.below(256) as u8).map(|byte| if byte == b'#' { b'$' } else { byte }).collect()
+    (0..count).map(|_| rng.usize(..256) as u8).map(|byte| if byte == b'#' { b'$' } else { byte }).collect()
 }
 
 /// A name, then lines of whatever, each of them text: more than may come at once, so that it isn't read for a while.
@@ -116,7 +116,7 @@ fn text(rng: &mut Rng, join: &str) -> Vec<u8> {
     let mut out = join.as_bytes().to_vec();
     for _ in 0..220 {
         out.push(b'x');
-        let count = rng.below(40);
+        let count = rng.usize(..40);
         out.extend(bytes(rng, count).into_iter().filter(|byte| *byte != b'\n'));
         out.push(b'\n');
     }
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn the_same_seed_casts_the_same_play() {
         let play = |seed| {
-            let mut rng = Rng::new(seed);
+            let mut rng = Rng::with_seed(seed);
             let roles = std::iter::repeat_n(Role::Garbage, 200).chain([Role::Staller, Role::Churner]);
             roles.map(|role| script(role, 0, &mut rng)).collect::<Vec<_>>()
         };
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn garbage_without_a_name_takes_none() {
-        let mut rng = Rng::new(0);
+        let mut rng = Rng::with_seed(0);
         assert!(!bytes(&mut rng, 100_000).contains(&b'#'));
         assert_eq!(text(&mut rng, "#g\n").iter().filter(|byte| **byte == b'#').count(), 1);
     }

@@ -14,10 +14,10 @@ use super::meter::SILENCE;
 use super::{Failure, is_interrupted, watch_signals};
 use crate::cli::SoakOptions;
 use crate::limits::READ;
-use crate::sim::rng::Rng;
 use cast::FLOWS;
 use chat::Chat;
 use drift::Sample;
+use fastrand::Rng;
 use indicatif::ProgressBar;
 use peer::{Peer, Progress, Role};
 use rustix::buffer::spare_capacity;
@@ -173,7 +173,7 @@ impl<'a> Soak<'a> {
             arrivals: [0, 1, 2].map(|flow| Arrivals {
                 next: now,
                 number: 0,
-                rng: Rng::new(options.seed.wrapping_mul(FLOWS.len() as u64).wrapping_add(flow)),
+                rng: Rng::with_seed(options.seed.wrapping_mul(FLOWS.len() as u64).wrapping_add(flow)),
             }),
             counts: Counts::default(),
             started: now,

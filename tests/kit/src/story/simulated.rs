@@ -1,12 +1,12 @@
 //! A stage in the simulator: after each step the server works until it has nothing left to do.
 
 use super::{Stage, Story};
+use crate::{Fault, Faults, PeerNo, Sim};
 use clap::Parser;
 use redpoll::cli::ServeOptions;
 use redpoll::door::Door;
 use redpoll::limits::Limits;
 use redpoll::reactor::Running;
-use redpoll::sim::{Fault, Faults, PeerNo, Sim};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What goes wrong in the simulated world, how often, and what has. One row a fault; the sockets ask here at each call
 //! whether this is one of those times.
 
-use super::rng::Rng;
+use crate::rng::Rng;
 use std::fmt;
 
 /// Something that a kernel may do to the server, or a network to a connection.

@@ -2,10 +2,10 @@
 
 use super::grammar;
 use super::script::Script;
-use crate::dialect::Dialect;
-use crate::frame::{Frame, LineFrame, Step};
-use crate::limits::MAX_PAUSES;
-use crate::message::{Meaning, Rank, Refusal};
+use redpoll::dialect::Dialect;
+use redpoll::frame::{Frame, LineFrame, Step};
+use redpoll::limits::MAX_PAUSES;
+use redpoll::message::{Meaning, Rank, Refusal};
 
 /// Whatever the stream, however it is sliced, and whatever the limit:
 ///

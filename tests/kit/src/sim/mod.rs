@@ -1,27 +1,17 @@
 //! A server without a system: the reactor's own turn over sockets in memory, a clock that only moves when asked, and
-//! faults by seed. Tests, the fuzz bodies and the in-memory benchmark live on it; the server itself never uses it.
+//! faults by seed. Tests, the fuzz bodies and the in-memory benchmark live on it.
 
-pub mod datagrams;
 mod faults;
-mod grammar;
-pub mod hubs;
-pub mod lines;
-mod model;
-pub mod names;
-mod person;
-pub mod rng;
-mod script;
-pub mod sessions;
 mod sockets;
 
 pub use faults::{Fault, Faults};
-pub use sockets::{PeerNo, SimSockets};
+pub use sockets::{PeerNo, SimPeer, SimSockets};
 
-use crate::door::Door;
-use crate::limits::{Limits, NOTICES_APART};
-use crate::reactor::{Reactor, Ready, Running};
-use crate::timers::Time;
 use bstr::ByteSlice;
+use redpoll::door::Door;
+use redpoll::limits::{Limits, NOTICES_APART};
+use redpoll::reactor::{Reactor, Ready, Running};
+use redpoll::timers::Time;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -201,7 +191,7 @@ impl Sim {
     /// The time.
     #[must_use]
     pub fn now(&mut self) -> Time {
-        crate::reactor::Sockets::now(self.sockets())
+        redpoll::reactor::Sockets::now(self.sockets())
     }
 
     /// The reactor, to look into.

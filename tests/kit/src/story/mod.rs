@@ -1,6 +1,6 @@
 //! Stories: who says what, who hears what, told once to the simulator and once to the program over real sockets. The
-//! parser and the teller are here; where a story is told is a [`Stage`]. Kept with the tests, not in `src/sim/`, since
-//! one of the stages needs the built program and the library needs none of this.
+//! parser and the teller are here; where a story is told is a [`Stage`]. The stage on real
+//! sockets is given the path of the built program.
 //!
 //! A story is a file of lines. Blank ones and those that begin with `//` say nothing. First may come:
 //!
@@ -114,7 +114,7 @@ enum What {
 impl Story {
     /// All stories there are, in the order of their names.
     pub fn all() -> Vec<Story> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stories");
         let entries = std::fs::read_dir(&folder).expect("the folder of stories is there");
         let mut paths: Vec<_> = entries.map(|entry| entry.expect("its entries can be read").path()).collect();
         paths.sort();

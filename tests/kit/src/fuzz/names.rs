@@ -2,13 +2,13 @@
 
 use super::grammar::{self, Heard};
 use super::hubs::Recorder;
-use crate::dialect::Dialect;
-use crate::hub::Hub;
-use crate::limits::Limits;
-use crate::message::{ConnId, Event, Meaning, Parting, Rank, Request};
-use crate::name::{EVERY_SCRIPT, Looks, MAX_CHARS, Name, fold, is_reserved};
-use crate::text;
 use bstr::ByteSlice;
+use redpoll::dialect::Dialect;
+use redpoll::hub::Hub;
+use redpoll::limits::Limits;
+use redpoll::message::{ConnId, Event, Meaning, Parting, Rank, Request};
+use redpoll::name::{EVERY_SCRIPT, Looks, MAX_CHARS, Name, fold, is_reserved};
+use redpoll::text;
 
 /// Whatever the bytes:
 ///
@@ -45,7 +45,6 @@ pub fn check_name(data: &[u8]) {
 
     for form in [name.shown(), name.folded()] {
         assert_form(form);
-        #[cfg(feature = "unicode")]
         assert!(is_of_one_script(form), "{form:?} is of several scripts");
     }
     assert_same(&name, name.shown());
@@ -94,7 +93,6 @@ fn check_pair(one: &Name, other: &Name) {
 
 /// TR39 section 5.1: the scripts that each character is used in, with the writing systems that they are part of, have one
 /// in common. What is Common or Inherited is used in all.
-#[cfg(feature = "unicode")]
 fn is_of_one_script(form: &str) -> bool {
     use unicode_script::{Script, UnicodeScript};
     let used_in = |c: char| {

@@ -4,12 +4,12 @@
 use super::grammar::blankless;
 use super::model::{CONNECTIONS, Model, Told};
 use super::script::Script;
-use crate::dialect::Dialect;
-use crate::hub::{Hub, Next};
-use crate::limits::Limits;
-use crate::message::{Audience, ConnId, Event, Note, Outbox, Parting, Request, Scope};
-use crate::name;
 use bstr::{BStr, ByteSlice};
+use redpoll::dialect::Dialect;
+use redpoll::hub::{Hub, Next};
+use redpoll::limits::Limits;
+use redpoll::message::{Audience, ConnId, Event, Note, Outbox, Parting, Request, Scope};
+use redpoll::name;
 
 /// Deeds in one story: beyond that it says nothing new.
 const MAX_DEEDS: usize = 256;

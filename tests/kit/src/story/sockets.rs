@@ -2,13 +2,14 @@
 //! answered a ping, so that what it sent was obeyed; nothing is ever slept for.
 
 use super::{Stage, Story, ping};
-use crate::server::{DEADLINE, Folder, Server, redpoll, uninterrupted};
+use crate::program::{DEADLINE, Folder, Server, command, uninterrupted};
 use redpoll::door::Door;
 use rustix::process::Signal;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 /// The program and its peers.
@@ -35,11 +36,11 @@ struct Peer {
 const PING: &str = "has-the-server-obeyed";
 
 impl Sockets {
-    /// A server of that engine, with the doors and flags of a story.
-    pub fn new(story: &Story, engine: &str) -> Sockets {
-        let folder = Folder::new();
+    /// `program` as a server with that engine, and with the doors and flags of a story.
+    pub fn new(program: &Path, story: &Story, engine: &str) -> Sockets {
+        let folder = Folder::create();
         let doors = story.doors();
-        let mut command = redpoll();
+        let mut command = command(program);
         command.args(["serve", "--engine", engine]);
         for door in &doors {
             let url = match door {

@@ -1,10 +1,8 @@
 //! The built program, started for one test on a port that the system chooses, and killed with it.
 
-#![allow(dead_code, reason = "each test uses the part that it needs")]
-
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,9 +19,10 @@ pub struct Server {
     pub listens: Vec<(String, String)>,
 }
 
-/// The program, without the variables of whoever runs the tests.
-pub fn redpoll() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_redpoll"));
+/// A command that runs `program`, without the variables that would set its flags.
+#[must_use]
+pub fn command(program: impl AsRef<Path>) -> Command {
+    let mut command = Command::new(program.as_ref());
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("REDPOLL_")) {
         command.env_remove(name);
     }
@@ -32,11 +31,6 @@ pub fn redpoll() -> Command {
 }
 
 impl Server {
-    /// `redpoll serve` with these flags.
-    pub fn start<F: AsRef<std::ffi::OsStr>>(flags: impl IntoIterator<Item = F>) -> Server {
-        Server::run(redpoll().args(["serve", "--listen", "127.0.0.1:0"]).args(flags))
-    }
-
     /// A command that serves at one address.
     pub fn run(command: &mut Command) -> Server {
         Server::run_at(1, command)
@@ -135,7 +129,7 @@ pub struct Folder(PathBuf);
 
 impl Folder {
     /// An empty one that nobody else uses.
-    pub fn new() -> Folder {
+    pub fn create() -> Folder {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         // Not in the target folder: the path of a socket is at most 107 bytes long (unix(7)).

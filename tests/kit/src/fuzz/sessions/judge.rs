@@ -2,11 +2,11 @@
 //! to whom, and behind what. Nothing is sent or read here.
 
 use super::Story;
-use crate::door::Door;
-use crate::limits::MAX_SHORT;
-use crate::name;
-use crate::sim::grammar::{self, CLOSING, Heard, Notice};
-use crate::sim::person::To;
+use crate::fuzz::grammar::{self, CLOSING, Heard, Notice};
+use crate::fuzz::person::To;
+use redpoll::door::Door;
+use redpoll::limits::MAX_SHORT;
+use redpoll::name;
 
 impl Story {
     pub(super) fn judge_bytes(&mut self, listener: usize, line: &[u8]) {

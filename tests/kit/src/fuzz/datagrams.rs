@@ -3,12 +3,14 @@
 
 use super::grammar::{blankless, may_be_shown, safe};
 use super::script::Script;
-use super::{Fault, Faults, PeerNo, Sim};
-use crate::door::Door;
-use crate::limits::{KIB, KICKED_FOR, Limits, MAX_ANSWER_TO_STRANGERS, MAX_SHORT, MAX_SILENCE, MAX_UNASKED};
-use crate::name::{self, Looks, Name};
-use crate::timers::Time;
+use crate::{Fault, Faults, PeerNo, Sim};
 use bstr::ByteSlice;
+use redpoll::door::Door;
+use redpoll::limits::{
+    KIB, KICKED_FOR, Limits, MAX_ANSWER_TO_STRANGERS, MAX_SHORT, MAX_SILENCE, MAX_UNASKED,
+};
+use redpoll::name::{self, Looks, Name};
+use redpoll::timers::Time;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -426,7 +428,7 @@ impl Story {
     /// What holds whenever the server is at rest.
     fn check(&mut self) {
         (self.pending, self.pending_bytes) = (0, 0);
-        self.sim.reactor.invariants();
+        self.sim.reactor().invariants();
         let heard = self.sim.lines(self.operator);
         let heard: Vec<&String> = heard.iter().filter(|line| !line.starts_with(['+', '!'])).collect();
         assert!(heard.iter().copied().eq(&self.due), "the operator heard {heard:?}, not {:?}", self.due);
@@ -436,8 +438,8 @@ impl Story {
             self.addresses[at].hear(at, &datagrams, self.failing);
         }
         let names = self.addresses.iter().filter(|address| address.name.is_some()).count();
-        assert_eq!(self.sim.reactor.connections(), names + 1, "nothing is kept for strangers");
-        assert_eq!(self.sim.reactor.hub().registered(), names + 1, "names that are held");
+        assert_eq!(self.sim.reactor().connections(), names + 1, "nothing is kept for strangers");
+        assert_eq!(self.sim.reactor().hub().registered(), names + 1, "names that are held");
     }
 
     fn end(mut self, slice: &[u8]) {

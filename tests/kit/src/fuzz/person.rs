@@ -1,13 +1,13 @@
 //! A connection of a fuzzed session as its peer knows it: what it asked for, what it said, what it must be answered, and
 //! how far it has heard. Read from the bytes that it sent by `grammar.rs`, not from anything the server did with them.
 
-use super::PeerNo;
 use super::grammar::{self, blankless, safe, targets};
-use crate::door::Door;
-use crate::limits::MIN_QUEUE;
-use crate::message::{Meaning, Rank, Request};
-use crate::name;
+use crate::PeerNo;
 use bstr::ByteSlice;
+use redpoll::door::Door;
+use redpoll::limits::MIN_QUEUE;
+use redpoll::message::{Meaning, Rank, Request};
+use redpoll::name;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::Range;

@@ -5,11 +5,11 @@ mod judge;
 
 use super::person::{From, Person};
 use super::script::Script;
-use super::{Faults, Sim};
-use crate::door::Door;
-use crate::limits::{KIB, Limits, MAX_SHORT, MAX_SILENCE, MIN_MAX_LINE, MIN_QUEUE};
-use crate::reactor::Running;
+use crate::{Faults, Sim};
 use bstr::ByteSlice;
+use redpoll::door::Door;
+use redpoll::limits::{KIB, Limits, MAX_SHORT, MAX_SILENCE, MIN_MAX_LINE, MIN_QUEUE};
+use redpoll::reactor::Running;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -102,7 +102,7 @@ pub fn check_session(data: &[u8]) {
         }
         story.act(byte, &mut script);
         story.check();
-        if story.sim.running == Running::Done {
+        if story.sim.running() == Running::Done {
             break;
         }
     }
@@ -271,7 +271,7 @@ impl Story {
         self.listen(at);
         let From::Peer(peer) = self.people[at].from else { return };
         let id = self.sim.sockets().id(peer);
-        let unsent = id.map_or(0, |id| self.sim.reactor.unsent(id));
+        let unsent = id.map_or(0, |id| self.sim.reactor().unsent(id));
         let person = &mut self.people[at];
         let heard = person.bytes + person.hearing.len();
         person.backlog = heard..heard + unsent;
@@ -290,11 +290,11 @@ impl Story {
 
     /// What holds at all times.
     fn check(&mut self) {
-        self.sim.reactor.invariants();
+        self.sim.reactor().invariants();
         for listener in 0..self.people.len() {
             self.listen(listener);
         }
-        assert!(self.sim.running == Running::On || self.was_stopped(), "nobody asked it to stop");
+        assert!(self.sim.running() == Running::On || self.was_stopped(), "nobody asked it to stop");
     }
 
     fn was_stopped(&self) -> bool {
@@ -326,7 +326,7 @@ impl Story {
                 person.assert_served(at);
             }
         }
-        let reactor = &self.sim.reactor;
+        let reactor = self.sim.reactor();
         assert_eq!((reactor.connections(), reactor.held_buffers()), (0, 0), "connections, held buffers");
         assert!(stopped || reactor.hub().registered() == 0, "who is gone is gone from the hub");
     }

@@ -1,7 +1,6 @@
 //! Members of a simulated server, for tests that are about something else.
-#![allow(dead_code, reason = "no test needs all of it")]
 
-use redpoll::sim::{PeerNo, Sim};
+use crate::{PeerNo, Sim};
 
 /// Somebody who has registered under this name by the first door, and has nothing unread.
 pub fn arrive(sim: &mut Sim, name: &str) -> PeerNo {

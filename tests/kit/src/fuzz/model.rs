@@ -2,10 +2,10 @@
 //! oracle for the fuzz body of the hub, with which it shares how names fold and look, and nothing else.
 
 use super::grammar::{safe, targets};
-use crate::limits::{Limits, MAX_TARGETS};
-use crate::message::{Request, Scope};
-use crate::name::{self, Looks, Name};
 use bstr::BStr;
+use redpoll::limits::{Limits, MAX_TARGETS};
+use redpoll::message::{Request, Scope};
+use redpoll::name::{self, Looks, Name};
 use std::collections::BTreeSet;
 
 /// What somebody is to hear next.

@@ -2,11 +2,11 @@
 //! what a line from it says. An oracle for the fuzz bodies; it shares no code with `dialect/` on purpose, and decides
 //! in the order in which the page tells it rather than in the fastest.
 
-use crate::door::Door;
-use crate::message::{Meaning, Rank, Refusal, Request, Scope};
-use crate::name::Name;
-use crate::text::{is_safe, push_safe};
 use bstr::{BStr, ByteSlice};
+use redpoll::door::Door;
+use redpoll::message::{Meaning, Rank, Refusal, Request, Scope};
+use redpoll::name::Name;
+use redpoll::text::{is_safe, push_safe};
 
 /// A line from the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
