@@ -4,13 +4,13 @@
 
 use bstr::BStr;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use redpoll::dialect::Dialect;
-use redpoll::frame::{LineFrame, Step};
 use redpoll::hub::Hub;
 use redpoll::limits::{Limits, MAX_TARGETS};
-use redpoll::message::{ConnId, Event, Meaning, Rank, Request};
-use redpoll::name::{self, Name};
-use redpoll::send_queue::SendQueues;
+use redpoll::protocol::dialect::Dialect;
+use redpoll::protocol::frame::{LineFrame, Step};
+use redpoll::protocol::name::{self, Name};
+use redpoll::protocol::{ConnId, Event, Meaning, Rank, Request};
+use redpoll::server::send_queue::SendQueues;
 use std::hint::black_box;
 use std::time::Duration;
 

@@ -21,29 +21,16 @@
 #[cfg(all(feature = "bench", not(target_os = "linux")))]
 compile_error!("the feature `bench` needs Linux: it waits by epoll and reads /proc");
 
-pub mod admission;
-pub mod allowance;
-pub mod backlog;
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod cli;
 #[cfg(feature = "chat")]
 pub mod client;
-pub mod counters;
-pub mod datagrams;
-pub mod dialect;
-pub mod door;
 pub mod engine;
-pub mod frame;
 pub mod hub;
-pub mod journal;
 pub mod limits;
-pub mod message;
-pub mod name;
-pub mod pool;
+pub mod memory;
+pub mod protocol;
 pub mod reactor;
-pub mod send_queue;
-pub mod session;
+pub mod server;
 pub mod subnet;
-pub mod text;
-pub mod timers;

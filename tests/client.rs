@@ -152,7 +152,7 @@ fn whatever_form_a_line_has_no_control_character_passes() {
     for (line, shown) in lines.iter().zip(out) {
         // A CR before the LF belongs to the end of the line.
         let is_end = line.ends_with(b"\r\n");
-        assert!(shown.chars().all(redpoll::text::is_safe), "{shown:?}");
+        assert!(shown.chars().all(redpoll::protocol::text::is_safe), "{shown:?}");
         assert!(is_end || shown.contains('\u{FFFD}'), "{shown:?} of {}", line.escape_ascii());
     }
 }

@@ -1,7 +1,7 @@
 //! Peers that are source addresses, in the simulator: what they are sent, what they cost, and what comes at once.
 
-use redpoll::door::Door;
 use redpoll::limits::{DATAGRAMS_A_TURN, KIB, Limits, MAX_ANSWER_TO_STRANGERS, MAX_SHORT, MAX_UNASKED};
+use redpoll::protocol::scheme::Door;
 use redpoll_kit::Sim;
 use redpoll_kit::members::arrive;
 use redpoll_kit::rng::Rng;

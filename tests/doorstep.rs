@@ -4,8 +4,8 @@
 
 mod common;
 
-use redpoll::door::Door;
 use redpoll::limits::{FAREWELLS, Limits, MAX_LISTENER_PAUSE};
+use redpoll::protocol::scheme::Door;
 use redpoll_kit::{Fault, Faults, PeerNo, Sim};
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -263,7 +263,7 @@ fn no_name_forges_a_line() {
             _ => serde_json::from_str::<Value>(line).is_ok(),
         };
         assert!(log.lines().all(whole), "{log}");
-        assert!(log.chars().all(|c| c == '\n' || redpoll::text::is_safe(c)), "{log}");
+        assert!(log.chars().all(|c| c == '\n' || redpoll::protocol::text::is_safe(c)), "{log}");
     }
 }
 

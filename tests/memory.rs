@@ -3,10 +3,10 @@
 mod common;
 
 use common::{Server, serve};
-use redpoll::door::Door;
 use redpoll::limits::{CHUNK, KIB, Limits, READ};
-use redpoll::name::EVERY_SCRIPT;
-use redpoll::reactor::memory::Memory;
+use redpoll::memory::Memory;
+use redpoll::protocol::name::EVERY_SCRIPT;
+use redpoll::protocol::scheme::Door;
 use redpoll_kit::members::arrive_all;
 use redpoll_kit::{PeerNo, Sim};
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,7 +1,7 @@
 //! Notices of who comes and goes may wait for what else their recipients are sent, but not long, and nothing overtakes them.
 
-use redpoll::door::Door;
 use redpoll::limits::{ARENA, Limits, NOTICES_APART};
+use redpoll::protocol::scheme::Door;
 use redpoll_kit::members::{arrive_all, figure};
 use redpoll_kit::{PeerNo, Sim};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Messages that end by a pause, in the simulator: how the tutorials' clients are framed, who send no LF. What came is
 //! seen by what a relay peer gets back, since it gets its own lines too.
 
-use redpoll::door::Door;
 use redpoll::limits::{KIB, Limits, MAX_PAUSES};
+use redpoll::protocol::scheme::Door;
 use redpoll_kit::{Faults, PeerNo, Sim};
 use std::time::Duration;
 

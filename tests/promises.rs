@@ -1,8 +1,8 @@
 //! Promises of the protocol and the design that no other file is about, each shown in the simulator. Where the others are
 //! kept and tested stands in `docs/architecture.md`.
 
-use redpoll::door::Door;
 use redpoll::limits::{ACCEPTS_A_TURN, KIB, Limits, MAX_KICKED, MAX_WHO};
+use redpoll::protocol::scheme::Door;
 use redpoll::reactor::Running;
 use redpoll_kit::members::{arrive, figure};
 use redpoll_kit::{PeerNo, Sim};

@@ -1,8 +1,8 @@
 //! How fast one peer may be, in the simulator: what costs how much, that a peer above its rate is held back and loses
 //! nothing, costs no turns, and that its end is noticed meanwhile.
 
-use redpoll::door::Door;
 use redpoll::limits::{KIB, LAST_WORDS, LOW_READ, Limits, READ, REFILL};
+use redpoll::protocol::scheme::Door;
 use redpoll_kit::{Faults, PeerNo, Sim};
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,11 +1,11 @@
 //! What the turn of the event loop promises, each shown in the simulator: who is read and sent to how often, what a peer
 //! that doesn't read costs, and how connections and the server end.
 
-use redpoll::door::Door;
 use redpoll::limits::{
     ARENA, FAREWELLS, KIB, Limits, MAX_LISTENER_PAUSE, MAX_MAX_LINE, MIN_MAX_LINE, MIN_QUEUE, READ,
     TOO_SLOW_AFTER,
 };
+use redpoll::protocol::scheme::Door;
 use redpoll::reactor::Running;
 use redpoll_kit::members::arrive_all;
 use redpoll_kit::{Fault, Faults, PeerNo, Sim};

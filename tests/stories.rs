@@ -1,8 +1,8 @@
 //! Every story of `tests/stories/`, in the simulator and over real sockets. The grammar is at the top of `tests/kit/src/story/mod.rs`.
 #![allow(clippy::panic, reason = "a test says by it what is wrong")]
 
-use redpoll::door::Door;
-use redpoll::name::EVERY_SCRIPT;
+use redpoll::protocol::name::EVERY_SCRIPT;
+use redpoll::protocol::scheme::Door;
 use redpoll_kit::story::simulated::{Simulated, gone_wrong};
 use redpoll_kit::story::sockets::Sockets;
 use redpoll_kit::story::{Story, tell_all};

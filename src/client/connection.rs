@@ -2,7 +2,7 @@
 //! leaves here as whole lines of safe text ([`push_safe`]) or not at all.
 
 use super::address::Address;
-use crate::text::push_safe;
+use crate::protocol::text::push_safe;
 use socket2::{SockRef, TcpKeepalive};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};

@@ -1,7 +1,7 @@
 //! A line from the server, told apart by its first byte (protocol.md, "Server to client"). No state and no words for
 //! people here: the session draws its conclusions from these, and the view shows them.
 
-use crate::name::MAX_CHARS;
+use crate::protocol::name::MAX_CHARS;
 
 /// The room that everyone enters by registering; its lines carry no room. In its folded form.
 pub const LOBBY: &str = "lobby";

@@ -3,9 +3,9 @@
 
 use super::context;
 use crate::cli::{ListenUrl, Place};
-use crate::door::Door;
 use crate::limits::{BACKLOG, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, Limits, USER_TIMEOUT};
-use crate::message::Origin;
+use crate::protocol::Origin;
+use crate::protocol::scheme::Door;
 use crate::reactor::NotAccepted;
 use rustix::fs::Mode;
 use rustix::io::Errno;

@@ -3,7 +3,7 @@
 
 use crate::cli::{LogFormat, LogLevel};
 use crate::limits::{LOG_LINES, LOG_TEXT, LOG_VALUE, LOG_WINDOW};
-use crate::text::push_safe;
+use crate::protocol::text::push_safe;
 use log::kv::{Error, Key, Value, VisitSource, VisitValue};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

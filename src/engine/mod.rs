@@ -10,9 +10,9 @@ mod threads;
 mod wait;
 
 use crate::cli::{Engine, ServeOptions};
-use crate::door::Door;
 use crate::limits::{FAREWELLS, Limits, MAPPINGS_A_THREAD, SPARE_DESCRIPTORS};
-use crate::name;
+use crate::protocol::name;
+use crate::protocol::scheme::Door;
 use crate::reactor::{Reactor, Running};
 use ::log::{error, info, warn};
 use listener::Listener;

@@ -5,11 +5,11 @@
 use super::listener::{self, Listener, why_not_accepted};
 use super::signals::Signals;
 use super::wait::{Report, Reports, Spin, watch_end};
-use crate::journal;
 use crate::limits::KIB;
-use crate::message::{ConnId, Origin};
+use crate::protocol::Time;
+use crate::protocol::{ConnId, Origin};
 use crate::reactor::{Interest, NotAccepted, Reading, Ready, Sockets};
-use crate::timers::Time;
+use crate::server::log_events as journal;
 use log::{error, info, warn};
 use polling::{AsRawSource, Event, PollMode, Poller};
 use rustix::io::{Errno, retry_on_intr};

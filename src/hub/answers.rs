@@ -2,7 +2,7 @@
 
 use super::Hub;
 use crate::limits::MAX_WHO;
-use crate::message::{ConnId, Event, Outbox, Refusal, Scope};
+use crate::protocol::{ConnId, Event, Outbox, Refusal, Scope};
 
 impl Hub {
     pub(super) fn who<'a>(

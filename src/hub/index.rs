@@ -2,7 +2,7 @@
 //! their owners, who are asked through a closure.
 
 use crate::limits::TABLE;
-use crate::name::{self, Invalid, Name};
+use crate::protocol::name::{self, Invalid, Name};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};

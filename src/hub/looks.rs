@@ -1,7 +1,7 @@
 //! Looks to whoever's name has them, so that a name beyond ASCII and another that looks like it don't meet. Like the index
 //! of names it holds ids only, and asks for the names through a closure.
 
-use crate::name::{Looks, Name};
+use crate::protocol::name::{Looks, Name};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;

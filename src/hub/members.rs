@@ -3,8 +3,8 @@
 use super::roster::{LOBBY, User};
 use super::{Hub, Kicked};
 use crate::limits::{KICKED_FOR, MAX_KICKED};
-use crate::message::{Audience, ConnId, Event, Manners, Note, Outbox, Parting, Refusal};
-use crate::name::{self, Looks, Name};
+use crate::protocol::name::{self, Looks, Name};
+use crate::protocol::{Audience, ConnId, Event, Manners, Note, Outbox, Parting, Refusal};
 use bstr::BStr;
 
 impl Hub {

@@ -11,9 +11,9 @@ mod roster;
 mod talk;
 
 use crate::limits::{GROWN, Limits, MAX_KICKED, MAX_WHO};
-use crate::message::{Audience, ConnId, Event, Manners, Note, Outbox, Parting, Rank, Refusal, Request};
-use crate::name::{self, Looks, Name};
-use crate::timers::Time;
+use crate::protocol::Time;
+use crate::protocol::name::{self, Looks, Name};
+use crate::protocol::{Audience, ConnId, Event, Manners, Note, Outbox, Parting, Rank, Refusal, Request};
 use bstr::BStr;
 use roster::Roster;
 use std::collections::VecDeque;

@@ -2,8 +2,8 @@
 
 use super::Hub;
 use super::roster::{LOBBY, RoomId};
-use crate::message::{Audience, ConnId, Event, Outbox, Refusal};
-use crate::name::Name;
+use crate::protocol::name::Name;
+use crate::protocol::{Audience, ConnId, Event, Outbox, Refusal};
 use bstr::BStr;
 
 impl Hub {

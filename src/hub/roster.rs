@@ -5,8 +5,8 @@ use super::index::NameIndex;
 #[cfg(feature = "unicode")]
 use super::looks::LookIndex;
 use crate::limits::{ALLOCATION, GROWN, SLACK, TABLE};
-use crate::message::{ConnId, Manners};
-use crate::name::{Invalid, Name};
+use crate::protocol::name::{Invalid, Name};
+use crate::protocol::{ConnId, Manners};
 use slab::Slab;
 
 /// A room: its slot. The lobby is always there.

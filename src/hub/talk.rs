@@ -3,9 +3,9 @@
 use super::Hub;
 use super::roster::LOBBY;
 use crate::limits::MAX_TARGETS;
-use crate::message::{Audience, ConnId, Event, Manners, Outbox, Refusal};
-use crate::name::Name;
-use crate::text::trim_blanks;
+use crate::protocol::name::Name;
+use crate::protocol::text::trim_blanks;
+use crate::protocol::{Audience, ConnId, Event, Manners, Outbox, Refusal};
 use bstr::{BStr, ByteSlice};
 
 impl Hub {

@@ -1,14 +1,14 @@
 //! Peers without a connection: datagrams in, datagrams out. Who is behind an address, and what it may be sent, is in
-//! `crate::datagrams`.
+//! `crate::server::datagrams`.
 
 use super::peer::Then;
 use super::{Reactor, Sockets};
-use crate::datagrams::Source;
-use crate::door::Door;
 use crate::limits::{DATAGRAMS_A_TURN, MAX_SHORT, MAX_SILENCE, READ};
-use crate::message::ConnId;
-use crate::session::{self, Bounds, Stop};
-use crate::timers::Deadline;
+use crate::protocol::ConnId;
+use crate::protocol::scheme::Door;
+use crate::server::datagrams::Source;
+use crate::server::feed::{self as session, Bounds, Stop};
+use crate::server::timers::Deadline;
 use bstr::ByteSlice;
 use std::io::ErrorKind;
 

@@ -2,13 +2,14 @@
 
 use super::peer::{Peer, Then};
 use super::{Interest, NotAccepted, Phase, Reactor, Reading, Sockets};
-use crate::admission::TooMany;
-use crate::allowance::Allowance;
-use crate::door::Door;
-use crate::journal;
 use crate::limits::{ACCEPTS_A_TURN, FAREWELLS, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE};
-use crate::message::{ConnId, Event, Origin, Outbox, Parting, Refusal};
-use crate::timers::{Deadline, Time};
+use crate::protocol::Time;
+use crate::protocol::scheme::Door;
+use crate::protocol::{ConnId, Event, Origin, Outbox, Parting, Refusal};
+use crate::server::admission::TooMany;
+use crate::server::log_events as journal;
+use crate::server::rate_limit::Allowance;
+use crate::server::timers::Deadline;
 use std::net::SocketAddr;
 use std::time::Duration;
 

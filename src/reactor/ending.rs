@@ -2,11 +2,11 @@
 
 use super::peer::{Doom, Peer, Then};
 use super::{Phase, Reactor, Sockets};
-use crate::frame::Frame;
 use crate::limits::{DISCARD, MIN_DRAIN};
-use crate::message::{ConnId, Event, Outbox, Parting, Refusal};
-use crate::name::Name;
-use crate::timers::Deadline;
+use crate::protocol::frame::Frame;
+use crate::protocol::name::Name;
+use crate::protocol::{ConnId, Event, Outbox, Parting, Refusal};
+use crate::server::timers::Deadline;
 
 impl<S: Sockets> Reactor<S> {
     /// Marks a connection for reaping that doesn't read what it is sent, of which this much is unsent.

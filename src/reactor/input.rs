@@ -5,9 +5,9 @@ use super::peer::{Doom, Then};
 use super::{Phase, Reactor, Reading, Sockets};
 use crate::hub::Next;
 use crate::limits::{LOW_READ, READ, READ_A_TOKEN};
-use crate::message::{ConnId, Outbox, Parting};
-use crate::session::{self, Bounds, Stop};
-use crate::timers::Deadline;
+use crate::protocol::{ConnId, Outbox, Parting};
+use crate::server::feed::{self as session, Bounds, Stop};
+use crate::server::timers::Deadline;
 use std::io::ErrorKind;
 
 impl<S: Sockets> Reactor<S> {

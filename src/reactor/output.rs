@@ -2,12 +2,12 @@
 
 use super::peer::Doom;
 use super::{Interest, Phase, Reactor, Reading, Sockets};
-use crate::frame::Frame;
 use crate::limits::{NOTICES_APART, TOO_SLOW_AFTER};
-use crate::message::{ConnId, Origin, Outbox};
-use crate::name::Name;
-use crate::send_queue::Flushed;
-use crate::timers::Deadline;
+use crate::protocol::frame::Frame;
+use crate::protocol::name::Name;
+use crate::protocol::{ConnId, Origin, Outbox};
+use crate::server::send_queue::Flushed;
+use crate::server::timers::Deadline;
 
 impl<S: Sockets> Reactor<S> {
     pub(super) fn flush(&mut self) {

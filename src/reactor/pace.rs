@@ -1,11 +1,11 @@
 //! Peers that ask faster than they may: they are held back until their allowance is refilled, lose nothing and cost
-//! nothing meanwhile. How much that is stands in `crate::allowance`, what costs how much in `session.rs` and the hub.
+//! nothing meanwhile. How much that is stands in `crate::server::rate_limit`, what costs how much in `session.rs` and the hub.
 
 use super::peer::Doom;
 use super::{Phase, Reactor, Reading, Sockets};
 use crate::limits::{LAST_WORDS, READ};
-use crate::message::ConnId;
-use crate::timers::Deadline;
+use crate::protocol::ConnId;
+use crate::server::timers::Deadline;
 use bstr::ByteSlice;
 use std::io::ErrorKind;
 

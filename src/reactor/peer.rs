@@ -1,12 +1,12 @@
 //! What the reactor knows of one connection, but for what it is still to be sent.
 
 use super::Interest;
-use crate::admission::AddressId;
-use crate::allowance::Allowance;
-use crate::dialect::Dialect;
-use crate::frame::Frame;
-use crate::pool::BufferId;
-use crate::timers::TimerId;
+use crate::protocol::dialect::Dialect;
+use crate::protocol::frame::Frame;
+use crate::server::admission::AddressId;
+use crate::server::pool::BufferId;
+use crate::server::rate_limit::Allowance;
+use crate::server::timers::TimerId;
 
 /// The in-half of a connection; its out-half is in [`SendQueues`]. See `a_peer_is_small`.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! Somebody at the server, as its own side knows it: what it asks for, in the words of its door, and what became of it.
 
 use crate::history::{LOBBY, ROOMS};
-use redpoll::door::Door;
 use redpoll::limits::{Limits, MAX_TARGETS};
-use redpoll::timers::Time;
+use redpoll::protocol::Time;
+use redpoll::protocol::scheme::Door;
 use redpoll_kit::PeerNo;
 use redpoll_kit::rng::Rng;
 

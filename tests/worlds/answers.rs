@@ -5,7 +5,7 @@ use crate::history::{LOBBY, ROOMS};
 use crate::judge::{Case, Heard};
 use crate::seen::Seen;
 use crate::world::Crowd;
-use redpoll::door::Door;
+use redpoll::protocol::scheme::Door;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where somebody is, as its own answers say.

@@ -2,10 +2,10 @@
 
 use crate::actor::{Actor, MAX_NAMED, Parting};
 use crate::lot::{Deed, Lot};
-use redpoll::door::Door;
 use redpoll::limits::{ARENA, FAREWELLS, MIN_DRAIN, TOO_SLOW_AFTER};
+use redpoll::protocol::Time;
+use redpoll::protocol::scheme::Door;
 use redpoll::reactor::Running;
-use redpoll::timers::Time;
 use redpoll_kit::rng::Rng;
 use redpoll_kit::{PeerNo, Sim};
 use std::net::Ipv4Addr;

@@ -1,7 +1,7 @@
 //! Figures as people read them: three digits and a unit that suits. What can't be had, or isn't a number, is `-`.
 
 use super::figures::Spread;
-use crate::text;
+use crate::protocol::text;
 
 /// What a figure counts, and so in which units it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

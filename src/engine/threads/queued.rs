@@ -5,7 +5,7 @@
 use super::link::Link;
 use super::shared::Shared;
 use crate::limits::{CHANNEL, KIB, Limits};
-use crate::message::ConnId;
+use crate::protocol::ConnId;
 use std::io::{self, ErrorKind, Write};
 use std::net::Shutdown;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

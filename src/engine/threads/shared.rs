@@ -4,8 +4,8 @@
 use super::link::Link;
 use super::state::State;
 use crate::limits::Limits;
-use crate::message::ConnId;
-use crate::timers::Time;
+use crate::protocol::ConnId;
+use crate::protocol::Time;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicBool;

@@ -3,18 +3,19 @@
 
 use super::connection::Input;
 use super::link::Link;
-use crate::admission::{AddressId, Admission, TooMany};
-use crate::allowance::{Allowance, Rate};
-use crate::door::Door;
 use crate::engine::listener;
 use crate::hub::{Hub, Next};
-use crate::journal;
 use crate::limits::{DISCARD, FAREWELLS, Limits, REST_AFTER, TOO_SLOW_AFTER};
-use crate::message::{ConnId, Event, Origin, Outbox, Parting, Refusal};
-use crate::name::Name;
-use crate::send_queue::{Flushed, SendQueues};
-use crate::session::{self, Bounds, Stop};
-use crate::timers::{Deadline, Time, TimerId, Timers};
+use crate::protocol::Time;
+use crate::protocol::name::Name;
+use crate::protocol::scheme::Door;
+use crate::protocol::{ConnId, Event, Origin, Outbox, Parting, Refusal};
+use crate::server::admission::{AddressId, Admission, TooMany};
+use crate::server::feed::{self as session, Bounds, Stop};
+use crate::server::log_events as journal;
+use crate::server::rate_limit::{Allowance, Rate};
+use crate::server::send_queue::{Flushed, SendQueues};
+use crate::server::timers::{Deadline, TimerId, Timers};
 use slab::Slab;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};

@@ -5,12 +5,12 @@ use super::grammar::{blankless, may_be_shown, safe};
 use super::script::Script;
 use crate::{Fault, Faults, PeerNo, Sim};
 use bstr::ByteSlice;
-use redpoll::door::Door;
 use redpoll::limits::{
     KIB, KICKED_FOR, Limits, MAX_ANSWER_TO_STRANGERS, MAX_SHORT, MAX_SILENCE, MAX_UNASKED,
 };
-use redpoll::name::{self, Looks, Name};
-use redpoll::timers::Time;
+use redpoll::protocol::Time;
+use redpoll::protocol::name::{self, Looks, Name};
+use redpoll::protocol::scheme::Door;
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -3,10 +3,10 @@
 //! in the order in which the page tells it rather than in the fastest.
 
 use bstr::{BStr, ByteSlice};
-use redpoll::door::Door;
-use redpoll::message::{Meaning, Rank, Refusal, Request, Scope};
-use redpoll::name::Name;
-use redpoll::text::{is_safe, push_safe};
+use redpoll::protocol::name::Name;
+use redpoll::protocol::scheme::Door;
+use redpoll::protocol::text::{is_safe, push_safe};
+use redpoll::protocol::{Meaning, Rank, Refusal, Request, Scope};
 
 /// A line from the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

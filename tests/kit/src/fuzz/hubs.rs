@@ -5,11 +5,11 @@ use super::grammar::blankless;
 use super::model::{CONNECTIONS, Model, Told};
 use super::script::Script;
 use bstr::{BStr, ByteSlice};
-use redpoll::dialect::Dialect;
 use redpoll::hub::{Hub, Next};
 use redpoll::limits::Limits;
-use redpoll::message::{Audience, ConnId, Event, Note, Outbox, Parting, Request, Scope};
-use redpoll::name;
+use redpoll::protocol::dialect::Dialect;
+use redpoll::protocol::name;
+use redpoll::protocol::{Audience, ConnId, Event, Note, Outbox, Parting, Request, Scope};
 
 /// Deeds in one story: beyond that it says nothing new.
 const MAX_DEEDS: usize = 256;

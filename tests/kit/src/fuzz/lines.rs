@@ -2,10 +2,10 @@
 
 use super::grammar;
 use super::script::Script;
-use redpoll::dialect::Dialect;
-use redpoll::frame::{Frame, LineFrame, Step};
 use redpoll::limits::MAX_PAUSES;
-use redpoll::message::{Meaning, Rank, Refusal};
+use redpoll::protocol::dialect::Dialect;
+use redpoll::protocol::frame::{Frame, LineFrame, Step};
+use redpoll::protocol::{Meaning, Rank, Refusal};
 
 /// Whatever the stream, however it is sliced, and whatever the limit:
 ///

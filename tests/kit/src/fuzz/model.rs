@@ -4,8 +4,8 @@
 use super::grammar::{safe, targets};
 use bstr::BStr;
 use redpoll::limits::{Limits, MAX_TARGETS};
-use redpoll::message::{Request, Scope};
-use redpoll::name::{self, Looks, Name};
+use redpoll::protocol::name::{self, Looks, Name};
+use redpoll::protocol::{Request, Scope};
 use std::collections::BTreeSet;
 
 /// What somebody is to hear next.

@@ -3,12 +3,12 @@
 use super::grammar::{self, Heard};
 use super::hubs::Recorder;
 use bstr::ByteSlice;
-use redpoll::dialect::Dialect;
 use redpoll::hub::Hub;
 use redpoll::limits::Limits;
-use redpoll::message::{ConnId, Event, Meaning, Parting, Rank, Request};
-use redpoll::name::{EVERY_SCRIPT, Looks, MAX_CHARS, Name, fold, is_reserved};
-use redpoll::text;
+use redpoll::protocol::dialect::Dialect;
+use redpoll::protocol::name::{EVERY_SCRIPT, Looks, MAX_CHARS, Name, fold, is_reserved};
+use redpoll::protocol::text;
+use redpoll::protocol::{ConnId, Event, Meaning, Parting, Rank, Request};
 
 /// Whatever the bytes:
 ///

@@ -4,10 +4,10 @@
 use super::grammar::{self, blankless, safe, targets};
 use crate::PeerNo;
 use bstr::ByteSlice;
-use redpoll::door::Door;
 use redpoll::limits::MIN_QUEUE;
-use redpoll::message::{Meaning, Rank, Request};
-use redpoll::name;
+use redpoll::protocol::name;
+use redpoll::protocol::scheme::Door;
+use redpoll::protocol::{Meaning, Rank, Request};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::Range;

@@ -8,10 +8,10 @@ pub use faults::{Fault, Faults};
 pub use sockets::{PeerNo, SimPeer, SimSockets};
 
 use bstr::ByteSlice;
-use redpoll::door::Door;
 use redpoll::limits::{Limits, NOTICES_APART};
+use redpoll::protocol::Time;
+use redpoll::protocol::scheme::Door;
 use redpoll::reactor::{Reactor, Ready, Running};
-use redpoll::timers::Time;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 

@@ -2,10 +2,10 @@
 //! keeps its side of the bargain: no use of a closed connection, no id given twice.
 
 use super::faults::{Fault, Faults};
-use redpoll::door::Door;
-use redpoll::message::{ConnId, Origin};
+use redpoll::protocol::Time;
+use redpoll::protocol::scheme::Door;
+use redpoll::protocol::{ConnId, Origin};
 use redpoll::reactor::{Interest, NotAccepted, Reading, Ready, Sockets};
-use redpoll::timers::Time;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};

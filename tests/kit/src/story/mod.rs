@@ -38,7 +38,7 @@
 pub mod simulated;
 pub mod sockets;
 
-use redpoll::door::Door;
+use redpoll::protocol::scheme::Door;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;

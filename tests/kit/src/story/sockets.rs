@@ -3,7 +3,7 @@
 
 use super::{Stage, Story, ping};
 use crate::program::{DEADLINE, Folder, Server, command, uninterrupted};
-use redpoll::door::Door;
+use redpoll::protocol::scheme::Door;
 use rustix::process::Signal;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::collections::VecDeque;

@@ -4,9 +4,9 @@
 use super::Story;
 use crate::fuzz::grammar::{self, CLOSING, Heard, Notice};
 use crate::fuzz::person::To;
-use redpoll::door::Door;
 use redpoll::limits::MAX_SHORT;
-use redpoll::name;
+use redpoll::protocol::name;
+use redpoll::protocol::scheme::Door;
 
 impl Story {
     pub(super) fn judge_bytes(&mut self, listener: usize, line: &[u8]) {

@@ -3,36 +3,9 @@
 //! which they were armed.
 
 use crate::limits::GROWN;
-use crate::message::ConnId;
+use crate::protocol::{ConnId, Time};
 use slab::Slab;
 use std::num::NonZeroU32;
-use std::ops::Add;
-use std::time::Duration;
-
-/// A point in time: milliseconds since the server started, by a clock that never goes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Time(pub u64);
-
-impl Time {
-    /// What is due then is never due.
-    pub const NEVER: Time = Time(u64::MAX);
-
-    /// How long it is until `later`; nothing if that is past.
-    #[must_use]
-    pub fn until(self, later: Time) -> Duration {
-        Duration::from_millis(later.0.saturating_sub(self.0))
-    }
-}
-
-impl Add<Duration> for Time {
-    type Output = Time;
-
-    /// Rounded up to whole milliseconds, so that a deadline is never early.
-    fn add(self, wait: Duration) -> Time {
-        let part = u64::from(wait.subsec_nanos().div_ceil(1_000_000));
-        Time(self.0.saturating_add(wait.as_secs().saturating_mul(1000).saturating_add(part)))
-    }
-}
 
 /// What a deadline is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,12 +217,5 @@ mod tests {
             (Some(ConnId(1)), 2)
         );
         assert_eq!(timers.count(Deadline::Drain), 0);
-    }
-
-    #[test]
-    fn a_deadline_is_never_early() {
-        assert_eq!(Time(5) + Duration::from_micros(1), Time(6));
-        assert_eq!(Time(5) + Duration::MAX, Time(u64::MAX));
-        assert_eq!(Time(9).until(Time(5)), Duration::ZERO);
     }
 }

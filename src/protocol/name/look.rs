@@ -17,7 +17,7 @@ const MAX_OF_A_CHAR: usize = 24;
 ///
 /// ```
 /// # #[cfg(feature = "unicode")] {
-/// use redpoll::name::{Looks, Name};
+/// use redpoll::protocol::name::{Looks, Name};
 /// let looks = |name: &str| Looks::of(&Name::new(name.as_bytes()).unwrap());
 /// assert!(looks("раура").deceive(&looks("Paypa")), "the first one is Cyrillic");
 /// assert!(!looks("user1").deceive(&looks("userl")), "ASCII has its false friends");

@@ -3,7 +3,8 @@
 
 use super::nickname::said;
 use super::{encode_refusal, line, trim};
-use crate::message::{Event, Manners, Meaning};
+use crate::protocol::event::Event;
+use crate::protocol::request::{Manners, Meaning};
 use bstr::ByteSlice;
 
 /// It shows what it is sent, its own lines among it.

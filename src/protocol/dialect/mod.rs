@@ -6,14 +6,16 @@
 //! compiler then demands, and a door (`door.rs`) to come in by.
 
 mod classic;
-mod lcq;
 mod native;
 mod nickname;
 mod relay;
+mod udp;
 
 use crate::limits::{MAX_SHORT, MAX_TARGETS};
-use crate::message::{Event, Meaning, Rank, Refusal};
-use crate::text::{push_safe, trim_blanks};
+use crate::protocol::event::Event;
+use crate::protocol::refusal::Refusal;
+use crate::protocol::request::{Meaning, Rank};
+use crate::protocol::text::{push_safe, trim_blanks};
 use bstr::{BStr, ByteSlice};
 use std::io::Write;
 
@@ -52,7 +54,7 @@ impl Dialect {
             Dialect::Classic => classic::parse(message, rank),
             Dialect::Nickname => nickname::parse(message, rank),
             Dialect::Relay => relay::parse(message),
-            Dialect::Lcq => lcq::parse(message),
+            Dialect::Lcq => udp::parse(message),
         }
     }
 
@@ -63,7 +65,7 @@ impl Dialect {
             Dialect::Classic => short(event, out, classic::encode),
             Dialect::Nickname => short(event, out, nickname::encode),
             Dialect::Relay => short(event, out, relay::encode),
-            Dialect::Lcq => short(event, out, lcq::encode),
+            Dialect::Lcq => short(event, out, udp::encode),
         }
     }
 }

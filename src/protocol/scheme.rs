@@ -1,8 +1,8 @@
 //! The schemes of `--listen`: what is spoken at a door, how messages end there, and what whoever comes in by it may do.
 //! One table; `cli.rs` reads it, `engine/` opens the doors, the reactor receives people by them.
 
-use crate::dialect::Dialect;
-use crate::frame::{Frame, LineFrame};
+use crate::protocol::dialect::Dialect;
+use crate::protocol::frame::{Frame, LineFrame};
 
 /// A kind of listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

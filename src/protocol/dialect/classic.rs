@@ -2,7 +2,10 @@
 //! that it sends, so it is in no room: chatter would put it behind.
 
 use super::{encode_refusal, line, push_fmt, split, trim};
-use crate::message::{Event, Manners, Meaning, Origin, Rank, Refusal, Request};
+use crate::protocol::connection::Origin;
+use crate::protocol::event::Event;
+use crate::protocol::refusal::Refusal;
+use crate::protocol::request::{Manners, Meaning, Rank, Request};
 use bstr::ByteSlice;
 
 /// In no room, ever.

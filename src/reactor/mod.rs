@@ -7,22 +7,22 @@ mod datagrams;
 mod doorstep;
 mod ending;
 mod input;
-pub mod memory;
 mod output;
 mod pace;
 mod peer;
 
-use crate::admission::Admission;
-use crate::allowance::Rate;
-use crate::datagrams::Datagrams;
-use crate::door::Door;
 use crate::hub::Hub;
-use crate::journal;
 use crate::limits::{Limits, READ, REST_AFTER};
-use crate::message::{ConnId, Origin, Parting};
-use crate::pool::Pool;
-use crate::send_queue::SendQueues;
-use crate::timers::{Deadline, Time, Timers};
+use crate::protocol::Time;
+use crate::protocol::scheme::Door;
+use crate::protocol::{ConnId, Origin, Parting};
+use crate::server::admission::Admission;
+use crate::server::datagrams::Datagrams;
+use crate::server::log_events as journal;
+use crate::server::pool::Pool;
+use crate::server::rate_limit::Rate;
+use crate::server::send_queue::SendQueues;
+use crate::server::timers::{Deadline, Timers};
 use peer::{Doom, Peer, Phase, Then};
 use slab::Slab;
 use std::io;
@@ -170,6 +170,9 @@ struct Rest {
     until: Option<Time>,
     pause: Duration,
 }
+
+/// Memory that each connection takes here: what is known of it, and places on three lists.
+pub const OF_ONE: usize = size_of::<Peer>() + 2 * size_of::<ConnId>() + size_of::<(ConnId, Doom)>();
 
 /// The server, but for its sockets.
 #[derive(Debug)]

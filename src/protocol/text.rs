@@ -29,7 +29,7 @@ pub fn is_safe(c: char) -> bool {
 ///
 /// ```
 /// let mut out = Vec::new();
-/// redpoll::text::push_safe(b"a\x1b[2Jb\xff", &mut out);
+/// redpoll::protocol::text::push_safe(b"a\x1b[2Jb\xff", &mut out);
 /// assert_eq!(out, "a\u{FFFD}[2Jb\u{FFFD}".as_bytes());
 /// ```
 pub fn push_safe(bytes: &[u8], out: &mut Vec<u8>) {

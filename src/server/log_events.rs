@@ -2,7 +2,7 @@
 //! keys stands here, once for every engine. What peers write goes no further than this: names pass, texts and the reasons
 //! that somebody typed don't. Where lines go, how many of them and in which form, is for `engine/log.rs`.
 
-use crate::message::{ConnId, Note, Origin, Parting};
+use crate::protocol::{ConnId, Note, Origin, Parting};
 use log::{Level, debug, info, log_enabled, warn};
 use std::io;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 //! each of its datagrams and no more.
 
 use crate::limits::{MAX_ANSWER_TO_STRANGERS, MAX_UNASKED, TABLE};
-use crate::message::ConnId;
+use crate::protocol::ConnId;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 

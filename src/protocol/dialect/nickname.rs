@@ -2,7 +2,8 @@
 //! front of each line that its user types.
 
 use super::{encode_refusal, line, split, trim};
-use crate::message::{Event, Manners, Meaning, Rank, Request};
+use crate::protocol::event::Event;
+use crate::protocol::request::{Manners, Meaning, Rank, Request};
 use bstr::{BStr, ByteSlice};
 
 /// It compares what it is asked with its whole receive, and answers once.

@@ -7,8 +7,8 @@ mod bench;
 #[cfg(feature = "bench")]
 pub use bench::{BenchCommand, BenchOptions, LimitOptions, SoakOptions};
 
-use crate::door::Door;
 use crate::limits::{KIB, Limits, MAX_MAX_LINE, MAX_SPIN, MIN_MAX_LINE, MIN_QUEUE, MIN_SEND_BUFFER};
+use crate::protocol::scheme::Door;
 use crate::subnet::Subnet;
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;

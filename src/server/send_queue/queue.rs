@@ -1,8 +1,8 @@
 //! What one connection has still to be sent: the spans of an arena that it hears, in their order, and what the kernel has
 //! refused of earlier ones. Plain data, which `send_queue.rs` fills and empties.
 
-use crate::backlog::BacklogId;
-use crate::dialect::Dialect;
+use crate::protocol::dialect::Dialect;
+use crate::server::backlog::BacklogId;
 
 /// No span: the end of a queue's list.
 pub(super) const NONE: u32 = u32::MAX;

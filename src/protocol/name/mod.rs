@@ -42,7 +42,7 @@ const _: () = assert!(MAX_BYTES <= u8::MAX as usize, "`Name::shown_len` holds th
 /// Two names are equal, and hash alike, if their folded forms are the same, however each is spelled.
 ///
 /// ```
-/// use redpoll::name::Name;
+/// use redpoll::protocol::name::Name;
 /// let name = Name::new(b"Alice").unwrap();
 /// assert_eq!((name.shown(), name.folded()), ("Alice", "alice"));
 /// assert_eq!(name, Name::new(b"ALICE").unwrap());
@@ -277,7 +277,7 @@ mod every_script {
 mod tests {
     use super::*;
     #[cfg(feature = "unicode")]
-    use crate::text::is_safe;
+    use crate::protocol::text::is_safe;
 
     fn name(written: &str) -> Name {
         Name::new(written.as_bytes()).unwrap_or_else(|_| panic!("{written:?} is a name"))

@@ -3,7 +3,7 @@
 //! connection's backlog is a list of pieces of them. Which text that is, and who is too slow, is decided elsewhere.
 
 use crate::limits::{ALLOCATION, CHUNK, GROWN};
-use crate::message::ConnId;
+use crate::protocol::ConnId;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::num::NonZeroU32;

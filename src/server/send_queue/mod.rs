@@ -5,12 +5,12 @@
 
 mod queue;
 
-use crate::backlog::{Backlogs, Piece};
-use crate::counters::Counters;
-use crate::dialect::Dialect;
-use crate::journal::Journal;
 use crate::limits::{ARENA, CHUNK, GROWN, Limits, SHARED, SPANS};
-use crate::message::{Audience, ConnId, Event, Note, Outbox};
+use crate::protocol::dialect::Dialect;
+use crate::protocol::{Audience, ConnId, Event, Note, Outbox};
+use crate::server::backlog::{Backlogs, Piece};
+use crate::server::log_events::Journal;
+use crate::server::stats::Counters;
 use queue::{Due, NONE, SendQueue, Span};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};

@@ -2,8 +2,10 @@
 //! call them, how they go and what `/help` says of them.
 
 use super::{encode_refusal, line, push_fmt, split, trim};
-use crate::message::{Event, Meaning, Rank, Refusal, Request, Scope};
-use crate::text::trim_blanks_before;
+use crate::protocol::event::Event;
+use crate::protocol::refusal::Refusal;
+use crate::protocol::request::{Meaning, Rank, Request, Scope};
+use crate::protocol::text::trim_blanks_before;
 use bstr::{BStr, ByteSlice};
 
 /// Who may give a command.
@@ -364,7 +366,7 @@ mod tests {
     #[test]
     fn a_reason_cannot_forge_a_line() {
         let mut out = Vec::new();
-        let who = crate::name::Name::new(b"al").unwrap();
+        let who = crate::protocol::name::Name::new(b"al").unwrap();
         encode(Event::Gone { who: &who, reason: "x)\n* eve joined".into() }, &mut out);
         assert_eq!(out.as_bstr(), "* al left (x)\u{FFFD}* eve joined)\n");
     }

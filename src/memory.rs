@@ -2,14 +2,13 @@
 //! `crate::limits`, added up. Each module says what one connection takes of it; here is the sum, and nothing else.
 //! `tests/memory.rs` holds it against the process.
 
-use super::{Doom, Peer, Ready};
-use crate::admission::Admission;
-use crate::datagrams::Datagrams;
 use crate::hub::Hub;
 use crate::limits::{ALLOCATION, EVENTS, GROWN, Limits, POOLED_BUFFER_BYTES, POOLED_BUFFERS, READ, STREAM};
-use crate::message::ConnId;
-use crate::send_queue::SendQueues;
-use crate::timers::Timers;
+use crate::reactor::{self, Ready};
+use crate::server::admission::Admission;
+use crate::server::datagrams::Datagrams;
+use crate::server::send_queue::SendQueues;
+use crate::server::timers::Timers;
 
 /// Memory in bytes, the process's own unless it says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,13 +36,9 @@ impl Memory {
     /// end.
     #[must_use]
     pub fn at_worst(limits: &Limits, connections: usize) -> Option<Memory> {
-        const LISTS: usize = 2 * size_of::<ConnId>() + size_of::<(ConnId, Doom)>();
         let rooms = Hub::max_rooms(limits, connections)?;
         let held = limits.most_held(1) - limits.most_held(0);
-        let idle = GROWN * (size_of::<Peer>() + LISTS + STREAM)
-            + Hub::OF_ONE
-            + SendQueues::OF_ONE
-            + Admission::OF_ONE;
+        let idle = GROWN * (reactor::OF_ONE + STREAM) + Hub::OF_ONE + SendQueues::OF_ONE + Admission::OF_ONE;
         let busy = Hub::of_seats(limits)?
             + Timers::OF_ONE
             + held
@@ -81,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_page_for_operators_says_what_comes_to_this() {
-        let page = include_str!("../../docs/operations.md");
+        let page = include_str!("../docs/operations.md");
         let kib = |bytes: usize| bytes.div_ceil(KIB);
         let mib = |bytes: usize| bytes.div_ceil(KIB * KIB);
         let default = (Limits::default(), 1024);

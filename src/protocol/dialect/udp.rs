@@ -2,7 +2,9 @@
 //! written here ends with LF as everywhere, which no text can hold; the datagrams are cut there, and leave without it.
 
 use super::{encode_refusal, line, split, trim};
-use crate::message::{Event, Manners, Meaning, Refusal, Request};
+use crate::protocol::event::Event;
+use crate::protocol::refusal::Refusal;
+use crate::protocol::request::{Manners, Meaning, Request};
 use bstr::{BStr, ByteSlice};
 
 /// See [`Dialect::parse`](super::Dialect::parse). What is none of the three is nothing: an answer to it could be sent to

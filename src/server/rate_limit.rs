@@ -2,7 +2,7 @@
 //! until it has one again; what has begun is always finished, and paid for afterwards. `now` is an argument.
 
 use crate::limits::{Limits, REFILL};
-use crate::timers::Time;
+use crate::protocol::Time;
 use std::time::Duration;
 
 /// The unit in which tokens are counted: with it, `--rate` tokens a second are so many units a millisecond, and

@@ -1,12 +1,12 @@
 //! Bytes to frame to dialect to hub: the one loop that every engine shares. It owns nothing; what it borrows belongs to
 //! the caller, who also decides what becomes of the bytes that were not consumed.
 
-use crate::dialect::Dialect;
-use crate::frame::{Frame, Step};
 use crate::hub::{Hub, Next};
 use crate::limits::THROWN_AWAY_A_TOKEN;
-use crate::message::{ConnId, Event, Meaning, Outbox, Rank, Refusal};
-use crate::text::trim_blanks;
+use crate::protocol::dialect::Dialect;
+use crate::protocol::frame::{Frame, Step};
+use crate::protocol::text::trim_blanks;
+use crate::protocol::{ConnId, Event, Meaning, Outbox, Rank, Refusal};
 use bstr::ByteSlice;
 
 /// How far [`feed`] came.
