@@ -6,7 +6,7 @@ use bstr::BStr;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use redpoll::hub::Hub;
 use redpoll::limits::{Limits, MAX_TARGETS};
-use redpoll::protocol::dialect::Dialect;
+use redpoll::protocol::dialect::{Context, Dialect};
 use redpoll::protocol::frame::{LineFrame, Step};
 use redpoll::protocol::name::{self, Name};
 use redpoll::protocol::{ConnId, Event, Meaning, Rank, Request};
@@ -120,7 +120,11 @@ fn encoding(c: &mut Criterion) {
             b.iter(|| {
                 out.clear();
                 let text = BStr::new(black_box(&text[..]));
-                Dialect::Native.encode(Event::Direct { from: &from, text }, &mut out);
+                Dialect::Native.encode(
+                    Event::Direct { from: &from, text },
+                    &Context { max_line: 4096 },
+                    &mut out,
+                );
                 out.len()
             });
         });

@@ -4,6 +4,7 @@
 
 use crate::hub::Hub;
 use crate::limits::{ALLOCATION, EVENTS, GROWN, Limits, POOLED_BUFFER_BYTES, POOLED_BUFFERS, READ, STREAM};
+use crate::protocol::dialect::Dialect;
 use crate::reactor::{self, Ready};
 use crate::server::admission::Admission;
 use crate::server::datagrams::Datagrams;
@@ -37,6 +38,8 @@ impl Memory {
     #[must_use]
     pub fn at_worst(limits: &Limits, connections: usize) -> Option<Memory> {
         let rooms = Hub::max_rooms(limits, connections)?;
+        let longest_list =
+            Hub::most_listed(rooms).saturating_mul(Dialect::MAX_LISTED) + limits.max_sent_line();
         let held = limits.most_held(1) - limits.most_held(0);
         let idle = GROWN * (reactor::OF_ONE + STREAM) + Hub::OF_ONE + SendQueues::OF_ONE + Admission::OF_ONE;
         let busy = Hub::of_seats(limits)?
@@ -51,7 +54,7 @@ impl Memory {
             busy,
             rooms: Hub::of_rooms(rooms),
             held: limits.most_held(0),
-            queued: SendQueues::of_all(limits, Hub::longest_answer(limits, rooms)),
+            queued: SendQueues::of_all(limits, longest_list),
             fixed: READ
                 + 2 * limits.max_line
                 + spare

@@ -37,7 +37,7 @@ const EDGES: [&str; 5] = ["engine", "client", "bench", "cli", "main"];
 const NESTED: [&str; 2] = ["protocol", "server"];
 
 /// Which modules each may name: arrows point down only. A folder stands for all that is in it. The edges may name any.
-const ARROWS: [(&str, &[&str]); 29] = [
+const ARROWS: [(&str, &[&str]); 32] = [
     ("lib", &[]),
     ("subnet", &[]),
     ("limits", &["subnet"]),
@@ -45,17 +45,22 @@ const ARROWS: [(&str, &[&str]); 29] = [
     ("protocol/time", &[]),
     ("protocol/text", &[]),
     ("protocol/name", &["limits", "protocol/text"]),
-    ("protocol/refusal", &["limits"]),
+    ("protocol/message", &[]),
+    ("protocol/close_reason", &[]),
+    ("protocol/refusal", &[]),
     ("protocol/request", &["protocol/refusal"]),
+    ("protocol/command", &["protocol/request"]),
     ("protocol/event", &["protocol/connection", "protocol/name", "protocol/refusal"]),
-    ("protocol/outbox", &["protocol/connection", "protocol/event", "protocol/name"]),
-    ("protocol/frame", &["limits"]),
+    ("protocol/outbox", &["protocol/connection", "protocol/event"]),
+    ("protocol/frame", &["limits", "protocol/message"]),
     (
         "protocol/dialect",
         &[
             "limits",
+            "protocol/command",
             "protocol/connection",
             "protocol/event",
+            "protocol/message",
             "protocol/name",
             "protocol/refusal",
             "protocol/request",

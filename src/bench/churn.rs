@@ -6,7 +6,7 @@ use super::child::Server;
 use super::is_interrupted;
 use super::meter::{Meter, SILENCE, Timing};
 use super::results::Run;
-use crate::protocol::dialect::Dialect;
+use crate::protocol::dialect::{Context, Dialect};
 use crate::protocol::name::Name;
 use crate::protocol::{Event, Origin};
 use bstr::ByteSlice;
@@ -226,10 +226,18 @@ fn name(number: u32) -> String {
 /// What the server answers, by its own words.
 fn answer(from: SocketAddr, name: &str, members: usize) -> Vec<u8> {
     let mut text = Vec::new();
-    Dialect::Native.encode(Event::Connected { from: Origin::Inet(from) }, &mut text);
+    Dialect::Native.encode(
+        Event::Connected { from: Origin::Inet(from) },
+        &Context { max_line: 4096 },
+        &mut text,
+    );
     if let (Ok(nick), Ok(room)) = (Name::new(name.as_bytes()), Name::new(b"lobby")) {
-        Dialect::Native.encode(Event::Named { nick: &nick }, &mut text);
-        Dialect::Native.encode(Event::Entered { room: &room, members }, &mut text);
+        Dialect::Native.encode(Event::Named { nick: &nick }, &Context { max_line: 4096 }, &mut text);
+        Dialect::Native.encode(
+            Event::Entered { room: &room, members },
+            &Context { max_line: 4096 },
+            &mut text,
+        );
     }
     text
 }

@@ -1,10 +1,10 @@
 //! Names: who may have which, who comes with one, who takes another, and whose is refused for a while.
 
 use super::roster::{LOBBY, User};
-use super::{Hub, Kicked};
+use super::{Effect, Hub, Kicked};
 use crate::limits::{KICKED_FOR, MAX_KICKED};
 use crate::protocol::name::{self, Looks, Name};
-use crate::protocol::{Audience, ConnId, Event, Manners, Note, Outbox, Parting, Refusal};
+use crate::protocol::{Audience, CloseReason, ConnId, Event, Manners, Outbox, Refusal};
 use bstr::BStr;
 
 impl Hub {
@@ -32,8 +32,8 @@ impl Hub {
         self.roster.add_user(from, name, manners);
         if let Some(user) = self.roster.user(from) {
             out.send(from, Event::Named { nick: &user.name });
-            out.note(Note::Registered { id: from, nick: &user.name });
         }
+        self.effects.push_back(Effect::Registered { id: from });
         if manners.lobby {
             self.enter(from, LOBBY, |who, _| Event::Arrived { who }, out);
         }
@@ -82,7 +82,7 @@ impl Hub {
             return Err(Refusal::NickReserved(nick));
         }
         if self.is_kicked(&name) {
-            return Err(Refusal::Kicked(nick));
+            return Err(Refusal::NickKicked(nick));
         }
         let holder = self.roster.holder(&name);
         if holder.is_some_and(|holder| holder != from) || self.roster.is_mistakable(from, &name) {
@@ -119,8 +119,8 @@ impl Hub {
         self.kicked.push_back(Kicked { until: self.now + KICKED_FOR, name: name.clone(), looks });
         out.send(from, Event::Kicked { who: &name });
         out.send(id, Event::Refused(Refusal::Kicked(reason)));
-        self.leave(id, Parting::Kicked { by: from, reason }, out);
-        out.close(id);
+        self.remove(id, CloseReason::Kicked, reason, Some(from), out);
+        self.effects.push_back(Effect::Close { id });
         Ok(())
     }
 }

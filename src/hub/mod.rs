@@ -2,6 +2,7 @@
 //! queues or sockets. The hub is the authority on every rule of protocol.md that isn't grammar.
 
 mod answers;
+mod effect;
 mod index;
 #[cfg(feature = "unicode")]
 mod looks;
@@ -12,9 +13,11 @@ mod talk;
 
 use crate::limits::{GROWN, Limits, MAX_KICKED, MAX_WHO};
 use crate::protocol::Time;
-use crate::protocol::name::{self, Looks, Name};
-use crate::protocol::{Audience, ConnId, Event, Manners, Note, Outbox, Parting, Rank, Refusal, Request};
+use crate::protocol::command::May;
+use crate::protocol::name::{Looks, Name};
+use crate::protocol::{Audience, CloseReason, ConnId, Event, Manners, Outbox, Rank, Refusal, Request};
 use bstr::BStr;
+pub use effect::Effect;
 use roster::Roster;
 use std::collections::VecDeque;
 
@@ -25,10 +28,6 @@ pub struct Hub {
     quiet_above: Option<usize>,
     max_rooms: Option<usize>,
     max_rooms_per_connection: Option<usize>,
-    /// Bytes that the names of one `+who` or `+rooms` line may take.
-    max_list: usize,
-    /// Where such a line is put together.
-    list: String,
     /// Connections whose rank is that of an operator: a few.
     operators: Vec<ConnId>,
     /// Connections without a name that hear what is said in the lobby.
@@ -37,8 +36,10 @@ pub struct Hub {
     next_guest: u32,
     /// Names that are refused for a while; in the order in which they are free again.
     kicked: VecDeque<Kicked>,
-    /// What requests have cost beyond one line each, and nobody has taken yet.
-    surcharge: u64,
+    /// What requests have cost beyond their own cost and was not taken yet.
+    extra_cost: u64,
+    /// What the server has to act on, oldest first.
+    effects: VecDeque<Effect>,
     now: Time,
 }
 
@@ -92,14 +93,10 @@ impl Hub {
         rooms.saturating_mul(Roster::OF_A_ROOM)
     }
 
-    /// The most bytes of one answer, where there are so many rooms: `/rooms`, or `/who` with all the names that it tells,
-    /// each with as much about it as a line of its own takes.
+    /// The most items of one list, where there are so many rooms: the answer to `/rooms`, or to `/who`.
     #[must_use]
-    pub fn longest_answer(limits: &Limits, rooms: usize) -> usize {
-        const ABOUT: usize = ":18446744073709551615 ".len();
-        let line = "+rooms  \n".len() + name::MAX_BYTES;
-        let lists = rooms.max(MAX_WHO).saturating_mul(name::MAX_BYTES + ABOUT + line);
-        lists + limits.max_sent_line()
+    pub fn most_listed(rooms: usize) -> usize {
+        rooms.max(MAX_WHO)
     }
 
     /// An empty server within these limits.
@@ -111,14 +108,12 @@ impl Hub {
             quiet_above: limits.quiet_above,
             max_rooms: limits.max_rooms,
             max_rooms_per_connection: limits.max_rooms_per_connection,
-            // A line within the limit of those that a client may send holds the word, a room's name and these.
-            max_list: limits.max_line.saturating_sub("+who ".len() + 4 * name::MAX_CHARS + " \n".len()),
-            list: String::new(),
             operators: Vec::new(),
             listeners: Vec::new(),
             next_guest: 1,
             kicked: VecDeque::new(),
-            surcharge: 0,
+            extra_cost: 0,
+            effects: VecDeque::new(),
             now: Time::default(),
         }
     }
@@ -128,10 +123,26 @@ impl Hub {
         self.now = now;
     }
 
-    /// What the last request has cost its sender's allowance besides its line; said once. A direct message costs one for
-    /// each further recipient, `/who` and `/rooms` for each line of the answer.
-    pub fn take_surcharge(&mut self) -> u64 {
-        std::mem::take(&mut self.surcharge)
+    /// Takes the tokens that the last request has cost its sender besides its own cost: see
+    /// [`Rule::each`](crate::protocol::command::Rule::each).
+    pub fn take_extra_cost(&mut self) -> u64 {
+        std::mem::take(&mut self.extra_cost)
+    }
+
+    /// Whether there is an effect to act on.
+    #[must_use]
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
+    /// Takes the oldest effect.
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Gives memory back that nothing needs now.
+    pub fn trim(&mut self) {
+        self.effects.shrink_to_fit();
     }
 
     /// Makes a new connection an operator's.
@@ -153,6 +164,12 @@ impl Hub {
             true => Rank::Member,
             false => Rank::Stranger,
         }
+    }
+
+    /// Rooms, the lobby among them.
+    #[must_use]
+    pub fn rooms_open(&self) -> usize {
+        self.roster.rooms().len()
     }
 
     /// How many are registered.
@@ -181,19 +198,32 @@ impl Hub {
         }
     }
 
-    /// Takes a connection out, registered or not, and tells those who shared a room with it.
-    pub fn leave(&mut self, id: ConnId, how: Parting<'_>, out: &mut impl Outbox) {
+    /// Takes a connection out, registered or not, and tells the members of shared rooms: `text`, or where that is empty
+    /// what the reason's row says.
+    pub fn leave(&mut self, id: ConnId, reason: CloseReason, text: &[u8], out: &mut impl Outbox) {
+        self.remove(id, reason, text, None, out);
+    }
+
+    fn remove(
+        &mut self,
+        id: ConnId,
+        reason: CloseReason,
+        text: &[u8],
+        operator: Option<ConnId>,
+        out: &mut impl Outbox,
+    ) {
         self.operators.retain(|operator| *operator != id);
         self.listeners.retain(|listener| *listener != id);
         let company = self.roster.company(id, self.quiet_above);
         let user = self.roster.remove_user(id);
-        out.note(Note::Left { id, nick: user.as_ref().map(|user| &user.name), how });
-        if let Some(user) = user {
+        if let Some(user) = &user {
             self.next_guest = self.next_guest.min(user.guest_number().unwrap_or(u32::MAX));
-            let gone = Event::Gone { who: &user.name, reason: how.told() };
+            let text = if text.is_empty() { reason.notice().as_bytes() } else { text };
+            let gone = Event::Gone { who: &user.name, reason: BStr::new(text) };
             out.send_all(Audience { members: &company, except: None }, gone);
         }
         self.roster.give_back(company);
+        self.effects.push_back(Effect::Left { id, name: user.map(|user| user.name), reason, operator });
         self.check();
     }
 
@@ -219,6 +249,7 @@ impl Hub {
             // Most requests by far; both find out by themselves whether the sender is registered.
             Request::Direct { to, text } => self.direct(from, to, text, out)?,
             Request::Say { room, text } => self.say(from, room, text, out)?,
+            _ if !self.may(from, request) => return Err(self.why_not(from, request)),
             Request::Ping { token } => out.send(from, Event::Pong { token }),
             Request::Help => out.send(from, Event::Help { operator: self.rank(from).is_operator() }),
             Request::Quit { message } => return Ok(self.quit(from, message, out)),
@@ -235,51 +266,42 @@ impl Hub {
             Request::SayAs { nick, text, whole, enter } => {
                 self.say_as(from, nick, text, whole, enter, out)?
             }
-            Request::Announce { .. } | Request::Kick { .. } | Request::Stats | Request::Shutdown => {
-                self.operate(from, request, out)?;
-            }
-            Request::Who(scope) if self.rank(from).is_operator() => self.who(from, scope, out)?,
-            Request::Rooms if self.rank(from).is_operator() => self.rooms(from, out),
-            _ if !self.rank(from).is_registered() => return Err(Refusal::RegisterFirst),
             Request::Rename { nick } => self.rename(from, nick, out)?,
             Request::Join { room } => self.join(from, room, out)?,
             Request::Leave { room } => self.part(from, room, out)?,
             Request::Who(scope) => self.who(from, scope, out)?,
             Request::Rooms => self.rooms(from, out),
+            Request::Announce { text } if text.is_empty() => return Err(Refusal::EmptyText),
+            Request::Announce { text } => {
+                let count = self.announce(text, out);
+                self.effects.push_back(Effect::Announced { operator: from, count });
+                out.send(from, Event::Announced { count });
+            }
+            Request::Kick { nick, reason } => self.kick(from, nick, reason, out)?,
+            Request::Stats => self.effects.push_back(Effect::Stats { to: from }),
+            Request::Shutdown => {
+                out.send(from, Event::Shutdown);
+                self.effects.push_back(Effect::Stop { operator: from });
+            }
         }
         Ok(Next::Stay)
     }
 
-    /// The operators' commands.
-    fn operate<'a>(
-        &mut self,
-        from: ConnId,
-        request: Request<'a>,
-        out: &mut impl Outbox,
-    ) -> Result<(), Refusal<'a>> {
-        match (request, self.rank(from)) {
-            (_, Rank::Stranger) => return Err(Refusal::RegisterFirst),
-            (_, Rank::Member) => return Err(Refusal::Denied),
-            (Request::Announce { text }, _) if text.is_empty() => return Err(Refusal::EmptyText),
-            (Request::Announce { text }, _) => {
-                let count = self.announce(text, out);
-                out.note(Note::Announced { by: from, count });
-                out.send(from, Event::Announced { count });
-            }
-            (Request::Kick { nick, reason }, _) => self.kick(from, nick, reason, out)?,
-            (Request::Stats, _) => self.stats(from, out),
-            (Request::Shutdown, _) => {
-                out.send(from, Event::Shutdown);
-                out.note(Note::Shutdown { by: from });
-                out.stop();
-            }
-            _ => {}
+    /// Whether the rank of `from` is one that may make this request.
+    fn may(&self, from: ConnId, request: Request<'_>) -> bool {
+        request.kind().rule().may.includes(self.rank(from))
+    }
+
+    /// The refusal of a request that its sender's rank may not make.
+    fn why_not(&self, from: ConnId, request: Request<'_>) -> Refusal<'static> {
+        match request.kind().rule().may {
+            May::Operators if self.rank(from).is_registered() => Refusal::Denied,
+            _ => Refusal::RegisterFirst,
         }
-        Ok(())
     }
 
     fn quit(&mut self, from: ConnId, message: &BStr, out: &mut impl Outbox) -> Next {
-        self.leave(from, Parting::Quit(message), out);
+        self.leave(from, CloseReason::Quit, message, out);
         out.send(from, Event::Bye);
         Next::Close
     }

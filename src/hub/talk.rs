@@ -3,6 +3,7 @@
 use super::Hub;
 use super::roster::LOBBY;
 use crate::limits::MAX_TARGETS;
+use crate::protocol::command::Kind;
 use crate::protocol::name::Name;
 use crate::protocol::text::trim_blanks;
 use crate::protocol::{Audience, ConnId, Event, Manners, Outbox, Refusal};
@@ -36,7 +37,7 @@ impl Hub {
             let done = match self.user_named(target) {
                 Ok(id) if told.contains(&Some(id)) => Ok(()),
                 Ok(id) => {
-                    self.surcharge += u64::from(told[0].is_some());
+                    self.extra_cost += Kind::Direct.rule().each * u64::from(told[0].is_some());
                     told.iter_mut().find(|slot| slot.is_none()).into_iter().for_each(|slot| *slot = Some(id));
                     tell(sender, target, id, text, out)
                 }

@@ -32,26 +32,14 @@ pub enum Event<'a> {
         /// The room.
         room: &'a Name,
     },
-    /// Answer: some of the names asked for.
-    Who {
-        /// The room's name, or `*`.
-        room: &'a str,
-        /// Names with blanks between; at most a line of them.
-        names: &'a str,
-    },
-    /// Answer: that was all of [`Event::Who`].
+    /// Answer: that was all of [`List::Who`].
     EndWho {
         /// The room's name, or `*`.
         room: &'a str,
         /// How many there are, told or not.
         count: usize,
     },
-    /// Answer: some of the rooms.
-    Rooms {
-        /// `name:members` with blanks between; at most a line of them.
-        rooms: &'a str,
-    },
-    /// Answer: that was all of [`Event::Rooms`].
+    /// Answer: that was all of [`List::Rooms`].
     EndRooms {
         /// How many there are.
         count: usize,
@@ -150,6 +138,27 @@ pub enum Event<'a> {
     Refused(Refusal<'a>),
 }
 
+/// An answer that is a list of names, which a dialect packs into lines. [`Event::EndWho`] or [`Event::EndRooms`] follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List<'a> {
+    /// The names asked for.
+    Who {
+        /// The room's name, or `*`.
+        room: &'a str,
+    },
+    /// The rooms.
+    Rooms,
+}
+
+/// One of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListItem<'a> {
+    /// Its name.
+    pub name: &'a Name,
+    /// How many members it has, of a room.
+    pub count: Option<usize>,
+}
+
 impl Event<'_> {
     /// Whether this may be sent a little later, together with what its recipients are sent then: who came, went or was
     /// renamed. It is never overtaken by what is said to the same recipient behind it.
@@ -165,9 +174,7 @@ impl Event<'_> {
             | Event::Named { .. }
             | Event::Entered { .. }
             | Event::Left { .. }
-            | Event::Who { .. }
             | Event::EndWho { .. }
-            | Event::Rooms { .. }
             | Event::EndRooms { .. }
             | Event::Pong { .. }
             | Event::Help { .. }

@@ -2,10 +2,13 @@
 //! means and how an event is written. Nothing here knows a user, a room, a queue or a socket; everything is borrowed for
 //! the length of one call.
 
+mod close_reason;
+pub mod command;
 mod connection;
 pub mod dialect;
 mod event;
 pub mod frame;
+pub mod message;
 pub mod name;
 mod outbox;
 mod refusal;
@@ -14,9 +17,10 @@ pub mod scheme;
 pub mod text;
 mod time;
 
+pub use close_reason::CloseReason;
 pub use connection::{ConnId, Origin};
-pub use event::Event;
-pub use outbox::{Audience, Note, Outbox, Parting};
-pub use refusal::Refusal;
+pub use event::{Event, List, ListItem};
+pub use outbox::{Audience, Outbox};
+pub use refusal::{Refusal, Subject};
 pub use request::{Manners, Meaning, Rank, Request, Scope};
 pub use time::Time;

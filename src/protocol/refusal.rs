@@ -1,89 +1,200 @@
-//! Why something is not done: the stable codes of docs/protocol.md, in one table.
+//! Why something is not done. Each refusal's code, whether it closes the connection, and its details stand once, in
+//! [`Refusal::row`]; docs/protocol.md has the same table, and a test compares the two.
 
 use bstr::BStr;
 
-/// Why something is not done. [`Refusal::code`] is stable; the details are for people.
+/// Why something is not done, or why the server closes a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal<'a> {
     /// The line is longer than this many bytes, its CR and LF included.
     LineTooLong(usize),
     /// The message holds NUL.
     BadByte,
-    /// Only for those who have a name.
+    /// The request needs a registered connection.
     RegisterFirst,
     /// There is no command of this name.
     UnknownCommand(&'a BStr),
-    /// Not for you.
+    /// The request is an operator's.
     Denied,
-    /// The form was incomplete; this is how it goes.
+    /// The form was incomplete; this is the form.
     Usage(&'static str),
-    /// There is nothing in the message.
+    /// The message holds no text.
     EmptyText,
     /// More recipients than [`MAX_TARGETS`](crate::limits::MAX_TARGETS).
     TooManyTargets,
-    /// That can't be a nick.
+    /// The text can't be a nick.
     NickInvalid(&'a BStr),
-    /// That nick is not for users.
+    /// The nick is reserved.
     NickReserved(&'a BStr),
-    /// Somebody has that nick.
+    /// Another connection has the nick, or one that looks like it.
     NickTaken(&'a BStr),
-    /// That can't be a room's name.
+    /// An operator ended the connection that had the nick a short time ago.
+    NickKicked(&'a BStr),
+    /// The text can't be a room's name.
     RoomInvalid(&'a BStr),
     /// There is no such room.
     NoSuchRoom(&'a BStr),
-    /// You are not in that room; where it is `None`, in no current room.
+    /// The user is not in that room; where it is `None`, in no current room.
     NotInRoom(Option<&'a BStr>),
-    /// You, or the server, can't have more rooms.
+    /// The user or the server can't have more rooms.
     TooManyRooms,
-    /// Nobody has that nick.
+    /// No user has that nick.
     NoSuchUser(&'a BStr),
-    /// That recipient's queue is half full.
+    /// The recipient's queue is half full.
     RecipientFull(&'a BStr),
     /// The server keeps no accounts, so a name has no password.
     NoAccounts,
-    /// Closing, and of a name for a while: an operator ended its connection, for this reason.
+    /// An operator ended the connection, for this reason.
     Kicked(&'a BStr),
-    /// Closing: as many connections as there may be.
+    /// There are as many connections as there may be.
     ServerFull,
-    /// Closing: as many connections of that address as there may be.
+    /// There are as many connections of that address as there may be.
     TooManyConnections,
-    /// Closing: no name was given in time, or too many others have none either.
+    /// No name was given in time, or too many other connections have none either.
     RegisterTimeout,
-    /// Closing: what was sent wasn't read.
+    /// The peer didn't read what it was sent.
     TooSlow,
-    /// Closing: the server stops.
+    /// The server stops.
     ShuttingDown,
 }
 
-impl Refusal<'_> {
-    /// The stable word for it (protocol.md).
+/// What follows the code, in front of the advice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// Nothing.
+    None,
+    /// What the peer wrote; it may be anything.
+    Typed(&'a BStr),
+    /// A bound.
+    Number(usize),
+}
+
+/// A row of the table of refusals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row<'a> {
+    /// The stable code.
+    pub code: &'static str,
+    /// The server closes the connection after it.
+    pub closes: bool,
+    /// What it is about.
+    pub subject: Subject<'a>,
+    /// What to do, for people; may be empty.
+    pub advice: &'static str,
+}
+
+impl<'a> Refusal<'a> {
+    /// The stable code (docs/protocol.md).
     #[must_use]
     pub fn code(&self) -> &'static str {
-        match self {
-            Refusal::LineTooLong(_) => "line-too-long",
-            Refusal::BadByte => "bad-byte",
-            Refusal::RegisterFirst => "register-first",
-            Refusal::UnknownCommand(_) => "unknown-command",
-            Refusal::Denied => "denied",
-            Refusal::Usage(_) => "usage",
-            Refusal::EmptyText => "empty-text",
-            Refusal::TooManyTargets => "too-many-targets",
-            Refusal::NickInvalid(_) => "nick-invalid",
-            Refusal::NickReserved(_) => "nick-reserved",
-            Refusal::NickTaken(_) => "nick-taken",
-            Refusal::RoomInvalid(_) => "room-invalid",
-            Refusal::NoSuchRoom(_) => "no-such-room",
-            Refusal::NotInRoom(_) => "not-in-room",
-            Refusal::TooManyRooms => "too-many-rooms",
-            Refusal::NoSuchUser(_) => "no-such-user",
-            Refusal::RecipientFull(_) => "recipient-full",
-            Refusal::NoAccounts => "no-accounts",
-            Refusal::Kicked(_) => "kicked",
-            Refusal::ServerFull => "server-full",
-            Refusal::TooManyConnections => "too-many-connections",
-            Refusal::RegisterTimeout => "register-timeout",
-            Refusal::TooSlow => "too-slow",
-            Refusal::ShuttingDown => "shutting-down",
+        self.row().code
+    }
+
+    /// Everything that is said of it.
+    #[must_use]
+    pub fn row(&self) -> Row<'a> {
+        use Subject::{None, Number, Typed};
+        const NICK: &str = "is not a name: 1 to 32 letters of one script, digits, - _ .";
+        const ROOM: &str = "is not a room's name: 1 to 32 letters of one script, digits, - _ .";
+        let answer = |code, subject, advice| Row { code, closes: false, subject, advice };
+        let closing = |code, subject, advice| Row { code, closes: true, subject, advice };
+        match *self {
+            Refusal::LineTooLong(most) => answer("line-too-long", Number(most), ""),
+            Refusal::BadByte => answer("bad-byte", None, "the line holds a NUL byte"),
+            Refusal::RegisterFirst => answer("register-first", None, "say #name to take a name"),
+            Refusal::UnknownCommand(word) => answer("unknown-command", Typed(word), "see /help"),
+            Refusal::Denied => answer("denied", None, "only operators may do that"),
+            Refusal::Usage(form) => answer("usage", None, form),
+            Refusal::EmptyText => answer("empty-text", None, "there is nothing to say"),
+            Refusal::TooManyTargets => answer("too-many-targets", None, MOST_TARGETS),
+            Refusal::NickInvalid(nick) => answer("nick-invalid", Typed(nick), NICK),
+            Refusal::NickReserved(nick) => answer("nick-reserved", Typed(nick), "is reserved"),
+            Refusal::NickTaken(nick) => answer("nick-taken", Typed(nick), "is taken"),
+            Refusal::NickKicked(nick) => answer("kicked", Typed(nick), ""),
+            Refusal::RoomInvalid(room) => answer("room-invalid", Typed(room), ROOM),
+            Refusal::NoSuchRoom(room) => answer("no-such-room", Typed(room), ""),
+            Refusal::NotInRoom(Some(room)) => answer("not-in-room", Typed(room), ""),
+            Refusal::NotInRoom(Option::None) => answer("not-in-room", None, "enter one with &room"),
+            Refusal::TooManyRooms => answer("too-many-rooms", None, "leave one first"),
+            Refusal::NoSuchUser(nick) => answer("no-such-user", Typed(nick), ""),
+            Refusal::RecipientFull(nick) => answer("recipient-full", Typed(nick), ""),
+            Refusal::NoAccounts => {
+                answer("no-accounts", None, "names have no passwords here, say #name alone")
+            }
+            Refusal::Kicked(reason) => closing("kicked", Typed(reason), ""),
+            Refusal::ServerFull => closing("server-full", None, "try again later"),
+            Refusal::TooManyConnections => closing("too-many-connections", None, "from your address"),
+            Refusal::RegisterTimeout => closing("register-timeout", None, "no name was given in time"),
+            Refusal::TooSlow => closing("too-slow", None, "what was sent to you was not read"),
+            Refusal::ShuttingDown => closing("shutting-down", None, "the server stops"),
         }
+    }
+}
+
+/// Names [`MAX_TARGETS`](crate::limits::MAX_TARGETS); a test compares the two.
+const MOST_TARGETS: &str = "at most 16 names";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::MAX_TARGETS;
+
+    /// The refusal after `refusal`, in the order of the enum: the compiler demands a new one here.
+    fn next(refusal: Refusal<'static>) -> Option<Refusal<'static>> {
+        let typed: &BStr = "x".into();
+        Some(match refusal {
+            Refusal::LineTooLong(_) => Refusal::BadByte,
+            Refusal::BadByte => Refusal::RegisterFirst,
+            Refusal::RegisterFirst => Refusal::UnknownCommand(typed),
+            Refusal::UnknownCommand(_) => Refusal::Denied,
+            Refusal::Denied => Refusal::Usage("#name"),
+            Refusal::Usage(_) => Refusal::EmptyText,
+            Refusal::EmptyText => Refusal::TooManyTargets,
+            Refusal::TooManyTargets => Refusal::NickInvalid(typed),
+            Refusal::NickInvalid(_) => Refusal::NickReserved(typed),
+            Refusal::NickReserved(_) => Refusal::NickTaken(typed),
+            Refusal::NickTaken(_) => Refusal::NickKicked(typed),
+            Refusal::NickKicked(_) => Refusal::RoomInvalid(typed),
+            Refusal::RoomInvalid(_) => Refusal::NoSuchRoom(typed),
+            Refusal::NoSuchRoom(_) => Refusal::NotInRoom(Some(typed)),
+            Refusal::NotInRoom(Some(_)) => Refusal::NotInRoom(None),
+            Refusal::NotInRoom(None) => Refusal::TooManyRooms,
+            Refusal::TooManyRooms => Refusal::NoSuchUser(typed),
+            Refusal::NoSuchUser(_) => Refusal::RecipientFull(typed),
+            Refusal::RecipientFull(_) => Refusal::NoAccounts,
+            Refusal::NoAccounts => Refusal::Kicked(typed),
+            Refusal::Kicked(_) => Refusal::ServerFull,
+            Refusal::ServerFull => Refusal::TooManyConnections,
+            Refusal::TooManyConnections => Refusal::RegisterTimeout,
+            Refusal::RegisterTimeout => Refusal::TooSlow,
+            Refusal::TooSlow => Refusal::ShuttingDown,
+            Refusal::ShuttingDown => return None,
+        })
+    }
+
+    #[test]
+    fn docs_list_every_refusal() {
+        let page = include_str!("../../docs/protocol.md");
+        let (answers, closing) =
+            page.split_once("These come before the server closes").expect("the page has two tables");
+        let mut refusal = Some(Refusal::LineTooLong(4096));
+        while let Some(now) = refusal {
+            let row = now.row();
+            let subject = match row.subject {
+                Subject::None => String::new(),
+                Subject::Typed(_) if row.closes => String::new(),
+                Subject::Typed(_) => " <x>".into(),
+                Subject::Number(number) => format!(" {number}"),
+            };
+            let blank = if row.advice.is_empty() { "" } else { " " };
+            let expected = format!("| `!{}{subject}{blank}{}`", row.code, row.advice);
+            let table = if row.closes { closing } else { answers };
+            assert!(table.lines().any(|line| line.starts_with(&expected)), "no row begins {expected}");
+            refusal = next(now);
+        }
+    }
+
+    #[test]
+    fn advice_names_the_bound_of_targets() {
+        assert_eq!(MOST_TARGETS, format!("at most {MAX_TARGETS} names"));
     }
 }

@@ -17,7 +17,7 @@ pub enum Door {
     Nickname,
     /// See [`Dialect::Relay`].
     Relay,
-    /// See [`Dialect::Lcq`].
+    /// See [`Dialect::Udp`].
     Udp,
 }
 
@@ -47,7 +47,7 @@ impl Door {
             Door::Classic => Dialect::Classic,
             Door::Nickname => Dialect::Nickname,
             Door::Relay => Dialect::Relay,
-            Door::Udp => Dialect::Lcq,
+            Door::Udp => Dialect::Udp,
         }
     }
 

@@ -4,12 +4,11 @@
 use super::peer::Then;
 use super::{Reactor, Sockets};
 use crate::limits::{DATAGRAMS_A_TURN, MAX_SHORT, MAX_SILENCE, READ};
-use crate::protocol::ConnId;
 use crate::protocol::scheme::Door;
+use crate::protocol::{ConnId, message};
 use crate::server::datagrams::Source;
 use crate::server::feed::{self as session, Bounds, Stop};
 use crate::server::timers::Deadline;
-use bstr::ByteSlice;
 use std::io::ErrorKind;
 
 impl<S: Sockets> Reactor<S> {
@@ -79,7 +78,9 @@ impl<S: Sockets> Reactor<S> {
         let fed = session::feed(hub, id, &mut peer.frame, peer.dialect, &scratch[..bytes], bounds, queues);
         peer.allowance.spend(fed.cost, *rate, *now);
         queues.counters.lines_in += fed.messages;
-        match (fed.stop, hub.rank(id).is_registered()) {
+        let is_registered = hub.rank(id).is_registered();
+        self.act_on_effects();
+        match (fed.stop, is_registered) {
             (Stop::Close, _) => self.close(id, Then::Close),
             (_, true) => {
                 self.datagrams.spoke(id);
@@ -98,7 +99,7 @@ impl<S: Sockets> Reactor<S> {
         let Some(to) = self.datagrams.peer(id) else { return };
         let (sockets, mut dropped, mut calls) = (&mut self.sockets, 0, 0);
         self.queues.flush(id, |bytes, _| {
-            for datagram in bytes.lines() {
+            for datagram in message::each(bytes) {
                 let (listener, address) = to.source;
                 if to.may_get(datagram.len()) {
                     calls += 1;

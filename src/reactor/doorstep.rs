@@ -4,8 +4,9 @@ use super::peer::{Peer, Then};
 use super::{Interest, NotAccepted, Phase, Reactor, Reading, Sockets};
 use crate::limits::{ACCEPTS_A_TURN, FAREWELLS, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE};
 use crate::protocol::Time;
+use crate::protocol::dialect::Context;
 use crate::protocol::scheme::Door;
-use crate::protocol::{ConnId, Event, Origin, Outbox, Parting, Refusal};
+use crate::protocol::{CloseReason, ConnId, Event, Origin, Outbox, Refusal};
 use crate::server::admission::TooMany;
 use crate::server::log_events as journal;
 use crate::server::rate_limit::Allowance;
@@ -109,7 +110,7 @@ impl<S: Sockets> Reactor<S> {
 
     /// Closes a connection that has given no name in time, or has waited longest where too many have none.
     pub(super) fn end_nameless(&mut self, id: ConnId) {
-        self.hub.leave(id, Parting::RegisterTimeout, &mut self.queues);
+        self.hub.leave(id, CloseReason::RegisterTimeout, b"", &mut self.queues);
         self.turn_down(id, Refusal::RegisterTimeout);
     }
 
@@ -143,7 +144,8 @@ impl<S: Sockets> Reactor<S> {
     /// There are no descriptors left: some of those who knock are told so, as many as where the server itself is full.
     fn turn_away(&mut self, listener: usize) {
         let mut farewell = Vec::new();
-        self.doors[listener].dialect().encode(Event::Refused(Refusal::ServerFull), &mut farewell);
+        let context = Context { max_line: self.limits.max_line };
+        self.doors[listener].dialect().encode(Event::Refused(Refusal::ServerFull), &context, &mut farewell);
         for _ in 0..FAREWELLS {
             if self.sockets.turn_away(listener, &farewell).is_err() {
                 break;

@@ -5,7 +5,7 @@ use super::{Phase, Reactor, Sockets};
 use crate::limits::{DISCARD, MIN_DRAIN};
 use crate::protocol::frame::Frame;
 use crate::protocol::name::Name;
-use crate::protocol::{ConnId, Event, Outbox, Parting, Refusal};
+use crate::protocol::{CloseReason, ConnId, Event, Outbox, Refusal};
 use crate::server::timers::Deadline;
 
 impl<S: Sockets> Reactor<S> {
@@ -35,14 +35,14 @@ impl<S: Sockets> Reactor<S> {
                 self.queues.undeafen(id);
                 self.queues.send(id, Event::Refused(Refusal::TooSlow));
                 if !is_closing {
-                    self.hub.leave(id, Parting::TooSlow, &mut self.queues);
+                    self.hub.leave(id, CloseReason::TooSlow, b"", &mut self.queues);
                     self.close(id, Then::Discard);
                 }
             }
             Doom::Lost | Doom::TooSlow => {
                 if !self.stopping && !peer.phase.is_closing() {
-                    let how = if doom == Doom::Lost { Parting::Lost } else { Parting::TooSlow };
-                    self.hub.leave(id, how, &mut self.queues);
+                    let how = if doom == Doom::Lost { CloseReason::Lost } else { CloseReason::TooSlow };
+                    self.hub.leave(id, how, b"", &mut self.queues);
                 }
                 self.drop_now(id);
             }
@@ -52,7 +52,8 @@ impl<S: Sockets> Reactor<S> {
     /// Closes those whom the hub has shown the door; whether there were any.
     pub(super) fn close_kicked(&mut self) -> bool {
         let mut any = false;
-        while let Some(id) = self.queues.take_closing() {
+        while let Some(id) = self.kicked.pop() {
+            self.queues.undeafen(id);
             any = true;
             if self.peers.get(id.index()).is_some_and(|peer| !peer.phase.is_closing()) {
                 self.close(id, Then::Discard);

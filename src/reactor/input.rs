@@ -5,7 +5,7 @@ use super::peer::{Doom, Then};
 use super::{Phase, Reactor, Reading, Sockets};
 use crate::hub::Next;
 use crate::limits::{LOW_READ, READ, READ_A_TOKEN};
-use crate::protocol::{ConnId, Outbox, Parting};
+use crate::protocol::{CloseReason, ConnId, Outbox};
 use crate::server::feed::{self as session, Bounds, Stop};
 use crate::server::timers::Deadline;
 use std::io::ErrorKind;
@@ -49,6 +49,7 @@ impl<S: Sockets> Reactor<S> {
             queues.counters.lines_in += fed.messages;
             match fed.stop {
                 Stop::Dry => break,
+                Stop::Effects => self.act_on_effects(),
                 Stop::Spent => {
                     self.hold_back(id);
                     break;
@@ -89,7 +90,7 @@ impl<S: Sockets> Reactor<S> {
         queues.counters.lines_in += u64::from(len > 0);
         match session::finish(hub, id, &mut peer.frame, peer.dialect, &scratch[..len], queues) {
             Next::Close => {}
-            Next::Stay => hub.leave(id, Parting::Ended, queues),
+            Next::Stay => hub.leave(id, CloseReason::EndOfStream, b"", queues),
         }
         self.close(id, Then::Close);
     }

@@ -15,7 +15,7 @@ use crate::hub::Hub;
 use crate::limits::{Limits, READ, REST_AFTER};
 use crate::protocol::Time;
 use crate::protocol::scheme::Door;
-use crate::protocol::{ConnId, Origin, Parting};
+use crate::protocol::{CloseReason, ConnId, Origin};
 use crate::server::admission::Admission;
 use crate::server::datagrams::Datagrams;
 use crate::server::log_events as journal;
@@ -203,6 +203,9 @@ pub struct Reactor<S> {
     resuming: Vec<ConnId>,
     /// Connections whose end was noticed in this turn; each once, since their queues are deaf from then on.
     doomed: Vec<(ConnId, Doom)>,
+    /// Connections that an operator has ended in this turn.
+    kicked: Vec<ConnId>,
+    is_asked_to_stop: bool,
     /// Whoever is sent nothing but notices isn't flushed before.
     notices_at: Time,
     rests: Vec<Rest>,
@@ -239,6 +242,8 @@ impl<S: Sockets> Reactor<S> {
             knocking: Vec::new(),
             resuming: Vec::new(),
             doomed: Vec::new(),
+            kicked: Vec::new(),
+            is_asked_to_stop: false,
             notices_at: now,
             rests: doors.iter().map(|_| Rest::default()).collect(),
             doors,
@@ -267,7 +272,8 @@ impl<S: Sockets> Reactor<S> {
         // Before deadlines: nobody misses one whose socket has room by now, however late the server woke up.
         self.flush();
         self.expire();
-        if self.queues.take_stopping() {
+        self.act_on_effects();
+        if std::mem::take(&mut self.is_asked_to_stop) {
             self.stop();
         }
         self.settle();
@@ -438,7 +444,7 @@ impl<S: Sockets> Reactor<S> {
                 }
                 Deadline::Silence => {
                     peer.deadline = None;
-                    self.hub.leave(id, Parting::Silent, &mut self.queues);
+                    self.hub.leave(id, CloseReason::Silent, b"", &mut self.queues);
                     self.drop_now(id);
                 }
                 Deadline::Refill => {
@@ -447,7 +453,7 @@ impl<S: Sockets> Reactor<S> {
                 }
                 Deadline::LastWords => {
                     peer.last_words = None;
-                    self.hub.leave(id, Parting::Ended, &mut self.queues);
+                    self.hub.leave(id, CloseReason::EndOfStream, b"", &mut self.queues);
                     self.close(id, Then::Discard);
                 }
             }

@@ -2,17 +2,17 @@
 
 use super::peer::Doom;
 use super::{Interest, Phase, Reactor, Reading, Sockets};
+use crate::hub::Effect;
 use crate::limits::{NOTICES_APART, TOO_SLOW_AFTER};
 use crate::protocol::frame::Frame;
 use crate::protocol::name::Name;
-use crate::protocol::{ConnId, Origin, Outbox};
+use crate::protocol::{ConnId, Event, Origin, Outbox};
 use crate::server::send_queue::Flushed;
 use crate::server::timers::Deadline;
 
 impl<S: Sockets> Reactor<S> {
     pub(super) fn flush(&mut self) {
-        // Nobody of whom something was noted since is closed yet: only what follows does that.
-        self.write_journal();
+        self.act_on_effects();
         self.hurry_notices();
         let mut place = 0;
         while let Some(id) = self.queues.dirty(place) {
@@ -90,12 +90,50 @@ impl<S: Sockets> Reactor<S> {
         self.watch(id);
     }
 
-    fn write_journal(&mut self) {
-        let Reactor { queues, sockets, datagrams, .. } = self;
-        queues.journal.write(|id| match datagrams.address(id) {
+    /// Acts on what the hub has left to do. To be called before a connection is closed that it speaks of, so that the log
+    /// can say where it came from.
+    pub(super) fn act_on_effects(&mut self) {
+        while let Some(effect) = self.hub.next_effect() {
+            match effect {
+                Effect::Registered { id } => {
+                    if let Some(nick) = self.hub.nick(id) {
+                        self.queues.journal.registered(id, self.origin(id), nick.shown());
+                    }
+                }
+                Effect::Left { id, name, reason, operator } => {
+                    let nick = name.as_ref().map(Name::shown);
+                    self.queues.journal.left(id, nick, reason.word(), operator);
+                }
+                Effect::Announced { operator, count } => self.queues.journal.announced(operator, count),
+                Effect::Close { id } => {
+                    if self.queues.deafen(id) {
+                        self.kicked.push(id);
+                    }
+                }
+                Effect::Stats { to } => self.tell_stats(to),
+                Effect::Stop { operator } => {
+                    self.queues.journal.stopping(operator);
+                    self.is_asked_to_stop = true;
+                }
+            }
+        }
+    }
+
+    fn tell_stats(&mut self, to: ConnId) {
+        let mut figures: Vec<(String, u64)> = vec![
+            ("users".into(), self.hub.registered() as u64),
+            ("rooms".into(), self.hub.rooms_open() as u64),
+        ];
+        self.queues.figures(&mut |key, value| figures.push((key.to_owned(), value)));
+        figures.iter().for_each(|(key, value)| self.queues.send(to, Event::Stat { key, value: *value }));
+        self.queues.send(to, Event::EndStats { count: figures.len() });
+    }
+
+    fn origin(&self, id: ConnId) -> Option<Origin> {
+        match self.datagrams.address(id) {
             Some(address) => Some(Origin::Inet(address)),
-            None => sockets.origin(id),
-        });
+            None => self.sockets.origin(id),
+        }
     }
 
     /// Tells the sockets what the connection is to be watched for, if that has changed.

@@ -4,9 +4,8 @@
 use super::peer::Doom;
 use super::{Phase, Reactor, Reading, Sockets};
 use crate::limits::{LAST_WORDS, READ};
-use crate::protocol::ConnId;
+use crate::protocol::{ConnId, message};
 use crate::server::timers::Deadline;
-use bstr::ByteSlice;
 use std::io::ErrorKind;
 
 impl<S: Sockets> Reactor<S> {
@@ -97,13 +96,13 @@ impl<S: Sockets> Reactor<S> {
             return;
         };
         let bytes = self.held.bytes(held);
-        let tail = bytes.rfind_byte(b'\n').map_or(0, |lf| lf + 1);
+        let tail = message::whole(bytes);
         // Where no more is read, because no more may be held or its end was seen, it is we who have paused.
         if tail == bytes.len() || !is_read {
             return;
         }
         if peer.frame.ends_by_pause(&bytes[tail..]) {
-            self.held.add(held, b"\n");
+            self.held.add(held, &[message::END]);
             // That may have been the last byte that may be held.
             self.watch(id);
         } else {

@@ -3,7 +3,7 @@
 //! connection's backlog is a list of pieces of them. Which text that is, and who is too slow, is decided elsewhere.
 
 use crate::limits::{ALLOCATION, CHUNK, GROWN};
-use crate::protocol::ConnId;
+use crate::protocol::{ConnId, message};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -166,7 +166,7 @@ impl Backlogs {
     pub fn keep_first_line(&mut self, id: &BacklogId) -> usize {
         let Some(&first) = self.backlogs[id.slot()].pieces.front() else { return 0 };
         let text = self.text(first);
-        let line = text.iter().position(|byte| *byte == b'\n').map_or(text.len(), |lf| lf + 1);
+        let line = message::first(text);
         let rest: Vec<Piece> = self.backlogs[id.slot()].pieces.drain(1..).collect();
         rest.into_iter().for_each(|piece| self.release(piece.chunk));
         let pinned = self.chunks[first.chunk as usize].text.capacity();

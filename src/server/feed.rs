@@ -5,6 +5,7 @@ use crate::hub::{Hub, Next};
 use crate::limits::THROWN_AWAY_A_TOKEN;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::frame::{Frame, Step};
+use crate::protocol::message;
 use crate::protocol::text::trim_blanks;
 use crate::protocol::{ConnId, Event, Meaning, Outbox, Rank, Refusal};
 use bstr::ByteSlice;
@@ -31,6 +32,8 @@ pub enum Stop {
     Full,
     /// The sender's allowance is used up, and there is more.
     Spent,
+    /// The hub has effects to act on first; there may be more messages.
+    Effects,
     /// The connection has left the hub and is to be closed; the rest of its input doesn't count.
     Close,
 }
@@ -86,10 +89,13 @@ pub fn feed(
             Step::Message(bytes, message) => {
                 consumed += bytes;
                 messages += 1;
-                let next = understand(hub, from, rank, dialect, message, out);
-                cost += 1 + hub.take_surcharge();
+                let (next, charged) = understand(hub, from, rank, dialect, message, out);
+                cost += charged;
                 if next == Next::Close {
                     break Stop::Close;
+                }
+                if hub.has_effects() {
+                    break Stop::Effects;
                 }
                 // A member is nothing else until it leaves; others may have become members.
                 if rank != Rank::Member {
@@ -115,11 +121,8 @@ pub fn finish(
     input: &[u8],
     out: &mut impl Outbox,
 ) -> Next {
-    match frame.finish(input) {
-        Step::Message(_, message) => understand(hub, from, hub.rank(from), dialect, message, out),
-        Step::Nul(..) => refuse(from, Refusal::BadByte, out),
-        Step::More | Step::Skip(_) | Step::TooLong(_) => Next::Stay,
-    }
+    let step = frame.finish(input);
+    last(hub, from, dialect, step, out).map_or(Next::Stay, |(next, _)| next)
 }
 
 /// Hands over what is left in `input` when nothing has come for a while, after [`feed`] has said [`Stop::Dry`]: what
@@ -132,12 +135,21 @@ pub fn pause(
     input: &[u8],
     out: &mut impl Outbox,
 ) -> Option<(Next, u64)> {
-    match frame.pause(input) {
-        Step::Message(_, message) => {
-            let next = understand(hub, from, hub.rank(from), dialect, message, out);
-            Some((next, 1 + hub.take_surcharge()))
-        }
-        Step::Nul(..) => Some((refuse(from, Refusal::BadByte, out), 1)),
+    let step = frame.pause(input);
+    last(hub, from, dialect, step, out)
+}
+
+/// Hands over a message that something else than its own last byte has ended.
+fn last(
+    hub: &mut Hub,
+    from: ConnId,
+    dialect: Dialect,
+    step: Step<'_>,
+    out: &mut impl Outbox,
+) -> Option<(Next, u64)> {
+    match step {
+        Step::Message(_, message) => Some(understand(hub, from, hub.rank(from), dialect, message, out)),
+        Step::Nul(..) => Some(refuse(from, Refusal::BadByte, out)),
         Step::More | Step::Skip(_) | Step::TooLong(_) => None,
     }
 }
@@ -153,7 +165,7 @@ pub fn hear_console(
 ) {
     for &byte in input {
         typed.push(byte);
-        if byte == b'\n' || typed.len() == max_line {
+        if byte == message::END || typed.len() == max_line {
             let text = trim_blanks(typed.trim_end_with(|c| c == '\n' || c == '\r'));
             if !text.is_empty() {
                 hub.announce(text, out);
@@ -163,6 +175,7 @@ pub fn hear_console(
     }
 }
 
+/// Has the hub obey a message: what becomes of the sender, and what it cost.
 fn understand(
     hub: &mut Hub,
     from: ConnId,
@@ -170,15 +183,18 @@ fn understand(
     dialect: Dialect,
     message: &[u8],
     out: &mut impl Outbox,
-) -> Next {
+) -> (Next, u64) {
     match dialect.parse(message, rank) {
-        Meaning::Nothing => Next::Stay,
-        Meaning::Request(request) => hub.handle(from, request, out),
+        Meaning::Nothing => (Next::Stay, 1),
+        Meaning::Request(request) => {
+            let next = hub.handle(from, request, out);
+            (next, request.kind().rule().cost + hub.take_extra_cost())
+        }
         Meaning::Refused(refusal) => refuse(from, refusal, out),
     }
 }
 
-fn refuse(from: ConnId, refusal: Refusal<'_>, out: &mut impl Outbox) -> Next {
+fn refuse(from: ConnId, refusal: Refusal<'_>, out: &mut impl Outbox) -> (Next, u64) {
     out.send(from, Event::Refused(refusal));
-    Next::Stay
+    (Next::Stay, 1)
 }

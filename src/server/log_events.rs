@@ -2,28 +2,18 @@
 //! keys stands here, once for every engine. What peers write goes no further than this: names pass, texts and the reasons
 //! that somebody typed don't. Where lines go, how many of them and in which form, is for `engine/log.rs`.
 
-use crate::protocol::{ConnId, Note, Origin, Parting};
-use log::{Level, debug, info, log_enabled, warn};
+use crate::protocol::{ConnId, Origin};
+use log::{debug, info, warn};
 use std::io;
 use std::time::Duration;
 
-/// The numbers of connections, and what the hub has noted that isn't written yet.
+/// The numbers of connections.
 #[derive(Debug, Default)]
 pub struct Journal {
     /// By id: the number of the connection that has it, or had it last.
     numbers: Vec<u32>,
     /// The last one that was given. They count up from 1, over all listeners.
     last: u32,
-    entries: Vec<Entry>,
-}
-
-/// What the hub has noted, with what was true then.
-#[derive(Debug)]
-enum Entry {
-    Registered { id: ConnId, number: u32, nick: Box<str> },
-    Left { number: u32, nick: Option<Box<str>>, reason: &'static str, operator: Option<u32> },
-    Announced { operator: u32, count: usize },
-    Shutdown { operator: u32 },
 }
 
 impl Journal {
@@ -36,52 +26,26 @@ impl Journal {
         self.numbers[id.index()] = self.last;
     }
 
-    /// Keeps what the hub has noted until [`Journal::write`]: only there is it known where a connection comes from. Where
-    /// no line would come of it, nothing is kept.
-    pub fn note(&mut self, note: Note<'_>) {
-        let wanted = match note {
-            Note::Left { nick: None, .. } => log_enabled!(target: "left", Level::Debug),
-            _ => log_enabled!(target: "left", Level::Info),
-        };
-        if !wanted {
-            return;
-        }
-        self.entries.push(match note {
-            Note::Registered { id, nick } => {
-                Entry::Registered { id, number: self.number(id), nick: nick.shown().into() }
-            }
-            Note::Left { id, nick, how } => {
-                let operator = match how {
-                    Parting::Kicked { by, .. } => Some(self.number(by)),
-                    _ => None,
-                };
-                let nick = nick.map(|nick| nick.shown().into());
-                Entry::Left { number: self.number(id), nick, reason: reason(how), operator }
-            }
-            Note::Announced { by, count } => Entry::Announced { operator: self.number(by), count },
-            Note::Shutdown { by } => Entry::Shutdown { operator: self.number(by) },
-        });
+    /// A connection has registered.
+    pub fn registered(&self, id: ConnId, from: Option<Origin>, nick: &str) {
+        registered(self.number(id), from, nick);
     }
 
-    /// Writes what was noted. To be called before anyone who was noted is closed, so that `origin` can still be asked.
-    pub fn write(&mut self, origin: impl Fn(ConnId) -> Option<Origin>) {
-        for entry in self.entries.drain(..) {
-            match entry {
-                Entry::Registered { id, number, nick } => registered(number, origin(id), &nick),
-                Entry::Left { number, nick, reason, operator } => left(number, nick, reason, operator),
-                Entry::Announced { operator, count } => {
-                    info!(target: "announced", operator, count; "operator {operator} made an announcement to {count}");
-                }
-                Entry::Shutdown { operator } => {
-                    info!(target: "stopping", reason = "operator", operator; "stopping: operator {operator} said so");
-                }
-            }
-        }
+    /// A connection has left, registered or not.
+    pub fn left(&self, id: ConnId, nick: Option<&str>, reason: &str, operator: Option<ConnId>) {
+        left(self.number(id), nick, reason, operator.map(|operator| self.number(operator)));
     }
 
-    /// Gives memory back that only a crowd needed.
-    pub fn rest(&mut self) {
-        self.entries.shrink_to_fit();
+    /// An operator has made an announcement.
+    pub fn announced(&self, operator: ConnId, count: usize) {
+        let operator = self.number(operator);
+        info!(target: "announced", operator, count; "operator {operator} made an announcement to {count}");
+    }
+
+    /// An operator has the server stop.
+    pub fn stopping(&self, operator: ConnId) {
+        let operator = self.number(operator);
+        info!(target: "stopping", reason = "operator", operator; "stopping: operator {operator} said so");
     }
 
     /// A connection was accepted, and may stay.
@@ -154,9 +118,9 @@ fn registered(connection: u32, from: Option<Origin>, nick: &str) {
     }
 }
 
-fn left(connection: u32, nick: Option<Box<str>>, reason: &str, operator: Option<u32>) {
+fn left(connection: u32, nick: Option<&str>, reason: &str, operator: Option<u32>) {
     let by = operator.map(|operator| format!(" by operator {operator}")).unwrap_or_default();
-    match nick.as_deref() {
+    match nick {
         Some(nick) => info!(target: "left", connection, nick, reason, operator;
             "connection {connection}, {nick}, left: {reason}{by}"),
         None => {
@@ -168,17 +132,4 @@ fn left(connection: u32, nick: Option<Box<str>>, reason: &str, operator: Option<
 /// What stands behind the number of a connection that has a name.
 fn named(nick: Option<&str>) -> String {
     nick.map(|nick| format!(", {nick},")).unwrap_or_default()
-}
-
-/// The kind of a parting, without what anybody typed.
-fn reason(how: Parting<'_>) -> &'static str {
-    match how {
-        Parting::Quit(_) => "quit",
-        Parting::Ended => "end of stream",
-        Parting::Lost => "connection lost",
-        Parting::TooSlow => "too slow",
-        Parting::Silent => "silent",
-        Parting::RegisterTimeout => "register timeout",
-        Parting::Kicked { .. } => "kicked",
-    }
 }

@@ -38,10 +38,10 @@ impl Counters {
         }
     }
 
-    /// Counts a line of so many bytes that was put into so many queues.
-    pub fn count_out(&mut self, queues: u64, bytes: u32) {
-        self.lines_out += queues;
-        self.bytes_out += queues * u64::from(bytes);
+    /// Counts lines of so many bytes together that were put into queues.
+    pub fn count_out(&mut self, lines: u64, bytes: u64) {
+        self.lines_out += lines;
+        self.bytes_out += bytes;
     }
 
     /// Tells all of it by the names that `/stats` shows, and that so many bytes are queued.

@@ -8,7 +8,7 @@ use super::spawn;
 use super::state::{Onward, State};
 use crate::engine::sockets::uninterrupted;
 use crate::limits::THREAD_READ;
-use crate::protocol::dialect::Dialect;
+use crate::protocol::dialect::{Context, Dialect};
 use crate::protocol::frame::Frame;
 use crate::protocol::scheme::Door;
 use crate::protocol::{ConnId, Event, Refusal};
@@ -94,7 +94,8 @@ pub(super) fn turn_away(shared: &Shared, link: &Link, door: Door, error: &io::Er
         warn!(target: "no-thread", reason = error.to_string().as_str(); "can't start a thread for a connection: {error}");
     }
     let mut refusal = Vec::new();
-    door.dialect().encode(Event::Refused(Refusal::ServerFull), &mut refusal);
+    let context = Context { max_line: shared.limits.max_line };
+    door.dialect().encode(Event::Refused(Refusal::ServerFull), &context, &mut refusal);
     let mut socket = &link.socket;
     // Its buffers are empty, so this takes all, or never will.
     if socket.set_nonblocking(true).is_ok() && socket.write(&refusal).is_ok() {

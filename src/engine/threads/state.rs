@@ -4,12 +4,12 @@
 use super::connection::Input;
 use super::link::Link;
 use crate::engine::listener;
-use crate::hub::{Hub, Next};
+use crate::hub::{Effect, Hub, Next};
 use crate::limits::{DISCARD, FAREWELLS, Limits, REST_AFTER, TOO_SLOW_AFTER};
 use crate::protocol::Time;
 use crate::protocol::name::Name;
 use crate::protocol::scheme::Door;
-use crate::protocol::{ConnId, Event, Origin, Outbox, Parting, Refusal};
+use crate::protocol::{CloseReason, ConnId, Event, Origin, Outbox, Refusal};
 use crate::server::admission::{AddressId, Admission, TooMany};
 use crate::server::feed::{self as session, Bounds, Stop};
 use crate::server::log_events as journal;
@@ -35,6 +35,8 @@ pub(super) struct State {
     rate: Rate,
     now: Time,
     doomed: Vec<(ConnId, Doom)>,
+    /// Connections that an operator has ended.
+    kicked: Vec<ConnId>,
     /// What was typed at the server's own terminal since the last LF.
     console: Vec<u8>,
     /// An operator wants the server to stop.
@@ -127,6 +129,7 @@ impl State {
             rate: Rate::new(limits),
             now: Time::default(),
             doomed: Vec::new(),
+            kicked: Vec::new(),
             console: Vec::new(),
             asked_to_stop: false,
             stopping: false,
@@ -206,7 +209,7 @@ impl State {
     }
 
     fn end_nameless(&mut self, id: ConnId) {
-        self.hub.leave(id, Parting::RegisterTimeout, &mut self.queues);
+        self.hub.leave(id, CloseReason::RegisterTimeout, b"", &mut self.queues);
         self.turn_down(id, Refusal::RegisterTimeout);
     }
 
@@ -232,6 +235,7 @@ impl State {
             input.consume(fed.consumed);
             match fed.stop {
                 Stop::Dry | Stop::Spent => break,
+                Stop::Effects => self.act_on_effects(),
                 Stop::Close => self.close(id),
                 Stop::Full => {
                     brimming = fed.consumed > 0 && self.queues.wants_flush();
@@ -273,7 +277,7 @@ impl State {
             queues.counters.lines_in += u64::from(input.len > 0);
             match session::finish(hub, id, &mut input.frame, input.dialect, bytes, queues) {
                 Next::Close => {}
-                Next::Stay => hub.leave(id, Parting::Ended, queues),
+                Next::Stay => hub.leave(id, CloseReason::EndOfStream, b"", queues),
             }
             self.close(id);
         }
@@ -305,7 +309,7 @@ impl State {
     /// The last that is done with a connection, by its reader: its slot is free.
     pub fn remove(&mut self, id: ConnId) {
         if self.is_open(id) {
-            self.hub.leave(id, Parting::Lost, &mut self.queues);
+            self.hub.leave(id, CloseReason::Lost, b"", &mut self.queues);
             self.drop_now(id);
         }
         self.forget_deadlines(id);
@@ -405,7 +409,6 @@ impl State {
     pub fn settle(&mut self) {
         loop {
             self.flush();
-            self.asked_to_stop |= self.queues.take_stopping();
             let kicked = self.close_kicked();
             let doomed = std::mem::take(&mut self.doomed);
             if doomed.is_empty() && !kicked {
@@ -450,9 +453,46 @@ impl State {
         }
     }
 
+    fn act_on_effects(&mut self) {
+        while let Some(effect) = self.hub.next_effect() {
+            match effect {
+                Effect::Registered { id } => {
+                    let from = listener::origin(&self.peers[id.index()].link.socket).ok();
+                    if let Some(nick) = self.hub.nick(id) {
+                        self.queues.journal.registered(id, from, nick.shown());
+                    }
+                }
+                Effect::Left { id, name, reason, operator } => {
+                    let nick = name.as_ref().map(Name::shown);
+                    self.queues.journal.left(id, nick, reason.word(), operator);
+                }
+                Effect::Announced { operator, count } => self.queues.journal.announced(operator, count),
+                Effect::Close { id } => {
+                    if self.queues.deafen(id) {
+                        self.kicked.push(id);
+                    }
+                }
+                Effect::Stats { to } => {
+                    let mut figures: Vec<(String, u64)> = vec![
+                        ("users".into(), self.hub.registered() as u64),
+                        ("rooms".into(), self.hub.rooms_open() as u64),
+                    ];
+                    self.queues.figures(&mut |key, value| figures.push((key.to_owned(), value)));
+                    figures
+                        .iter()
+                        .for_each(|(key, value)| self.queues.send(to, Event::Stat { key, value: *value }));
+                    self.queues.send(to, Event::EndStats { count: figures.len() });
+                }
+                Effect::Stop { operator } => {
+                    self.queues.journal.stopping(operator);
+                    self.asked_to_stop = true;
+                }
+            }
+        }
+    }
+
     fn flush(&mut self) {
-        let State { queues, peers, .. } = self;
-        queues.journal.write(|id| listener::origin(&peers.get(id.index())?.link.socket).ok());
+        self.act_on_effects();
         // Nothing waits: the next to have the lock may come much later.
         self.queues.hurry();
         let mut place = 0;
@@ -529,8 +569,8 @@ impl State {
         let open = peer.phase == Phase::Open;
         let can_be_told = peer.link.most_unsent(&self.limits) > 0 && peer.phase != Phase::Discarding;
         if open && !self.stopping {
-            let how = if doom == Doom::TooSlow { Parting::TooSlow } else { Parting::Lost };
-            self.hub.leave(id, how, &mut self.queues);
+            let how = if doom == Doom::TooSlow { CloseReason::TooSlow } else { CloseReason::Lost };
+            self.hub.leave(id, how, b"", &mut self.queues);
         }
         if doom == Doom::Lost || !can_be_told || self.queues.is_cut(id) {
             return self.drop_now(id);
@@ -546,7 +586,8 @@ impl State {
     /// Closes those whom the hub has shown the door; whether there were any.
     fn close_kicked(&mut self) -> bool {
         let mut any = false;
-        while let Some(id) = self.queues.take_closing() {
+        while let Some(id) = self.kicked.pop() {
+            self.queues.undeafen(id);
             any = true;
             if self.peers[id.index()].phase == Phase::Open {
                 self.close(id);

@@ -1,7 +1,7 @@
 //! The client of a tutorial on select(): `#name` registers, `@name:text` reaches one person. It reads once per message
 //! that it sends, so it is in no room: chatter would put it behind.
 
-use super::{encode_refusal, line, push_fmt, split, trim};
+use super::{encode_refusal, line, line_fmt, split, trim};
 use crate::protocol::connection::Origin;
 use crate::protocol::event::Event;
 use crate::protocol::refusal::Refusal;
@@ -36,7 +36,7 @@ pub(super) fn encode(event: Event<'_>, out: &mut Vec<u8>) {
         // As Python writes the tuple of an address and a port.
         Event::Connected { from: Origin::Inet(from) } => {
             let (ip, port) = (from.ip(), from.port());
-            push_fmt(out, format_args!("You are connected from:('{ip}', {port})\n"));
+            line_fmt(out, format_args!("You are connected from:('{ip}', {port})"));
         }
         Event::Named { nick } => line(out, &["Your user detail saved as : ", nick.shown()], b""),
         Event::Direct { text, .. } => line(out, &[], text),

@@ -11,9 +11,10 @@ mod nickname;
 mod relay;
 mod udp;
 
-use crate::limits::{MAX_SHORT, MAX_TARGETS};
-use crate::protocol::event::Event;
-use crate::protocol::refusal::Refusal;
+use crate::limits::MAX_SHORT;
+use crate::protocol::event::{Event, List, ListItem};
+use crate::protocol::message;
+use crate::protocol::refusal::{Refusal, Subject};
 use crate::protocol::request::{Meaning, Rank};
 use crate::protocol::text::{push_safe, trim_blanks};
 use bstr::{BStr, ByteSlice};
@@ -32,13 +33,13 @@ pub enum Dialect {
     /// The same without being asked.
     Relay,
     /// Datagrams that begin with `L`, `C` or `Q`: that of a tutorial on UDP.
-    Lcq,
+    Udp,
 }
 
 impl Dialect {
     /// All of them, in the order of their indices.
     pub const ALL: [Dialect; 5] =
-        [Dialect::Native, Dialect::Classic, Dialect::Nickname, Dialect::Relay, Dialect::Lcq];
+        [Dialect::Native, Dialect::Classic, Dialect::Nickname, Dialect::Relay, Dialect::Udp];
 
     /// The position in [`Dialect::ALL`].
     #[must_use]
@@ -54,24 +55,49 @@ impl Dialect {
             Dialect::Classic => classic::parse(message, rank),
             Dialect::Nickname => nickname::parse(message, rank),
             Dialect::Relay => relay::parse(message),
-            Dialect::Lcq => udp::parse(message),
+            Dialect::Udp => udp::parse(message),
         }
     }
 
-    /// Appends `event` as this dialect shows it: whole lines, each valid UTF-8 without controls, or nothing.
-    pub fn encode(self, event: Event<'_>, out: &mut Vec<u8>) {
+    /// Appends `event` as this dialect shows it: whole messages, each valid UTF-8 without controls, or nothing.
+    pub fn encode(self, event: Event<'_>, _context: &Context, out: &mut Vec<u8>) {
         match self {
             Dialect::Native => native::encode(event, out),
             Dialect::Classic => short(event, out, classic::encode),
             Dialect::Nickname => short(event, out, nickname::encode),
             Dialect::Relay => short(event, out, relay::encode),
-            Dialect::Lcq => short(event, out, udp::encode),
+            Dialect::Udp => short(event, out, udp::encode),
         }
     }
+
+    /// Appends a list as this dialect shows it, in lines of bounded length; returns how many lines. Dialects in which a
+    /// list can't be asked for show none.
+    pub fn encode_list<'n>(
+        self,
+        list: List<'_>,
+        items: impl Iterator<Item = ListItem<'n>>,
+        context: &Context,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        match self {
+            Dialect::Native => native::encode_list(list, items, context, out),
+            Dialect::Classic | Dialect::Nickname | Dialect::Relay | Dialect::Udp => 0,
+        }
+    }
+
+    /// The most bytes that one item of a list takes, with the line that it may take for itself.
+    pub const MAX_LISTED: usize = native::MAX_LISTED;
 }
 
-/// Appends an event for a client that receives so many bytes at once and takes them for one message: longer ones are cut
-/// at a character, and keep their LF.
+/// What the form of an event depends on besides the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Context {
+    /// Bytes of a line that a peer may send. Lists are packed into lines that are no longer.
+    pub max_line: usize,
+}
+
+/// Appends an event for a client that receives [`MAX_SHORT`] bytes at once and takes them for one message: longer ones are
+/// cut at a character, and keep their end.
 fn short(event: Event<'_>, out: &mut Vec<u8>, encode: fn(Event<'_>, &mut Vec<u8>)) {
     let start = out.len();
     encode(event, out);
@@ -82,15 +108,21 @@ fn short(event: Event<'_>, out: &mut Vec<u8>, encode: fn(Event<'_>, &mut Vec<u8>
             end -= 1;
         }
         out.truncate(end);
-        out.push(b'\n');
+        message::end(out);
     }
 }
 
-/// One line: what the server says itself, then what somebody else wrote, made safe.
+/// One line: what the server says itself, then what a peer wrote, made safe.
 fn line(out: &mut Vec<u8>, head: &[&str], text: &[u8]) {
+    line_around(out, head, text, "");
+}
+
+/// The same, with something that the server says itself at its end.
+fn line_around(out: &mut Vec<u8>, head: &[&str], text: &[u8], tail: &str) {
     head.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
     push_safe(text, out);
-    out.push(b'\n');
+    out.extend_from_slice(tail.as_bytes());
+    message::end(out);
 }
 
 /// What stands before and behind the first `separator`: a name is before it, so it is near, and a plain loop is at it
@@ -106,50 +138,29 @@ fn trim(bytes: &BStr) -> &BStr {
 
 /// `!code details`, which is the same in every dialect.
 fn encode_refusal(refusal: Refusal<'_>, out: &mut Vec<u8>) {
+    let row = refusal.row();
     out.push(b'!');
-    out.extend_from_slice(refusal.code().as_bytes());
-    let (subject, advice): (&[u8], &str) = match refusal {
-        Refusal::LineTooLong(max) => {
-            push_fmt(out, format_args!(" {max}"));
-            (b"", "")
+    out.extend_from_slice(row.code.as_bytes());
+    match row.subject {
+        Subject::None => {}
+        Subject::Typed(typed) if typed.is_empty() => {}
+        Subject::Typed(typed) => {
+            out.push(b' ');
+            push_safe(typed, out);
         }
-        Refusal::TooManyTargets => {
-            push_fmt(out, format_args!(" at most {MAX_TARGETS} names"));
-            (b"", "")
-        }
-        Refusal::BadByte => (b"", "the line holds a NUL byte"),
-        Refusal::RegisterFirst => (b"", "say #name to take a name"),
-        Refusal::UnknownCommand(word) => (word, "see /help"),
-        Refusal::Denied => (b"", "only operators may do that"),
-        Refusal::Usage(form) => (b"", form),
-        Refusal::EmptyText => (b"", "there is nothing to say"),
-        Refusal::NickInvalid(nick) => (nick, "is not a name: 1 to 32 letters of one script, digits, - _ ."),
-        Refusal::NickReserved(nick) => (nick, "is reserved"),
-        Refusal::NickTaken(nick) => (nick, "is taken"),
-        Refusal::RoomInvalid(room) => {
-            (room, "is not a room's name: 1 to 32 letters of one script, digits, - _ .")
-        }
-        Refusal::NoSuchRoom(room) | Refusal::NotInRoom(Some(room)) => (room, ""),
-        Refusal::NotInRoom(None) => (b"", "enter one with &room"),
-        Refusal::TooManyRooms => (b"", "leave one first"),
-        Refusal::NoSuchUser(nick) | Refusal::RecipientFull(nick) => (nick, ""),
-        Refusal::NoAccounts => (b"", "names have no passwords here, say #name alone"),
-        Refusal::Kicked(reason) => (reason, ""),
-        Refusal::ServerFull => (b"", "try again later"),
-        Refusal::TooManyConnections => (b"", "from your address"),
-        Refusal::RegisterTimeout => (b"", "no name was given in time"),
-        Refusal::TooSlow => (b"", "what was sent to you was not read"),
-        Refusal::ShuttingDown => (b"", "the server stops"),
-    };
-    if !subject.is_empty() {
-        out.push(b' ');
-        push_safe(subject, out);
+        Subject::Number(number) => push_fmt(out, format_args!(" {number}")),
     }
-    if !advice.is_empty() {
+    if !row.advice.is_empty() {
         out.push(b' ');
-        out.extend_from_slice(advice.as_bytes());
+        out.extend_from_slice(row.advice.as_bytes());
     }
-    out.push(b'\n');
+    message::end(out);
+}
+
+/// One line that `arguments` say.
+fn line_fmt(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
+    push_fmt(out, arguments);
+    message::end(out);
 }
 
 /// Appends what `arguments` say. Writing to a `Vec` can't fail.

@@ -1,88 +1,186 @@
-//! The line protocol of protocol.md: what can be typed into `nc`. One table says which commands there are, who may
-//! call them, how they go and what `/help` says of them.
+//! The line protocol of protocol.md: what can be typed into `nc`. One table has a row for each command: its word, its
+//! arguments, what `/help` says of it, and the request that it becomes. Which ranks may give it is in `command.rs`.
 
-use super::{encode_refusal, line, push_fmt, split, trim};
-use crate::protocol::event::Event;
+use super::{Context, encode_refusal, line, line_around, line_fmt, push_fmt, split, trim};
+use crate::protocol::command::{Kind, May};
+use crate::protocol::event::{Event, List, ListItem};
+use crate::protocol::message;
+use crate::protocol::name::MAX_BYTES as MAX_NAME_BYTES;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::request::{Meaning, Rank, Request, Scope};
 use crate::protocol::text::trim_blanks_before;
 use bstr::{BStr, ByteSlice};
 
-/// Who may give a command.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum May {
-    Anyone,
-    Members,
-    /// Members, and operators without a name.
-    MembersAndOperators,
-    Operators,
+/// Which arguments a command takes.
+#[derive(Clone, Copy)]
+enum Arity {
+    /// None; what follows the word is ignored.
+    Nothing,
+    /// A name.
+    Name,
+    /// A name or nothing.
+    OptionalName,
+    /// A text, kept as it is; it may be empty, but one blank must follow the word.
+    Text,
+    /// A text, kept as it is, or nothing.
+    OptionalText,
+    /// A name and, after one blank, a text, kept as it is.
+    NameAndText,
+    /// A name and a text or nothing; blanks around the text are dropped.
+    NameAndOptionalText,
 }
 
-impl May {
-    fn includes(self, rank: Rank) -> bool {
-        match self {
-            May::Anyone => true,
-            May::Members => rank.is_registered(),
-            May::MembersAndOperators => rank.is_registered() || rank.is_operator(),
-            May::Operators => rank.is_operator(),
-        }
-    }
+/// The arguments of a command: empty where it has none.
+struct Arguments<'a> {
+    name: &'a BStr,
+    text: &'a BStr,
 }
-
-/// How a command's arguments become a request; `None` where the form is incomplete. `None` as argument: nothing, not
-/// even a blank, follows the word.
-type Build = for<'a> fn(Option<&'a BStr>) -> Option<Request<'a>>;
 
 struct Command {
     word: &'static str,
-    may: May,
-    /// How it goes, as `!usage` says it.
+    kind: Kind,
+    arity: Arity,
+    /// Its form, as `!usage` shows it.
     form: &'static str,
-    build: Build,
+    /// Its line of `/help`.
+    help: &'static str,
+    build: for<'a> fn(Arguments<'a>) -> Request<'a>,
 }
 
 const COMMANDS: [Command; 14] = [
-    Command { word: "nick", may: May::Members, form: "/nick name", build: nick },
-    Command { word: "say", may: May::Members, form: "/say text", build: say },
-    Command { word: "msg", may: May::Members, form: "/msg nick text", build: msg },
-    Command { word: "join", may: May::Members, form: "/join room", build: join },
-    Command { word: "leave", may: May::Members, form: "/leave [room]", build: leave },
-    Command { word: "who", may: May::MembersAndOperators, form: "/who [room]", build: who },
-    Command { word: "rooms", may: May::MembersAndOperators, form: "/rooms", build: |_| Some(Request::Rooms) },
-    Command { word: "ping", may: May::Anyone, form: "/ping [token]", build: ping },
-    Command { word: "help", may: May::Anyone, form: "/help", build: |_| Some(Request::Help) },
-    Command { word: "quit", may: May::Anyone, form: "/quit [message]", build: quit },
-    Command { word: "announce", may: May::Operators, form: "/announce text", build: announce },
-    Command { word: "kick", may: May::Operators, form: "/kick nick [reason]", build: kick },
-    Command { word: "stats", may: May::Operators, form: "/stats", build: |_| Some(Request::Stats) },
-    Command { word: "shutdown", may: May::Operators, form: "/shutdown", build: |_| Some(Request::Shutdown) },
+    Command {
+        word: "nick",
+        kind: Kind::Rename,
+        arity: Arity::Name,
+        form: "/nick name",
+        help: "/nick name  take another name",
+        build: |given| Request::Rename { nick: given.name },
+    },
+    Command {
+        word: "say",
+        kind: Kind::Say,
+        arity: Arity::Text,
+        form: "/say text",
+        help: "/say text  say it, whatever it begins with",
+        build: |given| Request::Say { room: None, text: given.text },
+    },
+    Command {
+        word: "msg",
+        kind: Kind::Direct,
+        arity: Arity::NameAndText,
+        form: "/msg nick text",
+        help: "/msg name text  as @name:text",
+        build: |given| Request::Direct { to: given.name, text: given.text },
+    },
+    Command {
+        word: "join",
+        kind: Kind::Join,
+        arity: Arity::Name,
+        form: "/join room",
+        help: "/join room  as &room",
+        build: |given| Request::Join { room: given.name },
+    },
+    Command {
+        word: "leave",
+        kind: Kind::Leave,
+        arity: Arity::OptionalName,
+        form: "/leave [room]",
+        help: "/leave [room]  leave it",
+        build: |given| Request::Leave { room: Some(given.name).filter(|name| !name.is_empty()) },
+    },
+    Command {
+        word: "who",
+        kind: Kind::Who,
+        arity: Arity::OptionalName,
+        form: "/who [room]",
+        help: "/who [room]  who is there; /who * who is anywhere",
+        build: |given| {
+            Request::Who(match given.name {
+                none if none.is_empty() => Scope::Current,
+                all if all == "*" => Scope::Everyone,
+                room => Scope::Room(room),
+            })
+        },
+    },
+    Command {
+        word: "rooms",
+        kind: Kind::Rooms,
+        arity: Arity::Nothing,
+        form: "/rooms",
+        help: "/rooms  which rooms there are",
+        build: |_| Request::Rooms,
+    },
+    Command {
+        word: "ping",
+        kind: Kind::Ping,
+        arity: Arity::OptionalText,
+        form: "/ping [token]",
+        help: "/ping [token]  answered by +pong token",
+        build: |given| Request::Ping { token: given.text },
+    },
+    Command {
+        word: "help",
+        kind: Kind::Help,
+        arity: Arity::Nothing,
+        form: "/help",
+        help: "/help  this",
+        build: |_| Request::Help,
+    },
+    Command {
+        word: "quit",
+        kind: Kind::Quit,
+        arity: Arity::OptionalText,
+        form: "/quit [message]",
+        help: "/quit [message]  leave the server",
+        build: |given| Request::Quit { message: trim(given.text) },
+    },
+    Command {
+        word: "announce",
+        kind: Kind::Announce,
+        arity: Arity::Text,
+        form: "/announce text",
+        help: "/announce text  tell everyone on the server",
+        build: |given| Request::Announce { text: given.text },
+    },
+    Command {
+        word: "kick",
+        kind: Kind::Kick,
+        arity: Arity::NameAndOptionalText,
+        form: "/kick nick [reason]",
+        help: "/kick name [reason]  end somebody's connection; the name is refused for a minute",
+        build: |given| Request::Kick { nick: given.name, reason: given.text },
+    },
+    Command {
+        word: "stats",
+        kind: Kind::Stats,
+        arity: Arity::Nothing,
+        form: "/stats",
+        help: "/stats  what the server counts",
+        build: |_| Request::Stats,
+    },
+    Command {
+        word: "shutdown",
+        kind: Kind::Shutdown,
+        arity: Arity::Nothing,
+        form: "/shutdown",
+        help: "/shutdown  stop the server",
+        build: |_| Request::Shutdown,
+    },
 ];
 
-/// What `/help` answers, one `+help` line each.
-const HELP: [&str; 15] = [
+impl Command {
+    fn is_for_operators(&self) -> bool {
+        self.kind.rule().may == May::Operators
+    }
+}
+
+/// What `/help` says of the forms that aren't commands, first.
+const SIGILS_HELP: [&str; 5] = [
     "#name  take a name and enter the lobby",
     "@name:text  tell one person; @ann,bob:text several",
     "text  say it in the current room, at first the lobby",
     "&room  enter a room and make it the current one",
     "&room:text  say it in that room",
-    "/nick name  take another name",
-    "/say text  say it, whatever it begins with",
-    "/msg name text  as @name:text",
-    "/join room  as &room",
-    "/leave [room]  leave it",
-    "/who [room]  who is there; /who * who is anywhere",
-    "/rooms  which rooms there are",
-    "/ping [token]  answered by +pong token",
-    "/help  this",
-    "/quit [message]  leave the server",
-];
-
-/// What it answers operators besides.
-const OPERATORS_HELP: [&str; 4] = [
-    "/announce text  tell everyone on the server",
-    "/kick name [reason]  end somebody's connection; the name is refused for a minute",
-    "/stats  what the server counts",
-    "/shutdown  stop the server",
 ];
 
 /// See [`Dialect::parse`](super::Dialect::parse).
@@ -136,70 +234,89 @@ fn command(rest: &BStr, rank: Rank) -> Meaning<'_> {
         None => (rest, None),
     };
     let command = COMMANDS.iter().find(|command| word.eq_ignore_ascii_case(command.word.as_bytes()));
-    let may = command.is_some_and(|command| command.may.includes(rank));
+    let may = command.is_some_and(|command| command.kind.rule().may.includes(rank));
     match command {
         None if rank.is_operator() => Meaning::Refused(Refusal::UnknownCommand(word.as_bstr())),
         _ if !rank.is_registered() && !may => Meaning::Refused(Refusal::RegisterFirst),
         None => Meaning::Refused(Refusal::UnknownCommand(word.as_bstr())),
         Some(_) if !may => Meaning::Refused(Refusal::Denied),
-        Some(command) => match (command.build)(arguments) {
-            Some(request) => Meaning::Request(request),
+        Some(command) => match arguments_of(command.arity, arguments) {
+            Some(arguments) => Meaning::Request((command.build)(arguments)),
             None => Meaning::Refused(Refusal::Usage(command.form)),
         },
     }
 }
 
-fn nick(arguments: Option<&BStr>) -> Option<Request<'_>> {
-    Some(Request::Rename { nick: name(arguments)? })
+/// The arguments in what follows a command's word; `None` where the form is incomplete. `given` is `None` where nothing,
+/// not even a blank, follows the word.
+fn arguments_of(arity: Arity, given: Option<&BStr>) -> Option<Arguments<'_>> {
+    let nothing = BStr::new("");
+    let name = given.map(trim).filter(|name| !name.is_empty());
+    let (name, text) = match arity {
+        Arity::Nothing => (nothing, nothing),
+        Arity::Name => (name?, nothing),
+        Arity::OptionalName => (name.unwrap_or_default(), nothing),
+        Arity::Text => (nothing, given?),
+        Arity::OptionalText => (nothing, given.unwrap_or_default()),
+        Arity::NameAndText => {
+            let given = trim_blanks_before(given?).as_bstr();
+            let end = given.find_byteset(b" \t")?;
+            (given[..end].as_bstr(), given[end + 1..].as_bstr())
+        }
+        Arity::NameAndOptionalText => {
+            let given = name?;
+            let end = given.find_byteset(b" \t").unwrap_or(given.len());
+            (given[..end].as_bstr(), trim(given[end..].as_bstr()))
+        }
+    };
+    Some(Arguments { name, text })
 }
 
-fn say(arguments: Option<&BStr>) -> Option<Request<'_>> {
-    Some(Request::Say { room: None, text: arguments? })
-}
+/// `:` and the greatest number.
+const MAX_COUNT: usize = 1 + usize::MAX.ilog10() as usize + 1;
 
-fn msg(arguments: Option<&BStr>) -> Option<Request<'_>> {
-    let arguments = trim_blanks_before(arguments?).as_bstr();
-    let end = arguments.find_byteset(b" \t")?;
-    Some(Request::Direct { to: arguments[..end].as_bstr(), text: arguments[end + 1..].as_bstr() })
-}
+/// The most bytes of a line of a list besides its items: `+rooms ` is the longest word, or `+who `, the longest name of a
+/// room and a blank.
+const LIST_FRAME: usize = "+who ".len() + MAX_NAME_BYTES + " \n".len();
 
-fn join(arguments: Option<&BStr>) -> Option<Request<'_>> {
-    Some(Request::Join { room: name(arguments)? })
-}
+/// See [`Dialect::MAX_LISTED`](super::Dialect::MAX_LISTED).
+pub(super) const MAX_LISTED: usize =
+    MAX_NAME_BYTES + MAX_COUNT + " ".len() + "+rooms  \n".len() + MAX_NAME_BYTES;
 
-fn leave(arguments: Option<&BStr>) -> Option<Request<'_>> {
-    Some(Request::Leave { room: name(arguments) })
-}
-
-fn who(arguments: Option<&BStr>) -> Option<Request<'_>> {
-    Some(Request::Who(match name(arguments) {
-        None => Scope::Current,
-        Some(all) if all == "*" => Scope::Everyone,
-        Some(room) => Scope::Room(room),
-    }))
-}
-
-fn ping(arguments: Option<&BStr>) -> Option<Request<'_>> {
-    Some(Request::Ping { token: arguments.unwrap_or_default() })
-}
-
-fn quit(arguments: Option<&BStr>) -> Option<Request<'_>> {
-    Some(Request::Quit { message: trim(arguments.unwrap_or_default()) })
-}
-
-fn announce(arguments: Option<&BStr>) -> Option<Request<'_>> {
-    Some(Request::Announce { text: arguments? })
-}
-
-fn kick(arguments: Option<&BStr>) -> Option<Request<'_>> {
-    let arguments = name(arguments)?;
-    let end = arguments.find_byteset(b" \t").unwrap_or(arguments.len());
-    Some(Request::Kick { nick: arguments[..end].as_bstr(), reason: trim(arguments[end..].as_bstr()) })
-}
-
-/// The arguments as one name; `None` where there is none.
-fn name(arguments: Option<&BStr>) -> Option<&BStr> {
-    arguments.map(trim).filter(|name| !name.is_empty())
+/// See [`Dialect::encode_list`](super::Dialect::encode_list). A line is no longer than those that a client may send, but
+/// holds one item at least.
+pub(super) fn encode_list<'n>(
+    list: List<'_>,
+    items: impl Iterator<Item = ListItem<'n>>,
+    context: &Context,
+    out: &mut Vec<u8>,
+) -> usize {
+    let most = context.max_line.saturating_sub(LIST_FRAME);
+    let (mut lines, mut start) = (0, out.len());
+    for item in items {
+        let name = item.name.shown().as_bytes();
+        let count = item.count.map_or(0, |_| MAX_COUNT);
+        if lines > 0 && out.len() - start + " ".len() + name.len() + count <= most {
+            out.push(b' ');
+        } else {
+            if lines > 0 {
+                message::end(out);
+            }
+            match list {
+                List::Who { room } => push_fmt(out, format_args!("+who {room} ")),
+                List::Rooms => out.extend_from_slice(b"+rooms "),
+            }
+            (lines, start) = (lines + 1, out.len());
+        }
+        out.extend_from_slice(name);
+        if let Some(count) = item.count {
+            push_fmt(out, format_args!(":{count}"));
+        }
+    }
+    if lines > 0 {
+        message::end(out);
+    }
+    lines
 }
 
 /// See [`Dialect::encode`](super::Dialect::encode).
@@ -216,38 +333,33 @@ pub(super) fn encode(event: Event<'_>, out: &mut Vec<u8>) {
             line(out, &["&", room.shown(), ":", from.shown(), ":"], text)
         }
         Event::Connected { from } => {
-            push_fmt(
-                out,
-                format_args!("* You are connected from {from}\n* Say #name to take a name, /help for help\n"),
-            );
+            line_fmt(out, format_args!("* You are connected from {from}"));
+            line(out, &["* Say #name to take a name, /help for help"], b"");
         }
         Event::Named { nick } => line(out, &["+nick ", nick.shown()], b""),
-        Event::Entered { room, members } => push_fmt(out, format_args!("+room {} {members}\n", room.shown())),
+        Event::Entered { room, members } => line_fmt(out, format_args!("+room {} {members}", room.shown())),
         Event::Left { room } => line(out, &["+left ", room.shown()], b""),
-        Event::Who { room, names } => line(out, &["+who ", room, " ", names], b""),
-        Event::EndWho { room, count } => push_fmt(out, format_args!("+end who {room} {count}\n")),
-        Event::Rooms { rooms } => line(out, &["+rooms ", rooms], b""),
-        Event::EndRooms { count } => push_fmt(out, format_args!("+end rooms {count}\n")),
+        Event::EndWho { room, count } => line_fmt(out, format_args!("+end who {room} {count}")),
+        Event::EndRooms { count } => line_fmt(out, format_args!("+end rooms {count}")),
         Event::Pong { token } if token.is_empty() => line(out, &["+pong"], b""),
         Event::Pong { token } => line(out, &["+pong "], token),
         Event::Help { operator } => {
-            let more: &[&str] = if operator { &OPERATORS_HELP } else { &[] };
-            HELP.iter().chain(more).for_each(|help| line(out, &["+help ", help], b""));
+            SIGILS_HELP.iter().for_each(|help| line(out, &["+help ", help], b""));
+            let shown = COMMANDS.iter().filter(|command| operator || !command.is_for_operators());
+            shown.for_each(|command| line(out, &["+help ", command.help], b""));
             line(out, &["+end help"], b"");
         }
         Event::Bye => line(out, &["+bye"], b""),
-        Event::Announced { count } => push_fmt(out, format_args!("+announced {count}\n")),
+        Event::Announced { count } => line_fmt(out, format_args!("+announced {count}")),
         Event::Kicked { who } => line(out, &["+kicked ", who.shown()], b""),
-        Event::Stat { key, value } => push_fmt(out, format_args!("+stats {key} {value}\n")),
-        Event::EndStats { count } => push_fmt(out, format_args!("+end stats {count}\n")),
+        Event::Stat { key, value } => line_fmt(out, format_args!("+stats {key} {value}")),
+        Event::EndStats { count } => line_fmt(out, format_args!("+end stats {count}")),
         Event::Shutdown => line(out, &["+shutdown"], b""),
         Event::Announcement { text } => line(out, &["* administrator: "], text),
         Event::Arrived { who } => line(out, &["* ", who.shown(), " joined"], b""),
         Event::Gone { who, reason } if reason.is_empty() => line(out, &["* ", who.shown(), " left"], b""),
         Event::Gone { who, reason } => {
-            line(out, &["* ", who.shown(), " left ("], reason);
-            out.pop();
-            out.extend_from_slice(b")\n");
+            line_around(out, &["* ", who.shown(), " left ("], reason, ")");
         }
         Event::Joined { who, room } => line(out, &["* ", who.shown(), " joined &", room.shown()], b""),
         Event::Parted { who, room } => line(out, &["* ", who.shown(), " left &", room.shown()], b""),
@@ -373,12 +485,31 @@ mod tests {
 
     #[test]
     fn help_names_every_command_that_people_may_give() {
-        for command in COMMANDS.iter().filter(|command| command.may != May::Operators) {
-            assert!(
-                HELP.iter().any(|help| help.starts_with(&format!("/{}", command.word))),
-                "{}",
-                command.word
-            );
+        for command in &COMMANDS {
+            let named = format!("/{}", command.word);
+            assert!(command.help.starts_with(&named) && command.form.starts_with(&named), "{named}");
+            let request = (command.build)(Arguments { name: "x".into(), text: "y".into() });
+            assert_eq!(request.kind(), command.kind, "{named}");
         }
+    }
+
+    #[test]
+    fn list_is_packed_into_lines() {
+        let names =
+            ["ann", "bob", "carol"].map(|name| crate::protocol::name::Name::new(name.as_bytes()).unwrap());
+        let items = || names.iter().map(|name| ListItem { name, count: None });
+        for (room_for, expected) in [
+            (0, "+who dev ann\n+who dev bob\n+who dev carol\n"),
+            (7, "+who dev ann bob\n+who dev carol\n"),
+            (13, "+who dev ann bob carol\n"),
+        ] {
+            let mut out = Vec::new();
+            let context = Context { max_line: LIST_FRAME + room_for };
+            let lines = encode_list(List::Who { room: "dev" }, items(), &context, &mut out);
+            assert_eq!((out.as_bstr(), lines), (expected.into(), expected.lines().count()));
+        }
+        let mut out = Vec::new();
+        assert_eq!(encode_list(List::Rooms, [].into_iter(), &Context { max_line: 128 }, &mut out), 0);
+        assert!(out.is_empty());
     }
 }

@@ -1,8 +1,9 @@
 //! Lines: each ends with LF, one CR before it is dropped (protocol.md, "Framing"). The slicing of the stream never
 //! changes the result: every decision here depends on the bytes and their positions alone.
 
-use super::{Step, message};
+use super::{Step, step};
 use crate::limits::{MAX_PAUSES, THROWN_AWAY_A_TOKEN};
+use crate::protocol::message::{self, END};
 use bstr::ByteSlice;
 
 /// The state of a stream of lines.
@@ -46,11 +47,7 @@ impl LineFrame {
             Some(end) => {
                 self.searched = 0;
                 let nul = std::mem::take(&mut self.nul);
-                if end < max {
-                    message(end + 1, without_cr(&input[..end]), nul)
-                } else {
-                    Step::TooLong(end + 1)
-                }
+                if end < max { step(end + 1, without_cr(&input[..end]), nul) } else { Step::TooLong(end + 1) }
             }
             None if input.len() > max => {
                 self.searched = 0;
@@ -70,7 +67,7 @@ impl LineFrame {
     pub fn finish<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         let LineFrame { nul, by_pause, .. } = *self;
         *self = LineFrame { by_pause, ..LineFrame::default() };
-        if input.is_empty() { Step::More } else { message(input.len(), without_cr(input), nul) }
+        if input.is_empty() { Step::More } else { step(input.len(), without_cr(input), nul) }
     }
 
     /// See [`Frame::pause`](super::Frame::pause): what has come is a message, as if LF had ended it, and ends the
@@ -106,16 +103,16 @@ impl LineFrame {
 
     /// Where the line ends, its first bytes having been searched; NUL on the way is noted.
     fn find_lf(&mut self, input: &[u8], searched: usize) -> Option<usize> {
-        let found = searched + input[searched..].find_byteset(b"\n\0")?;
-        if input[found] == b'\n' {
+        let found = searched + input[searched..].find_byteset([END, 0])?;
+        if input[found] == END {
             return Some(found);
         }
         self.nul = true;
-        Some(found + input[found..].find_byte(b'\n')?)
+        Some(found + message::find_end(&input[found..])?)
     }
 
     fn discard<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
-        match input.find_byte(b'\n') {
+        match message::find_end(input) {
             Some(end) => {
                 self.discarding = false;
                 self.searched = 0;

@@ -3,6 +3,7 @@
 
 mod line;
 
+use crate::protocol::message;
 pub use line::LineFrame;
 
 /// What a frame finds at the front of the bytes that it is shown. Counts are bytes to drop from the front.
@@ -38,9 +39,7 @@ impl Frame {
             Frame::Line(line) => line.next(input, max),
             Frame::Datagram if input.is_empty() => Step::More,
             Frame::Datagram if input.len() > max => Step::TooLong(input.len()),
-            Frame::Datagram => {
-                message(input.len(), input.strip_suffix(b"\n").unwrap_or(input), input.contains(&0))
-            }
+            Frame::Datagram => step(input.len(), message::without_end(input), input.contains(&0)),
         }
     }
 
@@ -94,6 +93,6 @@ impl Frame {
     }
 }
 
-fn message(bytes: usize, message: &[u8], nul: bool) -> Step<'_> {
+fn step(bytes: usize, message: &[u8], nul: bool) -> Step<'_> {
     if nul { Step::Nul(bytes, message) } else { Step::Message(bytes, message) }
 }

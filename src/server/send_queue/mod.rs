@@ -6,8 +6,9 @@
 mod queue;
 
 use crate::limits::{ARENA, CHUNK, GROWN, Limits, SHARED, SPANS};
-use crate::protocol::dialect::Dialect;
-use crate::protocol::{Audience, ConnId, Event, Note, Outbox};
+use crate::protocol::dialect::{Context, Dialect};
+use crate::protocol::message;
+use crate::protocol::{Audience, ConnId, Event, List, ListItem, Outbox};
 use crate::server::backlog::{Backlogs, Piece};
 use crate::server::log_events::Journal;
 use crate::server::stats::Counters;
@@ -63,9 +64,7 @@ pub struct SendQueues {
     full: usize,
     /// Memory that backlogs may take.
     total: usize,
-    /// Connections that the hub wants closed.
-    closing: Vec<ConnId>,
-    stopping: bool,
+    context: Context,
     /// What is counted; the reactor counts what comes in.
     pub counters: Counters,
     /// What is to be logged, and the numbers of connections there.
@@ -109,24 +108,10 @@ impl SendQueues {
             half: limits.half_queue(),
             full: limits.half_queue().min(ARENA),
             total: limits.queue_total,
-            closing: Vec::new(),
-            stopping: false,
+            context: Context { max_line: limits.max_line },
             counters: Counters::default(),
             journal: Journal::default(),
         }
-    }
-
-    /// One connection that the hub wants closed; said once. It hears again, since nobody speaks to it now but for the
-    /// closing itself.
-    pub fn take_closing(&mut self) -> Option<ConnId> {
-        let id = self.closing.pop()?;
-        self.queues[id.index()].deaf = false;
-        Some(id)
-    }
-
-    /// Whether the hub wants the server to stop; said once.
-    pub fn take_stopping(&mut self) -> bool {
-        std::mem::take(&mut self.stopping)
     }
 
     /// An empty queue for a new connection.
@@ -188,6 +173,11 @@ impl SendQueues {
                 .into_iter()
                 .for_each(|backlog| self.backlogs.close(backlog));
         }
+    }
+
+    /// Tells what is counted here, and in [`SendQueues::counters`], by the names that `/stats` shows.
+    pub fn figures(&self, tell: &mut dyn FnMut(&str, u64)) {
+        self.counters.figures(self.backlogs.memory(), tell);
     }
 
     /// Whether what was sent ends within a line whose rest is gone: nothing more can be said.
@@ -377,7 +367,6 @@ impl SendQueues {
             (self.dirty, self.patient, self.gather) = (Vec::new(), Vec::new(), Vec::new());
         }
         self.backlogs.rest();
-        self.journal.rest();
     }
 
     fn flush_backlog(
@@ -392,8 +381,8 @@ impl SendQueues {
             let bytes = self.backlogs.front(backlog, ARENA, &mut self.gather);
             let all = bytes.len() == self.backlogs.unsent(backlog);
             let Some(taken) = taken(send(bytes, all)) else { return Flushed::Broken };
-            if let Some(last) = bytes[..taken].last() {
-                queue.mid_line = *last != b'\n';
+            if taken > 0 {
+                queue.mid_line = !message::is_whole(&bytes[..taken]);
             }
             self.backlogs.advance(backlog, taken);
         }
@@ -447,7 +436,7 @@ impl SendQueues {
                 heard += u64::from(self.push(member, start, end, due));
             }
         }
-        self.counters.count_out(heard, end - start);
+        self.counters.count_out(heard, heard * u64::from(end - start));
         told
     }
 
@@ -455,7 +444,7 @@ impl SendQueues {
     fn encode(&mut self, dialect: Dialect, event: Event<'_>) -> (u32, u32) {
         let arena = &mut self.arenas[dialect.index()];
         let start = arena.len();
-        dialect.encode(event, arena);
+        dialect.encode(event, &self.context, arena);
         self.brimming |= arena.len() >= self.full;
         (start as u32, arena.len() as u32)
     }
@@ -532,8 +521,26 @@ impl Outbox for SendQueues {
             self.counters.count_refusal(refusal.code());
         }
         if self.push(to, start, end, due(event)) {
-            self.counters.count_out(1, end - start);
+            self.counters.count_out(1, u64::from(end - start));
         }
+    }
+
+    fn send_list<'n>(
+        &mut self,
+        to: ConnId,
+        list: List<'_>,
+        items: impl Iterator<Item = ListItem<'n>>,
+    ) -> usize {
+        let dialect = self.queues[to.index()].dialect;
+        let arena = &mut self.arenas[dialect.index()];
+        let start = arena.len();
+        let lines = dialect.encode_list(list, items, &self.context, arena);
+        let end = arena.len();
+        self.brimming |= end >= self.full;
+        if self.push(to, start as u32, end as u32, Due::Now) {
+            self.counters.count_out(lines as u64, (end - start) as u64);
+        }
+        lines
     }
 
     fn send_all(&mut self, to: Audience<'_>, event: Event<'_>) {
@@ -557,23 +564,5 @@ impl Outbox for SendQueues {
 
     fn wants_flush(&self) -> bool {
         self.brimming
-    }
-
-    fn close(&mut self, id: ConnId) {
-        if self.deafen(id) {
-            self.closing.push(id);
-        }
-    }
-
-    fn stop(&mut self) {
-        self.stopping = true;
-    }
-
-    fn note(&mut self, note: Note<'_>) {
-        self.journal.note(note);
-    }
-
-    fn figures(&self, tell: &mut dyn FnMut(&str, u64)) {
-        self.counters.figures(self.backlogs.memory(), tell);
     }
 }

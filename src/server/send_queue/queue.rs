@@ -2,6 +2,7 @@
 //! refused of earlier ones. Plain data, which `send_queue.rs` fills and empties.
 
 use crate::protocol::dialect::Dialect;
+use crate::protocol::message;
 use crate::server::backlog::BacklogId;
 
 /// No span: the end of a queue's list.
@@ -86,8 +87,8 @@ impl SendQueue {
     }
 
     pub fn note_sent(&mut self, bytes: &[u8]) {
-        if let Some(last) = bytes.last() {
-            self.mid_line = *last != b'\n';
+        if !bytes.is_empty() {
+            self.mid_line = !message::is_whole(bytes);
         }
     }
 }

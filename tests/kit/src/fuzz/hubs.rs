@@ -4,12 +4,15 @@
 use super::grammar::blankless;
 use super::model::{CONNECTIONS, Model, Told};
 use super::script::Script;
-use bstr::{BStr, ByteSlice};
+use bstr::ByteSlice;
 use redpoll::hub::{Hub, Next};
 use redpoll::limits::Limits;
-use redpoll::protocol::dialect::Dialect;
+use redpoll::protocol::dialect::{Context, Dialect};
 use redpoll::protocol::name;
-use redpoll::protocol::{Audience, ConnId, Event, Note, Outbox, Parting, Request, Scope};
+use redpoll::protocol::{Audience, CloseReason, ConnId, Event, List, ListItem, Outbox, Request, Scope};
+
+/// Lines as short as they may be, so that lists take several.
+const CONTEXT: Context = Context { max_line: 128 };
 
 /// Deeds in one story: beyond that it says nothing new.
 const MAX_DEEDS: usize = 256;
@@ -69,7 +72,7 @@ const TEXTS: [&[u8]; 8] =
 pub fn check_hub(data: &[u8]) {
     let mut script = Script::new(data);
     let limits = Limits {
-        max_line: 128,
+        max_line: CONTEXT.max_line,
         quiet_above: script.pick(&[None, Some(1), Some(2), Some(4)]),
         max_rooms: script.pick(&[None, Some(1), Some(2), Some(4)]),
         max_rooms_per_connection: script.pick(&[None, Some(1), Some(2), Some(3)]),
@@ -84,7 +87,7 @@ pub fn check_hub(data: &[u8]) {
         match choice / CONNECTIONS as u8 {
             0 => {
                 let reason = script.pick(&TEXTS);
-                hub.leave(ConnId(from), Parting::Quit(BStr::new(reason)), &mut out);
+                hub.leave(ConnId(from), CloseReason::Quit, reason, &mut out);
                 model.leave(from, reason);
             }
             1 => {
@@ -106,6 +109,7 @@ pub fn check_hub(data: &[u8]) {
             let name = model.user(id).map(|user| user.shown.as_str());
             assert_eq!(hub.nick(ConnId(id)).map(name::Name::shown), name, "the nick of {id}");
         }
+        while hub.next_effect().is_some() {}
         assert_eq!(hub.registered(), model.users.len());
         hub.invariants();
     }
@@ -177,7 +181,16 @@ impl Outbox for Recorder {
     }
 
     fn send(&mut self, to: ConnId, event: Event<'_>) {
-        Dialect::Native.encode(event, &mut self.heard[to.index()]);
+        Dialect::Native.encode(event, &CONTEXT, &mut self.heard[to.index()]);
+    }
+
+    fn send_list<'n>(
+        &mut self,
+        to: ConnId,
+        list: List<'_>,
+        items: impl Iterator<Item = ListItem<'n>>,
+    ) -> usize {
+        Dialect::Native.encode_list(list, items, &CONTEXT, &mut self.heard[to.index()])
     }
 
     fn send_all(&mut self, to: Audience<'_>, event: Event<'_>) {
@@ -189,14 +202,6 @@ impl Outbox for Recorder {
     fn wants_flush(&self) -> bool {
         false
     }
-
-    fn close(&mut self, _id: ConnId) {}
-
-    fn stop(&mut self) {}
-
-    fn note(&mut self, _note: Note<'_>) {}
-
-    fn figures(&self, _tell: &mut dyn FnMut(&str, u64)) {}
 }
 
 /// Asserts that what was heard is what was to be told, no more and no less.

@@ -5,10 +5,10 @@ use super::hubs::Recorder;
 use bstr::ByteSlice;
 use redpoll::hub::Hub;
 use redpoll::limits::Limits;
-use redpoll::protocol::dialect::Dialect;
+use redpoll::protocol::dialect::{Context, Dialect};
 use redpoll::protocol::name::{EVERY_SCRIPT, Looks, MAX_CHARS, Name, fold, is_reserved};
 use redpoll::protocol::text;
-use redpoll::protocol::{ConnId, Event, Meaning, Parting, Rank, Request};
+use redpoll::protocol::{CloseReason, ConnId, Event, Meaning, Rank, Request};
 
 /// Whatever the bytes:
 ///
@@ -85,7 +85,7 @@ fn check_pair(one: &Name, other: &Name) {
             let refused = out.heard[1].starts_with(format!("!nick-taken {second} ").as_bytes());
             assert_eq!(hub.registered(), 2 - usize::from(refused), "{first:?} and {second:?}");
             assert_eq!(refused, clash, "{second:?} beside {first:?}");
-            hub.leave(ConnId(0), Parting::Ended, &mut out);
+            hub.leave(ConnId(0), CloseReason::EndOfStream, b"", &mut out);
             hub.invariants();
         }
     }
@@ -161,7 +161,7 @@ fn assert_told(name: &Name) {
         (said(Some(name)), Heard::Said { room: shown, from: shown, text: ": #x" }),
     ] {
         let mut line = Vec::new();
-        Dialect::Native.encode(event, &mut line);
+        Dialect::Native.encode(event, &Context { max_line: 4096 }, &mut line);
         let line = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
         assert_eq!(line.and_then(grammar::heard), Some(expected), "{line:?}");
     }
