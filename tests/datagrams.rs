@@ -1,14 +1,14 @@
 //! Peers that are source addresses, in the simulator: what they are sent, what they cost, and what comes at once.
 
 use redpoll::limits::{DATAGRAMS_A_TURN, KIB, Limits, MAX_ANSWER_TO_STRANGERS, MAX_SHORT, MAX_UNASKED};
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::Sim;
 use redpoll_kit::members::arrive;
 use redpoll_kit::rng::Rng;
 use std::net::SocketAddr;
 
 /// The doors of these tests, and which is which.
-const DOORS: [Door; 4] = [Door::Line, Door::Udp, Door::Udp, Door::Unix];
+const DOORS: [Scheme; 4] = [Scheme::Line, Scheme::Udp, Scheme::Udp, Scheme::Unix];
 const UDP: usize = 1;
 const OTHER: usize = 2;
 const UNIX: usize = 3;

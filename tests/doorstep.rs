@@ -5,7 +5,7 @@
 mod common;
 
 use redpoll::limits::{FAREWELLS, Limits, MAX_LISTENER_PAUSE};
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::{Fault, Faults, PeerNo, Sim};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -160,7 +160,7 @@ mod from_one_address {
 
     #[test]
     fn peers_by_datagrams_count_too() {
-        let mut sim = Sim::with_doors(limits(), &[Door::Line, Door::Udp]);
+        let mut sim = Sim::with_doors(limits(), &[Scheme::Line, Scheme::Udp]);
         let sources = [1, 2, 3].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
         for (i, source) in sources.into_iter().enumerate() {
             sim.send_datagram(1, source, format!("L n{i}"));

@@ -6,7 +6,7 @@ use common::{Server, serve};
 use redpoll::limits::{CHUNK, KIB, Limits, READ};
 use redpoll::memory::Memory;
 use redpoll::protocol::name::EVERY_SCRIPT;
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::members::arrive_all;
 use redpoll_kit::{PeerNo, Sim};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -109,7 +109,7 @@ fn who_waits_for_their_own_queues_hold_little_together() {
 #[test]
 fn who_is_read_ahead_hold_little_together_and_are_heard_all_the_same() {
     let limits = Limits { queue_total: KIB * KIB, rate: Some(4), burst: 4, ..Limits::default() };
-    let mut sim = Sim::with_doors(limits.clone(), &[Door::Line, Door::Relay]);
+    let mut sim = Sim::with_doors(limits.clone(), &[Scheme::Line, Scheme::Relay]);
     let [bob] = arrive_all(&mut sim, ["bob"]);
     let peers: Vec<PeerNo> = (0..50).map(|_| sim.connect_at(1)).collect();
     // The reads end within messages, and so does what is held of each.

@@ -1,7 +1,7 @@
 //! Notices of who comes and goes may wait for what else their recipients are sent, but not long, and nothing overtakes them.
 
 use redpoll::limits::{ARENA, Limits, NOTICES_APART};
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::members::{arrive_all, figure};
 use redpoll_kit::{PeerNo, Sim};
 use std::time::Duration;
@@ -102,7 +102,7 @@ fn none_waits_where_the_arena_in_which_it_stands_is_needed() {
 
 #[test]
 fn one_that_is_not_told_in_a_dialect_does_not_count_as_a_line_there() {
-    let mut sim = Sim::with_doors(Limits::default(), &[Door::Line, Door::Relay, Door::Unix]);
+    let mut sim = Sim::with_doors(Limits::default(), &[Scheme::Line, Scheme::Relay, Scheme::Unix]);
     let operator = sim.connect_at(2);
     sim.run();
     let lines_out = |sim: &mut Sim| figure(sim, operator, "lines-out");

@@ -2,7 +2,7 @@
 //! seen by what a relay peer gets back, since it gets its own lines too.
 
 use redpoll::limits::{KIB, Limits, MAX_PAUSES};
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::{Faults, PeerNo, Sim};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const MAX_LINE: usize = 128;
 
 /// A relay peer called tom, who has nothing unread.
 fn tom(limits: Limits) -> (Sim, PeerNo) {
-    let mut sim = Sim::with_doors(limits, &[Door::Relay]);
+    let mut sim = Sim::with_doors(limits, &[Scheme::Relay]);
     let tom = sim.connect();
     sim.send(tom, "tom:here\n");
     sim.run();
@@ -208,7 +208,7 @@ fn who_vanishes_within_a_message_has_not_said_it() {
 
 #[test]
 fn a_handshake_in_segments_is_one_answer() {
-    let mut sim = Sim::with_doors(Limits::default(), &[Door::Nickname]);
+    let mut sim = Sim::with_doors(Limits::default(), &[Scheme::Nickname]);
     let alice = sim.connect();
     sim.run();
     assert_eq!(sim.take(alice), b"NICKNAME");

@@ -2,7 +2,7 @@
 //! kept and tested stands in `docs/architecture.md`.
 
 use redpoll::limits::{ACCEPTS_A_TURN, KIB, Limits, MAX_KICKED, MAX_WHO};
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll::reactor::Running;
 use redpoll_kit::members::{arrive, figure};
 use redpoll_kit::{PeerNo, Sim};
@@ -27,7 +27,7 @@ fn greeting_and_first_answer_leave_as_one_send() {
 
 #[test]
 fn a_message_takes_no_system_call_but_to_wait_to_receive_and_to_send() {
-    let mut sim = Sim::with_doors(limits(), &[Door::Line, Door::Unix]);
+    let mut sim = Sim::with_doors(limits(), &[Scheme::Line, Scheme::Unix]);
     let operator = sim.connect_at(1);
     let alice = arrive(&mut sim, "alice");
     let bob = arrive(&mut sim, "bob");
@@ -100,7 +100,7 @@ fn a_list_of_names_has_a_thousand_and_the_true_number() {
 
 #[test]
 fn so_many_names_are_refused_after_a_kick_and_the_oldest_is_free_first() {
-    let mut sim = Sim::with_doors(limits(), &[Door::Line, Door::Unix]);
+    let mut sim = Sim::with_doors(limits(), &[Scheme::Line, Scheme::Unix]);
     let operator = sim.connect_at(1);
     for i in 0..=MAX_KICKED {
         arrive(&mut sim, &format!("n{i}"));

@@ -2,7 +2,7 @@
 //! nothing, costs no turns, and that its end is noticed meanwhile.
 
 use redpoll::limits::{KIB, LAST_WORDS, LOW_READ, Limits, READ, REFILL};
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::{Faults, PeerNo, Sim};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -154,7 +154,7 @@ fn little_is_read_of_who_has_little_left() {
 
 #[test]
 fn operators_may_be_as_fast_as_they_like() {
-    let mut sim = Sim::with_doors(slow(), &[Door::Unix]);
+    let mut sim = Sim::with_doors(slow(), &[Scheme::Unix]);
     let operator = sim.connect();
     sim.send(operator, pings(1000));
     sim.run();
@@ -259,7 +259,7 @@ mod messages_that_end_by_a_pause {
 
     /// A relay peer called tom, with nothing left of its allowance, whom a line peer hears.
     fn tom() -> (Sim, PeerNo, PeerNo) {
-        let mut sim = Sim::with_doors(slow(), &[Door::Line, Door::Relay]);
+        let mut sim = Sim::with_doors(slow(), &[Scheme::Line, Scheme::Relay]);
         let bob = arrive(&mut sim, "bob");
         let tom = sim.connect_at(1);
         sim.send(tom, (0..20).map(|_| "tom:x\n").collect::<String>());
@@ -290,7 +290,7 @@ mod messages_that_end_by_a_pause {
 
     #[test]
     fn each_read_of_them_is_counted() {
-        let mut sim = Sim::with_doors(slow(), &[Door::Relay, Door::Unix]);
+        let mut sim = Sim::with_doors(slow(), &[Scheme::Relay, Scheme::Unix]);
         let [tom, operator] = [0, 1].map(|door| sim.connect_at(door));
         sim.send(tom, "tom:x\n".repeat(20));
         sim.run();
@@ -346,7 +346,7 @@ mod messages_that_end_by_a_pause {
 
 #[test]
 fn datagrams_above_the_rate_are_dropped_and_counted() {
-    let mut sim = Sim::with_doors(slow(), &[Door::Line, Door::Udp]);
+    let mut sim = Sim::with_doors(slow(), &[Scheme::Line, Scheme::Udp]);
     let bob = arrive(&mut sim, "bob");
     let ming = SocketAddr::from(([192, 168, 0, 7], 9));
     sim.send_datagram(1, ming, "L ming");
@@ -394,7 +394,7 @@ fn nothing_is_lost_in_a_world_that_goes_wrong() {
 /// Two members of a server with a low rate; the messages of the second may end by pauses.
 fn alice_and_bob_who_pauses() -> (Sim, PeerNo, PeerNo) {
     let limits = Limits { rate: Some(200), burst: 10, ..Limits::default() };
-    let mut sim = Sim::with_doors(limits, &[Door::Line, Door::Nickname]);
+    let mut sim = Sim::with_doors(limits, &[Scheme::Line, Scheme::Nickname]);
     let alice = arrive(&mut sim, "alice");
     let bob = sim.connect_at(1);
     sim.send(bob, "bob\n");
@@ -441,7 +441,7 @@ fn a_message_is_not_cut_where_the_end_was_seen_before_it_was_read() {
 #[test]
 fn a_message_that_fills_what_may_be_held_is_no_end_of_the_stream() {
     let limits = Limits { rate: Some(1), burst: 5, ..Limits::default() };
-    let mut sim = Sim::with_doors(limits, &[Door::Classic]);
+    let mut sim = Sim::with_doors(limits, &[Scheme::Classic]);
     let alice = sim.connect();
     sim.send(alice, "#alice\n");
     sim.pass(SECOND * 10);

@@ -5,7 +5,7 @@ use redpoll::limits::{
     ARENA, FAREWELLS, KIB, Limits, MAX_LISTENER_PAUSE, MAX_MAX_LINE, MIN_MAX_LINE, MIN_QUEUE, READ,
     TOO_SLOW_AFTER,
 };
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll::reactor::Running;
 use redpoll_kit::members::arrive_all;
 use redpoll_kit::{Fault, Faults, PeerNo, Sim};
@@ -672,7 +672,7 @@ mod stopping {
 #[test]
 fn a_datagram_is_no_longer_than_a_line_may_be() {
     let limits = Limits { max_line: MIN_MAX_LINE, ..Limits::default() };
-    let mut sim = Sim::with_doors(limits, &[Door::Line, Door::Udp]);
+    let mut sim = Sim::with_doors(limits, &[Scheme::Line, Scheme::Udp]);
     let (bob, ming) = (sim.connect(), SocketAddr::from(([127, 0, 0, 1], 9)));
     sim.send(bob, "#bob\n");
     sim.send_datagram(1, ming, "L ming");

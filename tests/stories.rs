@@ -2,7 +2,7 @@
 #![allow(clippy::panic, reason = "a test says by it what is wrong")]
 
 use redpoll::protocol::name::EVERY_SCRIPT;
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::story::simulated::{Simulated, gone_wrong};
 use redpoll_kit::story::sockets::Sockets;
 use redpoll_kit::story::{Story, tell_all};
@@ -21,7 +21,7 @@ fn on_sockets(story: &Story) -> bool {
 
 /// What engines with threads can tell: all but datagrams.
 fn of_streams(story: &Story) -> bool {
-    on_sockets(story) && !story.doors().contains(&Door::Udp)
+    on_sockets(story) && !story.doors().contains(&Scheme::Udp)
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod bench;
 pub use bench::{BenchCommand, BenchOptions, LimitOptions, SoakOptions};
 
 use crate::limits::{KIB, Limits, MAX_MAX_LINE, MAX_SPIN, MIN_MAX_LINE, MIN_QUEUE, MIN_SEND_BUFFER};
-use crate::protocol::scheme::Door;
+use crate::protocol::scheme::{self, Scheme};
 use crate::subnet::Subnet;
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
@@ -58,18 +58,30 @@ pub enum Command {
     BenchLimit(LimitOptions),
 }
 
-/// What `redpoll serve --help` says below the flags.
-const SERVE_HELP: &str = "\
+/// What `redpoll serve --help` says below the flags: this, the schemes, [`SERVE_HELP`].
+const UNITS_HELP: &str = "\
 Sizes take a unit (KiB, MiB, or KB, MB; bare: bytes), times too (ms, s, m, h; bare: seconds). Each flag is also read from
-the environment: REDPOLL_MAX_LINE for --max-line, and so on.
+the environment: REDPOLL_MAX_LINE for --max-line, and so on.";
 
-Schemes:
-  line      the protocol of `redpoll chat`, nc and telnet
-  unix      the same for operators, who may also /announce, /kick, /stats and /shutdown; a socket file of mode 0600
-  classic, nickname, relay, udp
-            the unmodified clients of four Python chat tutorials: #name and @name:text over select(); a thread per client
-            that is asked NICKNAME; the same without being asked; datagrams L, C and Q
+/// The schemes, those with the same help together: a short name in front of its help, several above it.
+fn schemes_help() -> String {
+    let mut help = String::from("Schemes:\n");
+    for same in scheme::TABLE.chunk_by(|one, other| one.help == other.help) {
+        let names = same.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
+        let text = same[0].help.replace('\n', "\n            ");
+        help += &match same.len() {
+            1 => format!("  {names:<8}  {text}\n"),
+            _ => format!("  {names}\n            {text}\n"),
+        };
+    }
+    help
+}
 
+fn serve_help() -> String {
+    format!("{UNITS_HELP}\n\n{}\n{SERVE_HELP}", schemes_help())
+}
+
+const SERVE_HELP: &str = "\
 Engines:
   reactor         one thread and one poller: what redpoll is
   threads         a thread for each connection, which sends to the recipients itself; here to be measured against
@@ -88,7 +100,7 @@ Exit codes: 0 stopped as asked, 1 failed (a port in use, say), 2 wrong flags.";
 
 /// The flags of `redpoll serve`. 0 means what the help says, never \"nothing\".
 #[derive(Debug, Args)]
-#[command(after_help = SERVE_HELP)]
+#[command(after_help = serve_help())]
 pub struct ServeOptions {
     /// Where to listen, any number of times: SCHEME://HOST:PORT, unix://PATH, or HOST:PORT for line; port 0 takes a
     /// free one. What the schemes are stands below
@@ -253,7 +265,7 @@ pub enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenUrl {
     /// The scheme.
-    pub door: Door,
+    pub door: Scheme,
     /// The rest.
     pub place: Place,
 }
@@ -278,16 +290,16 @@ impl ListenUrl {
     /// # Errors
     /// Which part is wrong, in words.
     pub fn parse(url: &str) -> Result<ListenUrl, String> {
-        let (scheme, address) = url.split_once("://").unwrap_or((Door::Line.scheme(), url));
-        let Some(door) = Door::ALL.into_iter().find(|door| door.scheme() == scheme) else {
-            let schemes: Vec<&str> = Door::ALL.into_iter().map(Door::scheme).collect();
+        let (scheme, address) = url.split_once("://").unwrap_or((Scheme::Line.name(), url));
+        let Some(door) = Scheme::named(scheme) else {
+            let schemes: Vec<&str> = Scheme::ALL.into_iter().map(Scheme::name).collect();
             return Err(format!("there is no scheme `{scheme}`; schemes are: {}", schemes.join(", ")));
         };
         let place = match door {
-            Door::Unix if address.is_empty() => {
+            Scheme::Unix if address.is_empty() => {
                 return Err("the path is missing: unix:///run/redpoll.sock".into());
             }
-            Door::Unix => Place::File(address.into()),
+            Scheme::Unix => Place::File(address.into()),
             _ => port(address)?,
         };
         Ok(ListenUrl { door, place })
@@ -312,7 +324,7 @@ fn port(address: &str) -> Result<Place, String> {
 
 impl fmt::Display for ListenUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://", self.door.scheme())?;
+        write!(f, "{}://", self.door.name())?;
         match &self.place {
             Place::Port { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Place::Port { host, port } => write!(f, "{host}:{port}"),
@@ -494,10 +506,10 @@ mod tests {
     fn urls_say_which_part_is_wrong() {
         let at =
             |door, host: &str, port| Ok(ListenUrl { door, place: Place::Port { host: host.into(), port } });
-        assert_eq!(ListenUrl::parse("line://localhost:0"), at(Door::Line, "localhost", 0));
-        assert_eq!(ListenUrl::parse("[::1]:99"), at(Door::Line, "::1", 99));
-        assert_eq!(ListenUrl::parse("udp://[::1]:99"), at(Door::Udp, "::1", 99));
-        let file = ListenUrl { door: Door::Unix, place: Place::File("/run/redpoll.sock".into()) };
+        assert_eq!(ListenUrl::parse("line://localhost:0"), at(Scheme::Line, "localhost", 0));
+        assert_eq!(ListenUrl::parse("[::1]:99"), at(Scheme::Line, "::1", 99));
+        assert_eq!(ListenUrl::parse("udp://[::1]:99"), at(Scheme::Udp, "::1", 99));
+        let file = ListenUrl { door: Scheme::Unix, place: Place::File("/run/redpoll.sock".into()) };
         assert_eq!(ListenUrl::parse("unix:///run/redpoll.sock"), Ok(file));
         let wrong = [
             ("smtp://x:1", "no scheme `smtp`; schemes are: line, unix, classic, nickname, relay, udp"),

@@ -5,7 +5,7 @@ use super::context;
 use crate::cli::{ListenUrl, Place};
 use crate::limits::{BACKLOG, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, Limits, USER_TIMEOUT};
 use crate::protocol::Origin;
-use crate::protocol::scheme::Door;
+use crate::protocol::scheme::Scheme;
 use crate::reactor::NotAccepted;
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -23,7 +23,7 @@ const INHERITED: bool = cfg!(any(target_os = "linux", target_os = "android"));
 /// A bound socket that listens, or takes datagrams.
 #[derive(Debug)]
 pub(super) struct Listener {
-    door: Door,
+    door: Scheme,
     socket: Bound,
     send_buffer: Option<usize>,
     /// A socket file of our own, removed with the listener, and which file that is: another may stand there by then.
@@ -58,13 +58,13 @@ impl Listener {
     }
 
     /// What it is for.
-    pub fn door(&self) -> Door {
+    pub fn door(&self) -> Scheme {
         self.door
     }
 
     /// How to reach it, with the real port where 0 was asked for.
     pub fn url(&self) -> io::Result<String> {
-        let scheme = self.door.scheme();
+        let scheme = self.door.name();
         let address = match (&self.file, &self.socket) {
             (Some((path, _)), _) => return Ok(format!("{scheme}://{}", path.display())),
             (None, Bound::Stream(socket)) => socket.local_addr()?.as_socket(),
@@ -187,8 +187,8 @@ fn is_missing(error: &io::Error) -> bool {
     error.kind() == ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(family)
 }
 
-fn open_port(door: Door, address: SocketAddr, limits: &Limits, udp_public: bool) -> io::Result<Listener> {
-    let datagrams = door == Door::Udp;
+fn open_port(door: Scheme, address: SocketAddr, limits: &Limits, udp_public: bool) -> io::Result<Listener> {
+    let datagrams = door == Scheme::Udp;
     if datagrams && !udp_public && !is_near(address.ip()) {
         let why =
             "it is neither loopback nor private, and datagrams have forged addresses: --udp-public allows it";
@@ -238,7 +238,7 @@ fn open_file(path: &Path) -> io::Result<Listener> {
     let file = Some((path.to_owned(), identity(path)?));
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    Ok(Listener { door: Door::Unix, socket: Bound::Stream(socket), send_buffer: None, file })
+    Ok(Listener { door: Scheme::Unix, socket: Bound::Stream(socket), send_buffer: None, file })
 }
 
 /// Device and inode: which file a path stands for.

@@ -12,7 +12,7 @@ mod wait;
 use crate::cli::{Engine, ServeOptions};
 use crate::limits::{FAREWELLS, Limits, MAPPINGS_A_THREAD, SPARE_DESCRIPTORS};
 use crate::protocol::name;
-use crate::protocol::scheme::Door;
+use crate::protocol::scheme::Scheme;
 use crate::reactor::{Reactor, Running};
 use ::log::{error, info, warn};
 use listener::Listener;
@@ -40,7 +40,7 @@ pub fn serve(options: &ServeOptions) -> ExitCode {
 
 fn run(options: &ServeOptions) -> io::Result<()> {
     let mut limits = options.limits();
-    let udp = options.listen.iter().find(|url| url.door == Door::Udp);
+    let udp = options.listen.iter().find(|url| url.door == Scheme::Udp);
     if let (Some(url), Engine::Threads | Engine::ThreadsQueued) = (udp, options.engine) {
         let why =
             format!("can't listen on {url}: engines with threads serve streams, udp needs --engine reactor");
@@ -101,7 +101,7 @@ fn announce(listeners: &[Listener]) -> io::Result<()> {
     for listener in listeners {
         let url = listener.url()?;
         writeln!(out, "listening {url}")?;
-        info!(target: "listening", address = url.as_str(), door = listener.door().scheme(); "listening at {url}");
+        info!(target: "listening", address = url.as_str(), door = listener.door().name(); "listening at {url}");
     }
     out.flush()
 }

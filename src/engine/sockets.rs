@@ -184,7 +184,7 @@ impl Sockets for PolledSockets {
     }
 
     fn accept(&mut self, listener: usize, id: ConnId) -> Result<Origin, NotAccepted> {
-        let scheme = self.listeners[listener].door().scheme();
+        let scheme = self.listeners[listener].door().name();
         match self.accept_as(listener, id) {
             Ok(from) => {
                 if std::mem::take(&mut self.complained[listener]) {

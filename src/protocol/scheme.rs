@@ -1,12 +1,12 @@
-//! The schemes of `--listen`: what is spoken at a door, how messages end there, and what whoever comes in by it may do.
-//! One table; `cli.rs` reads it, `engine/` opens the doors, the reactor receives people by them.
+//! The schemes of `--listen`: one row each in [`TABLE`]. The command line reads names and help from it, the engine which
+//! socket to open, the server what is spoken there.
 
 use crate::protocol::dialect::Dialect;
 use crate::protocol::frame::{Frame, LineFrame};
 
-/// A kind of listener.
+/// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum Scheme {
     /// The line protocol over TCP.
     Line,
     /// The same over a socket file, for operators.
@@ -21,56 +21,142 @@ pub enum Door {
     Udp,
 }
 
-impl Door {
-    /// All of them.
-    pub const ALL: [Door; 6] =
-        [Door::Line, Door::Unix, Door::Classic, Door::Nickname, Door::Relay, Door::Udp];
+/// A kind of socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Socket {
+    /// Connections over TCP.
+    Tcp,
+    /// Connections over a socket file.
+    File,
+    /// Datagrams.
+    Udp,
+}
 
-    /// The scheme of its URL.
-    #[must_use]
-    pub fn scheme(self) -> &'static str {
-        match self {
-            Door::Line => "line",
-            Door::Unix => "unix",
-            Door::Classic => "classic",
-            Door::Nickname => "nickname",
-            Door::Relay => "relay",
-            Door::Udp => "udp",
-        }
-    }
+/// Where a message ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// At LF.
+    Lines,
+    /// At LF, or when nothing has come for `--pause`.
+    LinesAndPauses,
+    /// With the datagram.
+    Datagrams,
+}
 
-    /// What is spoken there.
-    #[must_use]
-    pub fn dialect(self) -> Dialect {
-        match self {
-            Door::Line | Door::Unix => Dialect::Native,
-            Door::Classic => Dialect::Classic,
-            Door::Nickname => Dialect::Nickname,
-            Door::Relay => Dialect::Relay,
-            Door::Udp => Dialect::Udp,
-        }
-    }
+/// What is spoken on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Language {
+    /// Where a message ends.
+    pub framing: Framing,
+    /// What it means.
+    pub dialect: Dialect,
+}
 
-    /// How messages end there.
+impl Language {
+    /// The frame of a new connection.
     #[must_use]
     pub fn frame(self) -> Frame {
-        match self {
-            Door::Line | Door::Unix => Frame::Line(LineFrame::default()),
-            Door::Classic | Door::Nickname | Door::Relay => Frame::Line(LineFrame::by_pause()),
-            Door::Udp => Frame::Datagram,
+        match self.framing {
+            Framing::Lines => Frame::Line(LineFrame::default()),
+            Framing::LinesAndPauses => Frame::Line(LineFrame::by_pause()),
+            Framing::Datagrams => Frame::Datagram,
         }
     }
+}
 
-    /// Whoever comes in by it is an operator: the file's permissions say who may.
+/// A row of the table of schemes.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// Which scheme it is for.
+    pub scheme: Scheme,
+    /// Its name in a URL.
+    pub name: &'static str,
+    /// What listens.
+    pub socket: Socket,
+    /// What is spoken, of schemes whose connections chat.
+    pub language: Option<Language>,
+    /// Its connections are operators': the permissions of the socket file say who may connect.
+    pub for_operators: bool,
+    /// Its connections hear the lobby before they are registered.
+    pub hears_lobby: bool,
+    /// What `--help` says of it. Schemes next to each other with the same text are shown together.
+    pub help: &'static str,
+}
+
+const TUTORIALS: &str = "\
+the unmodified clients of four Python chat tutorials: #name and @name:text over select(); a thread per client
+that is asked NICKNAME; the same without being asked; datagrams L, C and Q";
+
+const fn tutorial(scheme: Scheme, name: &'static str, dialect: Dialect) -> Row {
+    Row {
+        scheme,
+        name,
+        socket: Socket::Tcp,
+        language: Some(Language { framing: Framing::LinesAndPauses, dialect }),
+        for_operators: false,
+        hears_lobby: false,
+        help: TUTORIALS,
+    }
+}
+
+/// Every scheme.
+pub const TABLE: [Row; 6] = [
+    Row {
+        scheme: Scheme::Line,
+        name: "line",
+        socket: Socket::Tcp,
+        language: Some(Language { framing: Framing::Lines, dialect: Dialect::Native }),
+        for_operators: false,
+        hears_lobby: false,
+        help: "the protocol of `redpoll chat`, nc and telnet",
+    },
+    Row {
+        scheme: Scheme::Unix,
+        name: "unix",
+        socket: Socket::File,
+        language: Some(Language { framing: Framing::Lines, dialect: Dialect::Native }),
+        for_operators: true,
+        hears_lobby: false,
+        help: "the same for operators, who may also /announce, /kick, /stats and /shutdown; a socket file of mode 0600",
+    },
+    tutorial(Scheme::Classic, "classic", Dialect::Classic),
+    tutorial(Scheme::Nickname, "nickname", Dialect::Nickname),
+    Row { hears_lobby: true, ..tutorial(Scheme::Relay, "relay", Dialect::Relay) },
+    Row {
+        socket: Socket::Udp,
+        language: Some(Language { framing: Framing::Datagrams, dialect: Dialect::Udp }),
+        ..tutorial(Scheme::Udp, "udp", Dialect::Udp)
+    },
+];
+
+impl Scheme {
+    /// All of them, in the order of their rows.
+    pub const ALL: [Scheme; TABLE.len()] = {
+        let mut all = [Scheme::Line; TABLE.len()];
+        let mut place = 0;
+        while place < TABLE.len() {
+            all[place] = TABLE[place].scheme;
+            place += 1;
+        }
+        all
+    };
+
+    /// Its row.
     #[must_use]
-    pub fn is_for_operators(self) -> bool {
-        self == Door::Unix
+    pub fn row(self) -> &'static Row {
+        &TABLE[self as usize]
     }
 
-    /// Whoever comes in by it hears the lobby before having a name.
+    /// Its name in a URL.
     #[must_use]
-    pub fn hears_the_lobby(self) -> bool {
-        self == Door::Relay
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// The scheme of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Scheme> {
+        TABLE.iter().find(|row| row.name == name).map(|row| row.scheme)
     }
 }
 
@@ -78,16 +164,32 @@ impl Door {
 mod tests {
     use super::*;
 
+    /// The scheme after `scheme`, in the order of the enum: the compiler demands a new one here.
+    fn next(scheme: Scheme) -> Option<Scheme> {
+        match scheme {
+            Scheme::Line => Some(Scheme::Unix),
+            Scheme::Unix => Some(Scheme::Classic),
+            Scheme::Classic => Some(Scheme::Nickname),
+            Scheme::Nickname => Some(Scheme::Relay),
+            Scheme::Relay => Some(Scheme::Udp),
+            Scheme::Udp => None,
+        }
+    }
+
     #[test]
-    fn every_door_has_its_scheme_and_a_dialect_with_an_arena() {
-        for (place, door) in Door::ALL.into_iter().enumerate() {
-            assert_eq!(place, door as usize, "{door:?}");
+    fn every_scheme_has_a_row_of_its_own() {
+        let all: Vec<Scheme> = std::iter::successors(Some(Scheme::Line), |scheme| next(*scheme)).collect();
+        assert_eq!(TABLE.map(|row| row.scheme).to_vec(), all, "rows stand in the order of the enum");
+        for row in &TABLE {
             assert_eq!(
-                Door::ALL.into_iter().filter(|other| other.scheme() == door.scheme()).count(),
-                1,
-                "{door:?}"
+                Scheme::named(row.name),
+                Some(row.scheme),
+                "no other scheme has the name {}",
+                row.name
             );
-            assert_eq!(Dialect::ALL.get(door.dialect().index()), Some(&door.dialect()), "{door:?}");
+            assert!(!row.help.is_empty(), "{}", row.name);
+            let datagrams = row.language.is_some_and(|language| language.framing == Framing::Datagrams);
+            assert_eq!(datagrams, row.socket == Socket::Udp, "{}", row.name);
         }
     }
 }

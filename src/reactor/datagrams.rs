@@ -4,7 +4,7 @@
 use super::peer::Then;
 use super::{Reactor, Sockets};
 use crate::limits::{DATAGRAMS_A_TURN, MAX_SHORT, MAX_SILENCE, READ};
-use crate::protocol::scheme::Door;
+use crate::protocol::scheme::Scheme;
 use crate::protocol::{ConnId, message};
 use crate::server::datagrams::Source;
 use crate::server::feed::{self as session, Bounds, Stop};
@@ -17,7 +17,7 @@ impl<S: Sockets> Reactor<S> {
     pub(super) fn receive_datagrams(&mut self) {
         let doors = &self.doors;
         for listener in
-            self.knocking.extract_if(.., |listener| doors[*listener] == Door::Udp).collect::<Vec<_>>()
+            self.knocking.extract_if(.., |listener| doors[*listener] == Scheme::Udp).collect::<Vec<_>>()
         {
             self.receive_from(listener);
         }

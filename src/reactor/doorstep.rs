@@ -5,7 +5,7 @@ use super::{Interest, NotAccepted, Phase, Reactor, Reading, Sockets};
 use crate::limits::{ACCEPTS_A_TURN, FAREWELLS, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE};
 use crate::protocol::Time;
 use crate::protocol::dialect::Context;
-use crate::protocol::scheme::Door;
+use crate::protocol::scheme::Scheme;
 use crate::protocol::{CloseReason, ConnId, Event, Origin, Outbox, Refusal};
 use crate::server::admission::TooMany;
 use crate::server::log_events as journal;
@@ -55,7 +55,7 @@ impl<S: Sockets> Reactor<S> {
         let (door, others) = (self.doors[listener], self.peers.len());
         let made = self.insert(door);
         debug_assert_eq!(made, id);
-        if door.is_for_operators() {
+        if door.row().for_operators {
             // No limits: it is open when it is needed most.
             self.hub.make_operator(id);
             self.queues.journal.operator(id);
@@ -80,8 +80,8 @@ impl<S: Sockets> Reactor<S> {
                 }
             }
         }
-        self.queues.journal.accepted(id, from, door.scheme());
-        if door.hears_the_lobby() {
+        self.queues.journal.accepted(id, from, door.name());
+        if door.row().hears_lobby {
             self.hub.make_listener(id);
         }
         // Not flushed now: it leaves together with the answer to what the newcomer has sent already.
@@ -103,7 +103,7 @@ impl<S: Sockets> Reactor<S> {
             return None;
         }
         let admitted = self.admission.admit(address.ip()).ok()?;
-        let id = self.insert(Door::Udp);
+        let id = self.insert(Scheme::Udp);
         self.peers[id.index()].address = admitted;
         Some(id)
     }
@@ -122,10 +122,10 @@ impl<S: Sockets> Reactor<S> {
     }
 
     /// A new peer, of whom nothing is known but by which door it came.
-    pub(super) fn insert(&mut self, door: Door) -> ConnId {
+    pub(super) fn insert(&mut self, door: Scheme) -> ConnId {
         let id = ConnId(self.peers.insert(Peer {
-            frame: door.frame(),
-            dialect: door.dialect(),
+            frame: door.row().language.expect("it chats").frame(),
+            dialect: door.row().language.expect("it chats").dialect,
             phase: Phase::Open,
             interest: Interest { read: Reading::Bytes, write: false },
             held: None,
@@ -135,9 +135,9 @@ impl<S: Sockets> Reactor<S> {
             refill: None,
             last_words: None,
             address: None,
-            allowance: if door.is_for_operators() { Allowance::UNLIMITED } else { Allowance::full() },
+            allowance: if door.row().for_operators { Allowance::UNLIMITED } else { Allowance::full() },
         }) as u32);
-        self.queues.open(id, door.dialect());
+        self.queues.open(id, door.row().language.expect("it chats").dialect);
         id
     }
 
@@ -145,7 +145,11 @@ impl<S: Sockets> Reactor<S> {
     fn turn_away(&mut self, listener: usize) {
         let mut farewell = Vec::new();
         let context = Context { max_line: self.limits.max_line };
-        self.doors[listener].dialect().encode(Event::Refused(Refusal::ServerFull), &context, &mut farewell);
+        self.doors[listener].row().language.expect("it chats").dialect.encode(
+            Event::Refused(Refusal::ServerFull),
+            &context,
+            &mut farewell,
+        );
         for _ in 0..FAREWELLS {
             if self.sockets.turn_away(listener, &farewell).is_err() {
                 break;

@@ -14,7 +14,7 @@ mod peer;
 use crate::hub::Hub;
 use crate::limits::{Limits, READ, REST_AFTER};
 use crate::protocol::Time;
-use crate::protocol::scheme::Door;
+use crate::protocol::scheme::Scheme;
 use crate::protocol::{CloseReason, ConnId, Origin};
 use crate::server::admission::Admission;
 use crate::server::datagrams::Datagrams;
@@ -194,7 +194,7 @@ pub struct Reactor<S> {
     held: Pool,
     ready: Vec<Ready>,
     /// What each listener is for.
-    doors: Vec<Door>,
+    doors: Vec<Scheme>,
     datagrams: Datagrams,
     /// What was typed at the server's own terminal since the last LF.
     console: Vec<u8>,
@@ -221,7 +221,7 @@ pub struct Reactor<S> {
 
 impl<S: Sockets> Reactor<S> {
     /// A server over these sockets, which listen already, each of them for one of `doors`.
-    pub fn new(sockets: S, doors: Vec<Door>, limits: Limits) -> Self {
+    pub fn new(sockets: S, doors: Vec<Scheme>, limits: Limits) -> Self {
         let now = sockets.now();
         Reactor {
             sockets,

@@ -3,7 +3,7 @@
 use crate::history::{LOBBY, ROOMS};
 use redpoll::limits::{Limits, MAX_TARGETS};
 use redpoll::protocol::Time;
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::PeerNo;
 use redpoll_kit::rng::Rng;
 
@@ -76,7 +76,7 @@ pub struct Parting {
 #[derive(Debug)]
 pub struct Actor {
     pub peer: PeerNo,
-    pub door: Door,
+    pub door: Scheme,
     /// It comes from the address that has a limit.
     pub is_stranger: bool,
     /// Its name; `None` if it won't take one.
@@ -122,7 +122,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    pub fn new(peer: PeerNo, door: Door, is_stranger: bool, nick: Option<String>) -> Actor {
+    pub fn new(peer: PeerNo, door: Scheme, is_stranger: bool, nick: Option<String>) -> Actor {
         Actor {
             peer,
             door,
@@ -172,9 +172,9 @@ impl Actor {
     pub fn introduce(&mut self, rng: &mut Rng, limits: &Limits) -> String {
         let Some(nick) = self.nick.clone() else { return self.mutter(rng) };
         match self.door {
-            Door::Line => format!("{}#{nick}\n", self.mutter(rng)),
-            Door::Classic => format!("#{nick}\n"),
-            Door::Nickname => format!("{nick}\n"),
+            Scheme::Line => format!("{}#{nick}\n", self.mutter(rng)),
+            Scheme::Classic => format!("#{nick}\n"),
+            Scheme::Nickname => format!("{nick}\n"),
             _ => self.say(rng, limits.max_line - 1) + "\n",
         }
     }
@@ -194,14 +194,14 @@ impl Actor {
     pub fn ask(&mut self, rng: &mut Rng, limits: &Limits) -> String {
         let end = if rng.chance(20) { "\r\n" } else { "\n" };
         match self.door {
-            Door::Line => {
+            Scheme::Line => {
                 let number = self.asked.len();
                 let (line, asked) = self.line(rng, limits, limits.max_line - end.len());
                 self.asked.push(asked);
                 let blank = if rng.chance(5) { "\r\n\n" } else { "" };
                 format!("{blank}{line}{end}/ping {number}{end}")
             }
-            Door::Classic => self.ask_as_classic(rng, limits.max_line - end.len()) + end,
+            Scheme::Classic => self.ask_as_classic(rng, limits.max_line - end.len()) + end,
             _ => self.say(rng, limits.max_line - end.len()) + end,
         }
     }

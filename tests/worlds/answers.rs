@@ -5,7 +5,7 @@ use crate::history::{LOBBY, ROOMS};
 use crate::judge::{Case, Heard};
 use crate::seen::Seen;
 use crate::world::Crowd;
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where somebody is, as its own answers say.
@@ -20,18 +20,18 @@ pub fn check_beginning(actor: &Actor, heard: &Heard<'_>, crowd: &Crowd) -> Optio
     let earned: Vec<String> = actor.earned.iter().map(|code| format!("!{code} ")).collect();
     let named = |start: &str| actor.nick.as_ref().map(|nick| format!("{start}{nick}"));
     let mut due: Vec<String> = match actor.door {
-        Door::Line => vec!["* You are connected from 1".into(), "* Say #name".into()],
-        Door::Classic => vec!["You are connected from:('1".into()],
+        Scheme::Line => vec!["* You are connected from 1".into(), "* Say #name".into()],
+        Scheme::Classic => vec!["You are connected from:('1".into()],
         _ => vec![],
     };
     due.extend(earned);
     match actor.door {
-        Door::Line => {
+        Scheme::Line => {
             due.extend(named("+nick "));
             due.extend(actor.nick.as_ref().map(|_| "+room lobby ".into()));
         }
-        Door::Classic => due.extend(named("Your user detail saved as : ")),
-        Door::Nickname => due.extend(actor.nick.as_ref().map(|nick| format!("{nick} joined!"))),
+        Scheme::Classic => due.extend(named("Your user detail saved as : ")),
+        Scheme::Nickname => due.extend(actor.nick.as_ref().map(|nick| format!("{nick} joined!"))),
         _ => {}
     }
     for (line, due) in heard.lines.iter().zip(&due) {

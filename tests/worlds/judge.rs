@@ -7,7 +7,7 @@ use crate::history::{self, Entry, Event, LOBBY, ROOMS, Rooms};
 use crate::seen::Seen;
 use crate::world::{Crowd, World};
 use redpoll::limits::MAX_SHORT;
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll::reactor::Running;
 use redpoll_kit::{Fault, PeerNo, Sim};
 use std::collections::{BTreeMap, BTreeSet};
@@ -121,7 +121,7 @@ impl<'h> Case<'h> {
         let heard = self.heard(actor);
         let lines = heard.lines.into_iter();
         let direct = lines.filter_map(|line| match (actor.door, line.strip_prefix('@')) {
-            (Door::Classic, _) => history::by_and_number(line),
+            (Scheme::Classic, _) => history::by_and_number(line),
             (_, Some(line)) => Some(history::numbered(line).expect("every message has a number")),
             (_, None) => None,
         });
@@ -132,8 +132,8 @@ impl<'h> Case<'h> {
         let whole = actor.heard.iter().rposition(|byte| *byte == b'\n').map_or(0, |lf| lf + 1);
         let text = std::str::from_utf8(&actor.heard[..whole]).expect("the server sends UTF-8");
         let text =
-            if actor.door == Door::Nickname { text.strip_prefix("NICKNAME").unwrap_or(text) } else { text };
-        let asked = actor.door == Door::Nickname && actor.heard == b"NICKNAME";
+            if actor.door == Scheme::Nickname { text.strip_prefix("NICKNAME").unwrap_or(text) } else { text };
+        let asked = actor.door == Scheme::Nickname && actor.heard == b"NICKNAME";
         assert!(actor.deaf || whole == actor.heard.len() || asked, "{} has heard half a line", actor.name());
         let mut lines: Vec<&str> = text.lines().collect();
         let is_last = |line: &str| FAREWELLS.iter().any(|last| line.starts_with(last));
@@ -185,7 +185,7 @@ impl<'h> Case<'h> {
         }
         self.check_windows(actor, heard);
         self.check_direct(actor);
-        if actor.door != Door::Line {
+        if actor.door != Scheme::Line {
             self.check_tutorial(actor, heard, seen);
             return None;
         }
@@ -198,7 +198,7 @@ impl<'h> Case<'h> {
         let is_refusal =
             |line: &str| line.starts_with("!server-full") || line.starts_with("!too-many-connections");
         let is_told = heard.farewell.is_some_and(is_refusal);
-        let is_unknown = actor.door != Door::Relay || !self.said.contains_key(&(actor.name(), 0));
+        let is_unknown = actor.door != Scheme::Relay || !self.said.contains_key(&(actor.name(), 0));
         let is_silent = actor.heard.is_empty() && !actor.deaf && is_unknown;
         if !is_told && !is_silent {
             return false;
@@ -286,7 +286,7 @@ impl<'h> Case<'h> {
 
     /// It has heard the room lines and notices that follow from the history, in that order: all, or the first of them.
     fn check_told(&self, actor: &Actor, heard: &Heard<'_>) {
-        if actor.door == Door::Classic {
+        if actor.door == Scheme::Classic {
             return;
         }
         let expected = self.expected(actor);
@@ -311,9 +311,9 @@ impl<'h> Case<'h> {
             let is_own =
                 matches!(entry.event, Event::Arrived { who } | Event::Said { who, .. } if who == nick);
             is_here |= matches!(entry.event, Event::Arrived { who } if who == nick);
-            let is_line = actor.door == Door::Line;
+            let is_line = actor.door == Scheme::Line;
             let hears = is_here && (rooms.hears(nick, entry.event) || is_own && !is_line);
-            let listens = actor.door == Door::Relay
+            let listens = actor.door == Scheme::Relay
                 && entry.at >= accepted
                 && matches!(entry.event, Event::Said { room: LOBBY, .. });
             let is_over =
@@ -333,7 +333,7 @@ impl<'h> Case<'h> {
     /// left, or to the end. That holds where the history doesn't say who came and went, too.
     fn check_windows(&self, actor: &Actor, heard: &Heard<'_>) {
         const ANNOUNCEMENTS: usize = ROOMS.len();
-        let hears_itself = matches!(actor.door, Door::Nickname | Door::Relay);
+        let hears_itself = matches!(actor.door, Scheme::Nickname | Scheme::Relay);
         let mut places: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
         let mut ends = [0; ROOMS.len() + 1];
         let shown: Vec<(usize, String)> = self
@@ -352,7 +352,7 @@ impl<'h> Case<'h> {
         }
         let mut next: [Option<usize>; ROOMS.len() + 1] = Default::default();
         for line in &heard.lines {
-            let left = line.strip_prefix("+left ").filter(|_| actor.door == Door::Line);
+            let left = line.strip_prefix("+left ").filter(|_| actor.door == Scheme::Line);
             if let Some(room) = left {
                 next[history::room_of(room)] = None;
             }
@@ -407,14 +407,14 @@ impl<'h> Case<'h> {
                         "{}'s {number} is lost",
                         actor.name()
                     );
-                    seen.note("door", actor.door.scheme());
+                    seen.note("door", actor.door.name());
                 }
                 Asked::Direct(to) => {
                     let names: BTreeSet<String> = to.iter().map(|name| name.to_lowercase()).collect();
                     let got = names.iter().filter(|name| self.has_got(name, actor, number)).count();
                     // A name is refused as often as it is written; whoever is deaf may have got it.
                     earned += names.len() - got;
-                    seen.note("door", actor.door.scheme());
+                    seen.note("door", actor.door.name());
                 }
                 Asked::Refused(_) => earned += 1,
                 Asked::Join(_) | Asked::Leave(_) | Asked::List => {}
@@ -488,9 +488,9 @@ fn check_nothing_is_left(sim: &mut Sim) {
 }
 
 /// Whether a line is of the history, and not an answer or a direct message.
-fn is_told(door: Door, line: &str) -> bool {
+fn is_told(door: Scheme, line: &str) -> bool {
     match door {
-        Door::Line => {
+        Scheme::Line => {
             let is_greeting = line.starts_with("* You are connected") || line.starts_with("* Say #name");
             !line.starts_with(['+', '!', '@']) && !is_greeting
         }
@@ -499,23 +499,25 @@ fn is_told(door: Door, line: &str) -> bool {
 }
 
 /// How a door shows what happened, where it does.
-fn shown(door: Door, entry: &Entry<'_>) -> Option<String> {
+fn shown(door: Scheme, entry: &Entry<'_>) -> Option<String> {
     match (door, entry.event) {
-        (Door::Line, _) => Some(entry.line.to_owned()),
+        (Scheme::Line, _) => Some(entry.line.to_owned()),
         (_, Event::Said { .. }) => shown_said(door, entry),
-        (Door::Nickname, Event::Arrived { who }) => Some(format!("{who} joined!")),
-        (Door::Nickname, Event::Gone { who, .. }) => Some(format!("{who} left!")),
-        (Door::Nickname, Event::Announced { text }) => Some(format!("Administrator message: {text}")),
-        (Door::Classic | Door::Relay, Event::Announced { text }) => Some(format!("administrator: {text}")),
+        (Scheme::Nickname, Event::Arrived { who }) => Some(format!("{who} joined!")),
+        (Scheme::Nickname, Event::Gone { who, .. }) => Some(format!("{who} left!")),
+        (Scheme::Nickname, Event::Announced { text }) => Some(format!("Administrator message: {text}")),
+        (Scheme::Classic | Scheme::Relay, Event::Announced { text }) => {
+            Some(format!("administrator: {text}"))
+        }
         _ => None,
     }
 }
 
-fn shown_said(door: Door, entry: &Entry<'_>) -> Option<String> {
+fn shown_said(door: Scheme, entry: &Entry<'_>) -> Option<String> {
     let Event::Said { room, .. } = entry.event else { return None };
     match door {
-        Door::Line => Some(entry.line.to_owned()),
-        Door::Nickname | Door::Relay if room == LOBBY => {
+        Scheme::Line => Some(entry.line.to_owned()),
+        Scheme::Nickname | Scheme::Relay if room == LOBBY => {
             let most = (MAX_SHORT - 1).min(entry.line.len());
             let end = (0..=most).rev().find(|end| entry.line.is_char_boundary(*end))?;
             Some(entry.line[..end].to_owned())

@@ -4,7 +4,7 @@ use crate::actor::{Actor, MAX_NAMED, Parting};
 use crate::lot::{Deed, Lot};
 use redpoll::limits::{ARENA, FAREWELLS, MIN_DRAIN, TOO_SLOW_AFTER};
 use redpoll::protocol::Time;
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll::reactor::Running;
 use redpoll_kit::rng::Rng;
 use redpoll_kit::{PeerNo, Sim};
@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// The doors; the witness comes by the second, and so is an operator.
-const DOORS: [Door; 5] = [Door::Line, Door::Unix, Door::Classic, Door::Nickname, Door::Relay];
+const DOORS: [Scheme; 5] = [Scheme::Line, Scheme::Unix, Scheme::Classic, Scheme::Nickname, Scheme::Relay];
 const UNIX: usize = 1;
 
 /// Where those come from who are few or turned down (RFC 5737).
@@ -225,7 +225,7 @@ impl World {
 
     /// A message that only a pause ends, at a moment when nothing else could.
     fn mumble(&mut self) -> bool {
-        let speaks = |actor: &Actor| matches!(actor.door, Door::Nickname | Door::Relay) && actor.speaks();
+        let speaks = |actor: &Actor| matches!(actor.door, Scheme::Nickname | Scheme::Relay) && actor.speaks();
         // What is held of one who is held back has an end too.
         let rate = self.crowd.lot.limits.rate;
         let is_read = |actor: &Actor| actor.asked.len() < 20 || rate.is_none();
@@ -260,7 +260,7 @@ impl World {
     }
 
     fn quit(&mut self) -> bool {
-        let is_able = |actor: &Actor| actor.door == Door::Line && actor.nick.is_some() && actor.speaks();
+        let is_able = |actor: &Actor| actor.door == Scheme::Line && actor.nick.is_some() && actor.speaks();
         let Some(who) = self.one(is_able) else { return false };
         self.crowd.actors[who].quit = true;
         self.leaves(who);

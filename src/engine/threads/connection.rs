@@ -10,7 +10,7 @@ use crate::engine::sockets::uninterrupted;
 use crate::limits::THREAD_READ;
 use crate::protocol::dialect::{Context, Dialect};
 use crate::protocol::frame::Frame;
-use crate::protocol::scheme::Door;
+use crate::protocol::scheme::Scheme;
 use crate::protocol::{ConnId, Event, Refusal};
 use log::warn;
 use socket2::Socket;
@@ -34,9 +34,15 @@ pub(super) struct Input {
 }
 
 impl Input {
-    fn new(door: Door, max_line: usize) -> Input {
+    fn new(door: Scheme, max_line: usize) -> Input {
         let buffer = vec![0; max_line + THREAD_READ];
-        Input { frame: door.frame(), dialect: door.dialect(), buffer, len: 0, timeout: None }
+        Input {
+            frame: door.row().language.expect("it chats").frame(),
+            dialect: door.row().language.expect("it chats").dialect,
+            buffer,
+            len: 0,
+            timeout: None,
+        }
     }
 
     /// One read, which blocks: for ever, or as long as a pause where that ends a message.
@@ -71,7 +77,7 @@ impl Input {
 }
 
 /// The life of a connection that was admitted, until its slot is free.
-pub(super) fn run(shared: &Arc<Shared>, id: ConnId, link: &Arc<Link>, door: Door) {
+pub(super) fn run(shared: &Arc<Shared>, id: ConnId, link: &Arc<Link>, door: Scheme) {
     match start_writer(shared, id, link) {
         Ok(writer) => {
             shared.short_of_threads.store(false, Ordering::Relaxed);
@@ -88,14 +94,18 @@ pub(super) fn run(shared: &Arc<Shared>, id: ConnId, link: &Arc<Link>, door: Door
 }
 
 /// There is no thread for a newcomer: it is told so, and what it has said is thrown away, so that it isn't reset.
-pub(super) fn turn_away(shared: &Shared, link: &Link, door: Door, error: &io::Error) {
+pub(super) fn turn_away(shared: &Shared, link: &Link, door: Scheme, error: &io::Error) {
     // Once: how often it happens is for those to say who knock.
     if !shared.short_of_threads.swap(true, Ordering::Relaxed) {
         warn!(target: "no-thread", reason = error.to_string().as_str(); "can't start a thread for a connection: {error}");
     }
     let mut refusal = Vec::new();
     let context = Context { max_line: shared.limits.max_line };
-    door.dialect().encode(Event::Refused(Refusal::ServerFull), &context, &mut refusal);
+    door.row().language.expect("it chats").dialect.encode(
+        Event::Refused(Refusal::ServerFull),
+        &context,
+        &mut refusal,
+    );
     let mut socket = &link.socket;
     // Its buffers are empty, so this takes all, or never will.
     if socket.set_nonblocking(true).is_ok() && socket.write(&refusal).is_ok() {

@@ -15,7 +15,7 @@ use super::signals::Signals;
 use super::sockets::end_of_console;
 use crate::limits::{ACCEPTS_A_TURN, Limits, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE, READ, THREAD_STACK};
 use crate::protocol::Origin;
-use crate::protocol::scheme::Door;
+use crate::protocol::scheme::Scheme;
 use crate::server::log_events as journal;
 use link::{Link, Way};
 use log::info;
@@ -195,7 +195,7 @@ impl Acceptor {
                     let pause = std::mem::take(&mut door.pause);
                     let door = door.listener.door();
                     if !pause.is_zero() {
-                        journal::awake(door.scheme());
+                        journal::awake(door.name());
                     }
                     // Whoever is gone again isn't missed.
                     let _ = self.welcome(door, socket, from);
@@ -204,7 +204,7 @@ impl Acceptor {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => {
                     if door.pause.is_zero() {
-                        journal::rests(door.listener.door().scheme(), &error);
+                        journal::rests(door.listener.door().name(), &error);
                     }
                     door.pause = (door.pause * 2).clamp(MIN_LISTENER_PAUSE, MAX_LISTENER_PAUSE);
                     door.until = Some(Instant::now() + door.pause);
@@ -215,7 +215,7 @@ impl Acceptor {
     }
 
     /// Takes one in, and starts its thread.
-    fn welcome(&self, door: Door, socket: Socket, from: Origin) -> io::Result<()> {
+    fn welcome(&self, door: Scheme, socket: Socket, from: Origin) -> io::Result<()> {
         socket.set_nonblocking(false)?;
         let way = if self.queued {
             Way::Queued(Channel::new(&self.shared.limits))

@@ -8,7 +8,7 @@ use crate::hub::{Effect, Hub, Next};
 use crate::limits::{DISCARD, FAREWELLS, Limits, REST_AFTER, TOO_SLOW_AFTER};
 use crate::protocol::Time;
 use crate::protocol::name::Name;
-use crate::protocol::scheme::Door;
+use crate::protocol::scheme::Scheme;
 use crate::protocol::{CloseReason, ConnId, Event, Origin, Outbox, Refusal};
 use crate::server::admission::{AddressId, Admission, TooMany};
 use crate::server::feed::{self as session, Bounds, Stop};
@@ -153,9 +153,9 @@ impl State {
     }
 
     /// Takes a newcomer in, or tells it that it can't be; `None` where there is not even room for that.
-    pub fn admit(&mut self, door: Door, from: Origin, link: Arc<Link>) -> Option<ConnId> {
+    pub fn admit(&mut self, door: Scheme, from: Origin, link: Arc<Link>) -> Option<ConnId> {
         self.note_activity();
-        let (others, operator) = (self.peers.len(), door.is_for_operators());
+        let (others, operator) = (self.peers.len(), door.row().for_operators);
         let full = !operator && others - self.closing >= self.limits.max_connections;
         if full {
             journal::refused(from, Refusal::ServerFull.code());
@@ -167,7 +167,7 @@ impl State {
         let allowance = if operator { Allowance::UNLIMITED } else { Allowance::full() };
         let peer = Peer { link, phase, deadline: None, slow: None, address: None, allowance, waiting: false };
         let id = ConnId(self.peers.insert(peer) as u32);
-        self.queues.open(id, door.dialect());
+        self.queues.open(id, door.row().language.expect("it chats").dialect);
         if operator {
             self.hub.make_operator(id);
             self.queues.journal.operator(id);
@@ -185,8 +185,8 @@ impl State {
                     }
                 }
             }
-            self.queues.journal.accepted(id, from, door.scheme());
-            if door.hears_the_lobby() {
+            self.queues.journal.accepted(id, from, door.name());
+            if door.row().hears_lobby {
                 self.hub.make_listener(id);
             }
             self.await_registration(id);

@@ -10,7 +10,7 @@ use redpoll::limits::{
 };
 use redpoll::protocol::Time;
 use redpoll::protocol::name::{self, Looks, Name};
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ impl Story {
     fn new() -> Story {
         // Above the rate datagrams are lost, and so nothing could be said of them.
         let limits = Limits { rate: None, ..Limits::default() };
-        let mut sim = Sim::with_doors(limits, &[Door::Unix, Door::Udp]);
+        let mut sim = Sim::with_doors(limits, &[Scheme::Unix, Scheme::Udp]);
         let operator = sim.connect();
         sim.send(operator, format!("#{OPERATOR}\n"));
         sim.run();

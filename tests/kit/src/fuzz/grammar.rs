@@ -4,7 +4,7 @@
 
 use bstr::{BStr, ByteSlice};
 use redpoll::protocol::name::Name;
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll::protocol::text::{is_safe, push_safe};
 use redpoll::protocol::{Meaning, Rank, Refusal, Request, Scope};
 
@@ -233,7 +233,7 @@ fn listed<'a>(word: &[u8], name: Option<&'a BStr>) -> Request<'a> {
 
 /// What is shown to the clients of the tutorials: a message without its LF, as the table of dialects.md has it for this
 /// door. `None` if it knows no such message; a classic client's may be anything, since it is told texts alone.
-pub(super) fn shown(door: Door, line: &str) -> Option<Heard<'_>> {
+pub(super) fn shown(door: Scheme, line: &str) -> Option<Heard<'_>> {
     if let Some(rest) = line.strip_prefix('!') {
         let (code, details) = rest.split_once(' ').unwrap_or((rest, ""));
         let known = CODES.contains(&code) || CLOSING.contains(&code);
@@ -243,21 +243,21 @@ pub(super) fn shown(door: Door, line: &str) -> Option<Heard<'_>> {
     let renamed =
         |line: &'_ str| line.split_once(" is now ").is_some_and(|(from, to)| is_name(from) && is_name(to));
     let announced = match door {
-        Door::Nickname => line.strip_prefix("Administrator message: "),
-        Door::Udp => line.strip_prefix("administrator : "),
+        Scheme::Nickname => line.strip_prefix("Administrator message: "),
+        Scheme::Udp => line.strip_prefix("administrator : "),
         _ => line.strip_prefix("administrator: "),
     };
     if let Some(text) = announced {
         return (!text.is_empty()).then_some(Heard::Notice(Notice::Announced { text }));
     }
     if let Some(direct) = line.strip_prefix('@')
-        && door != Door::Classic
+        && door != Scheme::Classic
     {
         let (from, text) = direct.split_once(": ")?;
         return (is_name(from) && !text.is_empty()).then_some(Heard::Direct { from, text });
     }
     match door {
-        Door::Classic => {
+        Scheme::Classic => {
             if let Some(from) = line.strip_prefix("You are connected from:('") {
                 let (ip, port) = from.strip_suffix(')')?.split_once("', ")?;
                 let holds = ip.parse::<std::net::IpAddr>().is_ok() && port.parse::<u16>().is_ok();
@@ -266,11 +266,11 @@ pub(super) fn shown(door: Door, line: &str) -> Option<Heard<'_>> {
             let nick = line.strip_prefix("Your user detail saved as : ")?;
             return is_name(nick).then_some(Heard::Answer { word: "nick", details: nick });
         }
-        Door::Nickname | Door::Udp if renamed(line) => {
+        Scheme::Nickname | Scheme::Udp if renamed(line) => {
             let (from, to) = line.split_once(" is now ")?;
             return Some(Heard::Notice(Notice::Renamed { from, to }));
         }
-        Door::Nickname => {
+        Scheme::Nickname => {
             if line == "Connected to server!" {
                 return Some(Heard::Answer { word: "room", details: "lobby 0" });
             }
@@ -281,7 +281,7 @@ pub(super) fn shown(door: Door, line: &str) -> Option<Heard<'_>> {
                 return named(who, Notice::Gone { who, reason: None });
             }
         }
-        Door::Udp => {
+        Scheme::Udp => {
             match line {
                 "OK" => return Some(Heard::Answer { word: "ok", details: "" }),
                 "EXIT" => return Some(Heard::Answer { word: "exit", details: "" }),
@@ -297,9 +297,9 @@ pub(super) fn shown(door: Door, line: &str) -> Option<Heard<'_>> {
                 return named(who, Notice::Gone { who, reason: None });
             }
         }
-        Door::Relay | Door::Line | Door::Unix => {}
+        Scheme::Relay | Scheme::Line | Scheme::Unix => {}
     }
-    let (from, text) = line.split_once(if door == Door::Udp { " : " } else { ": " })?;
+    let (from, text) = line.split_once(if door == Scheme::Udp { " : " } else { ": " })?;
     (is_name(from) && !text.is_empty()).then_some(Heard::Said { room: "lobby", from, text })
 }
 

@@ -6,7 +6,7 @@ use crate::PeerNo;
 use bstr::ByteSlice;
 use redpoll::limits::MIN_QUEUE;
 use redpoll::protocol::name;
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll::protocol::{Meaning, Rank, Request};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use std::ops::Range;
 
 /// A connection, as its peer knows it.
 pub(super) struct Person {
-    pub door: Door,
+    pub door: Scheme,
     pub from: From,
     max_line: usize,
     /// All that it has sent, if it came by a tutorial's door: where a message of it ends, time decides; and what of that
@@ -91,7 +91,7 @@ pub(super) enum To {
 }
 
 impl Person {
-    pub fn new(door: Door, from: From, max_line: usize) -> Person {
+    pub fn new(door: Scheme, from: From, max_line: usize) -> Person {
         Person {
             door,
             from,
@@ -128,12 +128,12 @@ impl Person {
 
     /// Whether it speaks the line protocol.
     pub fn speaks_lines(&self) -> bool {
-        matches!(self.door, Door::Line | Door::Unix)
+        matches!(self.door, Scheme::Line | Scheme::Unix)
     }
 
     /// Whether it has ever asked for this name, or may have.
     pub fn claims(&self, name: &str) -> bool {
-        let is_guest = || self.door == Door::Relay && name.starts_with("guest-");
+        let is_guest = || self.door == Scheme::Relay && name.starts_with("guest-");
         if self.speaks_lines() {
             self.names.contains(name)
         } else {
@@ -159,16 +159,16 @@ impl Person {
         self.starts.iter().any(|start| {
             let message = self.sent[*start..].split_str("\n").next().unwrap_or_default();
             match self.door {
-                Door::Line | Door::Unix => false,
-                Door::Classic => {
+                Scheme::Line | Scheme::Unix => false,
+                Scheme::Classic => {
                     let text = message.strip_prefix(b"@").and_then(|message| message.split_once_str(":"));
                     text.is_some_and(|(_, text)| says(text))
                 }
-                Door::Nickname | Door::Relay => {
+                Scheme::Nickname | Scheme::Relay => {
                     let behind = message.split_once_str(":");
                     says(message) || behind.is_some_and(|(nick, text)| says(blankless(text)) && is_own(nick))
                 }
-                Door::Udp => {
+                Scheme::Udp => {
                     let rest = self.sent[*start..].strip_prefix(b"C ").map(blankless);
                     let said = rest.and_then(|rest| rest.split_once_str(" "));
                     said.is_some_and(|(nick, text)| says(blankless(text)) && is_own(nick))
@@ -222,7 +222,7 @@ impl Person {
         }
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
         let ranks = match self.door {
-            Door::Unix => [Rank::Operator { registered: false }, Rank::Operator { registered: true }],
+            Scheme::Unix => [Rank::Operator { registered: false }, Rank::Operator { registered: true }],
             _ => [Rank::Stranger, Rank::Member],
         };
         for rank in ranks {

@@ -8,7 +8,7 @@ use super::script::Script;
 use crate::{Faults, Sim};
 use bstr::ByteSlice;
 use redpoll::limits::{KIB, Limits, MAX_SHORT, MAX_SILENCE, MIN_MAX_LINE, MIN_QUEUE};
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll::reactor::Running;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -148,7 +148,7 @@ impl Story {
             rate: None,
             ..Limits::default()
         };
-        let mut sim = Sim::with_doors(limits, &Door::ALL);
+        let mut sim = Sim::with_doors(limits, &Scheme::ALL);
         if faulty {
             sim.sockets().set_faults(Some(Faults::plenty(u64::from(seed))));
         }
@@ -220,7 +220,7 @@ impl Story {
     fn choose(&mut self, script: &mut Script<'_>) {
         let choice = script.below(256);
         self.voice = choice % VOICES;
-        self.door = choice / VOICES % Door::ALL.len();
+        self.door = choice / VOICES % Scheme::ALL.len();
     }
 
     fn pass(&mut self, time: Duration) {
@@ -233,13 +233,13 @@ impl Story {
     fn speaker(&mut self) -> Option<usize> {
         if self.voices[self.voice].is_none() && self.people.len() < MAX_PEOPLE {
             self.voices[self.voice] = Some(self.people.len());
-            let from = if Door::ALL[self.door] == Door::Udp {
+            let from = if Scheme::ALL[self.door] == Scheme::Udp {
                 From::Address(SocketAddr::from(([127, 0, 0, 2], 40_000 + self.people.len() as u16)))
             } else {
                 self.connected += 1;
                 From::Peer(self.sim.connect_at(self.door))
             };
-            self.people.push(Person::new(Door::ALL[self.door], from, self.max_line));
+            self.people.push(Person::new(Scheme::ALL[self.door], from, self.max_line));
         }
         self.voices[self.voice]
     }
@@ -352,7 +352,7 @@ impl Story {
         hearing.extend_from_slice(&bytes);
         let mut rest = &hearing[..];
         let person = &mut self.people[listener];
-        if person.door == Door::Nickname
+        if person.door == Scheme::Nickname
             && !person.asked
             && let Some(behind) = rest.strip_prefix(b"NICKNAME")
         {
@@ -379,5 +379,5 @@ impl Story {
 
 /// The door of datagrams.
 fn udp() -> usize {
-    Door::ALL.iter().position(|door| *door == Door::Udp).unwrap_or_default()
+    Scheme::ALL.iter().position(|door| *door == Scheme::Udp).unwrap_or_default()
 }

@@ -10,7 +10,7 @@ pub use sockets::{PeerNo, SimPeer, SimSockets};
 use bstr::ByteSlice;
 use redpoll::limits::{Limits, NOTICES_APART};
 use redpoll::protocol::Time;
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll::reactor::{Reactor, Ready, Running};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -27,12 +27,12 @@ impl Sim {
     /// A server within these limits, without faults.
     #[must_use]
     pub fn new(limits: Limits) -> Sim {
-        Sim::with_doors(limits, &[Door::Line])
+        Sim::with_doors(limits, &[Scheme::Line])
     }
 
     /// A server that listens at these doors, without faults.
     #[must_use]
-    pub fn with_doors(limits: Limits, doors: &[Door]) -> Sim {
+    pub fn with_doors(limits: Limits, doors: &[Scheme]) -> Sim {
         let sockets = SimSockets::new(doors);
         Sim { reactor: Reactor::new(sockets, doors.to_vec(), limits), running: Running::On, turns: 0 }
     }
@@ -255,7 +255,8 @@ mod tests {
 
     #[test]
     fn everyone_meets_everyone() {
-        let doors = [Door::Line, Door::Classic, Door::Nickname, Door::Relay, Door::Udp, Door::Unix];
+        let doors =
+            [Scheme::Line, Scheme::Classic, Scheme::Nickname, Scheme::Relay, Scheme::Udp, Scheme::Unix];
         let mut sim = Sim::with_doors(Limits::default(), &doors);
         let pause = Duration::from_millis(60);
         let udp = SocketAddr::from(([127, 0, 0, 1], 9));

@@ -3,7 +3,7 @@
 
 use super::faults::{Fault, Faults};
 use redpoll::protocol::Time;
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll::protocol::{ConnId, Origin};
 use redpoll::reactor::{Interest, NotAccepted, Reading, Ready, Sockets};
 use std::collections::VecDeque;
@@ -145,7 +145,7 @@ pub struct SimSockets {
     accepted: usize,
     /// Peers before this one are closed, every one of them.
     closed_before: usize,
-    doors: Vec<Door>,
+    doors: Vec<Scheme>,
     /// By door: the server looks neither for newcomers nor for datagrams there.
     deaf: Vec<bool>,
     /// Datagrams on their way to the server: the door, where from, what.
@@ -171,7 +171,7 @@ pub struct SimSockets {
 }
 
 impl SimSockets {
-    pub(super) fn new(doors: &[Door]) -> SimSockets {
+    pub(super) fn new(doors: &[Scheme]) -> SimSockets {
         SimSockets { doors: doors.to_vec(), deaf: vec![false; doors.len()], ..SimSockets::default() }
     }
 
@@ -391,7 +391,7 @@ impl Sockets for SimSockets {
 
     fn origin(&self, id: ConnId) -> Option<Origin> {
         let PeerNo(owner) = self.owner(id);
-        if self.doors[self.peers[owner].door] == Door::Unix {
+        if self.doors[self.peers[owner].door] == Scheme::Unix {
             return Some(Origin::Unix);
         }
         // Ports begin where the system's own would.

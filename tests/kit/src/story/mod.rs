@@ -38,7 +38,7 @@
 pub mod simulated;
 pub mod sockets;
 
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -47,7 +47,7 @@ use std::time::Duration;
 /// Where a story is told. Peers are known by their number: the first that connects is 0.
 pub trait Stage {
     /// One more peer connects, by a door that the story uses.
-    fn connect(&mut self, door: Door);
+    fn connect(&mut self, door: Scheme);
     /// A peer sends bytes; the server has obeyed all that are whole lines, or a datagram, before anyone else acts.
     fn send(&mut self, peer: usize, bytes: &[u8]);
     /// The next line or datagram that a peer gets, `None` at the end of the stream.
@@ -97,9 +97,9 @@ struct Step {
 
 #[derive(Debug)]
 enum What {
-    Connects(Door),
-    Knocks(Door),
-    Arrives(Door),
+    Connects(Scheme),
+    Knocks(Scheme),
+    Arrives(Scheme),
     Sends(Vec<u8>),
     Hears(String),
     HearsBytes(Vec<u8>),
@@ -154,8 +154,8 @@ impl Story {
     }
 
     /// The doors that its peers come by, each once; the first is that of the line protocol.
-    pub fn doors(&self) -> Vec<Door> {
-        let mut doors = vec![Door::Line];
+    pub fn doors(&self) -> Vec<Scheme> {
+        let mut doors = vec![Scheme::Line];
         for step in &self.steps {
             if let What::Connects(door) | What::Knocks(door) | What::Arrives(door) = step.what
                 && !doors.contains(&door)
@@ -203,7 +203,7 @@ struct Teller<S> {
 
 struct Peer {
     number: usize,
-    door: Door,
+    door: Scheme,
     /// It can still send, and is to be asked at the end whether it has anything unread.
     open: bool,
     /// A line that it has got, and that no step has dealt with.
@@ -255,35 +255,35 @@ impl<S: Stage> Teller<S> {
         Ok(())
     }
 
-    fn greeting(&mut self, name: &str, door: Door) -> Result<(), String> {
+    fn greeting(&mut self, name: &str, door: Scheme) -> Result<(), String> {
         match door {
-            Door::Line => self.expect(name, "* You are connected from 127.0.0.1:…")?,
-            Door::Unix => self.expect(name, "* You are connected from unix")?,
-            Door::Classic => return self.expect(name, "You are connected from:('127.0.0.1', …"),
-            Door::Nickname => return self.expect_bytes(name, b"NICKNAME"),
-            Door::Relay | Door::Udp => return Ok(()),
+            Scheme::Line => self.expect(name, "* You are connected from 127.0.0.1:…")?,
+            Scheme::Unix => self.expect(name, "* You are connected from unix")?,
+            Scheme::Classic => return self.expect(name, "You are connected from:('127.0.0.1', …"),
+            Scheme::Nickname => return self.expect_bytes(name, b"NICKNAME"),
+            Scheme::Relay | Scheme::Udp => return Ok(()),
         }
         self.expect(name, "* Say #name …")
     }
 
-    fn arrival(&mut self, name: &str, door: Door, number: usize) -> Result<(), String> {
+    fn arrival(&mut self, name: &str, door: Scheme, number: usize) -> Result<(), String> {
         let says = match door {
-            Door::Line | Door::Unix => format!("#{name}\n"),
-            Door::Classic => format!("#{name}"),
-            Door::Nickname => name.to_owned(),
-            Door::Udp => format!("L {name}"),
-            Door::Relay => {
+            Scheme::Line | Scheme::Unix => format!("#{name}\n"),
+            Scheme::Classic => format!("#{name}"),
+            Scheme::Nickname => name.to_owned(),
+            Scheme::Udp => format!("L {name}"),
+            Scheme::Relay => {
                 return Err("arrives there with what it says first; connect it, and let it speak".into());
             }
         };
         self.stage.send(number, says.as_bytes());
         match door {
-            Door::Classic => self.expect(name, &format!("Your user detail saved as : {name}")),
-            Door::Nickname => {
+            Scheme::Classic => self.expect(name, &format!("Your user detail saved as : {name}")),
+            Scheme::Nickname => {
                 self.expect(name, &format!("{name} joined!"))?;
                 self.expect(name, "Connected to server!")
             }
-            Door::Udp => self.expect_bytes(name, b"OK"),
+            Scheme::Udp => self.expect_bytes(name, b"OK"),
             _ => {
                 self.expect(name, &format!("+nick {name}"))?;
                 self.expect(name, "+room lobby …")
@@ -350,18 +350,18 @@ impl<S: Stage> Teller<S> {
 
 /// What is always answered at a door, has no other effect, and what the answer is. It is long enough for the answer
 /// not to be more than three times as long.
-fn ping(door: Door, token: &str) -> (Vec<u8>, String) {
+fn ping(door: Scheme, token: &str) -> (Vec<u8>, String) {
     match door {
-        Door::Line | Door::Unix => (format!("/ping {token}\n").into(), format!("+pong {token}")),
+        Scheme::Line | Scheme::Unix => (format!("/ping {token}\n").into(), format!("+pong {token}")),
         _ => (format!("\0 {token:16}\n").into(), "!bad-byte the line holds a NUL byte".into()),
     }
 }
 
 /// The door that is meant by `by SCHEME`, or by nothing.
-fn door_of(text: Option<&str>) -> Result<Door, String> {
-    let Some(text) = text else { return Ok(Door::Line) };
+fn door_of(text: Option<&str>) -> Result<Scheme, String> {
+    let Some(text) = text else { return Ok(Scheme::Line) };
     let scheme = text.strip_prefix("by ").unwrap_or(text);
-    let door = Door::ALL.into_iter().find(|door| door.scheme() == scheme);
+    let door = Scheme::named(scheme);
     door.ok_or_else(|| format!("there is no door {text:?}: by line, by udp"))
 }
 

@@ -5,7 +5,7 @@ use crate::{Fault, Faults, PeerNo, Sim};
 use clap::Parser;
 use redpoll::cli::ServeOptions;
 use redpoll::limits::Limits;
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll::reactor::Running;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ struct Flags {
 /// The simulated server and its peers.
 pub struct Simulated {
     sim: Sim,
-    doors: Vec<Door>,
+    doors: Vec<Scheme>,
     pause: Duration,
     peers: Vec<Peer>,
     stopped: bool,
@@ -29,7 +29,7 @@ pub struct Simulated {
 
 /// A peer, and what it got and has not told yet.
 enum Peer {
-    Stream { number: PeerNo, door: Door, unread: Vec<u8> },
+    Stream { number: PeerNo, door: Scheme, unread: Vec<u8> },
     Datagrams { address: SocketAddr, unread: VecDeque<Vec<u8>> },
 }
 
@@ -46,7 +46,7 @@ impl Simulated {
         Simulated { sim: Sim::with_doors(limits, &doors), doors, pause, peers: Vec::new(), stopped: false }
     }
 
-    fn place(&self, door: Door) -> usize {
+    fn place(&self, door: Scheme) -> usize {
         self.doors.iter().position(|listens| *listens == door).expect("the story's doors are there")
     }
 
@@ -71,7 +71,7 @@ impl Simulated {
 pub fn gone_wrong(story: &Story, seed: u64) -> Simulated {
     let mut stage = Simulated::new(story);
     let mut faults = Faults::plenty(seed).with(Fault::NoMemory, 0);
-    if stage.doors.contains(&Door::Udp) {
+    if stage.doors.contains(&Scheme::Udp) {
         // A datagram that can't be sent is lost.
         faults = faults.with(Fault::BlockedSend, 0);
     }
@@ -80,8 +80,8 @@ pub fn gone_wrong(story: &Story, seed: u64) -> Simulated {
 }
 
 impl Stage for Simulated {
-    fn connect(&mut self, door: Door) {
-        let peer = if door == Door::Udp {
+    fn connect(&mut self, door: Scheme) {
+        let peer = if door == Scheme::Udp {
             let port = 40_000 + u16::try_from(self.peers.len()).expect("a story has few peers");
             Peer::Datagrams { address: SocketAddr::from(([127, 0, 0, 1], port)), unread: VecDeque::new() }
         } else {
@@ -98,12 +98,14 @@ impl Stage for Simulated {
                 self.sim.send(number, bytes);
                 self.sim.run();
                 // On real sockets this much passes before anybody hears of it.
-                if matches!(door, Door::Classic | Door::Nickname | Door::Relay) && !bytes.ends_with(b"\n") {
+                if matches!(door, Scheme::Classic | Scheme::Nickname | Scheme::Relay)
+                    && !bytes.ends_with(b"\n")
+                {
                     self.sim.pass(self.pause);
                 }
             }
             Peer::Datagrams { address, .. } => {
-                let udp = self.place(Door::Udp);
+                let udp = self.place(Scheme::Udp);
                 self.sim.send_datagram(udp, address, bytes);
                 self.sim.run();
             }

@@ -3,7 +3,7 @@
 
 use super::{Stage, Story, ping};
 use crate::program::{DEADLINE, Folder, Server, command, uninterrupted};
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 use rustix::process::Signal;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::collections::VecDeque;
@@ -24,7 +24,7 @@ pub struct Sockets {
 }
 
 struct Peer {
-    door: Door,
+    door: Scheme,
     socket: Socket,
     /// What came and no step has dealt with: bytes of a stream.
     unread: Vec<u8>,
@@ -44,8 +44,8 @@ impl Sockets {
         command.args(["serve", "--engine", engine]);
         for door in &doors {
             let url = match door {
-                Door::Unix => format!("unix://{}", folder.path("operators").display()),
-                _ => format!("{}://127.0.0.1:0", door.scheme()),
+                Scheme::Unix => format!("unix://{}", folder.path("operators").display()),
+                _ => format!("{}://127.0.0.1:0", door.name()),
             };
             command.args(["--listen", &url]);
         }
@@ -69,12 +69,12 @@ impl Sockets {
 }
 
 impl Peer {
-    fn connect(server: &Server, door: Door) -> Peer {
-        let address = server.address_of(door.scheme());
+    fn connect(server: &Server, door: Scheme) -> Peer {
+        let address = server.address_of(door.name());
         let inet = || SockAddr::from(address.parse::<SocketAddr>().expect("it is an address"));
         let (domain, kind, address) = match door {
-            Door::Unix => (Domain::UNIX, Type::STREAM, SockAddr::unix(address).expect("it is a path")),
-            Door::Udp => (Domain::IPV4, Type::DGRAM, inet()),
+            Scheme::Unix => (Domain::UNIX, Type::STREAM, SockAddr::unix(address).expect("it is a path")),
+            Scheme::Udp => (Domain::IPV4, Type::DGRAM, inet()),
             _ => (Domain::IPV4, Type::STREAM, inet()),
         };
         let socket = Socket::new(domain, kind, None).expect("there are sockets");
@@ -97,7 +97,7 @@ impl Peer {
         let got = uninterrupted(|| self.socket.read(&mut buffer));
         let unread = String::from_utf8_lossy(&self.unread);
         let got = got.map_err(|error| format!("gets {unread:?} and then {error}"))?;
-        if self.door == Door::Udp {
+        if self.door == Scheme::Udp {
             self.datagrams.push_back(buffer[..got].to_vec());
             return Ok(true);
         }
@@ -127,7 +127,7 @@ impl Peer {
     }
 
     fn line(&mut self) -> Result<Option<String>, String> {
-        let bytes = if self.door == Door::Udp {
+        let bytes = if self.door == Scheme::Udp {
             self.datagram()?
         } else {
             loop {
@@ -157,7 +157,7 @@ impl Peer {
     }
 
     fn bytes(&mut self, len: usize) -> Result<Vec<u8>, String> {
-        if self.door == Door::Udp {
+        if self.door == Scheme::Udp {
             return self.datagram();
         }
         while self.unread.len() < len {
@@ -170,11 +170,11 @@ impl Peer {
 }
 
 impl Stage for Sockets {
-    fn connect(&mut self, door: Door) {
+    fn connect(&mut self, door: Scheme) {
         self.settle(None);
         self.peers.push(Some(Peer::connect(&self.server, door)));
         // Nothing greets it that shows that it is in, and it hears what others say from then on.
-        if door == Door::Relay {
+        if door == Scheme::Relay {
             self.unsettled = Some(self.peers.len() - 1);
         }
     }
@@ -182,7 +182,7 @@ impl Stage for Sockets {
     fn send(&mut self, peer: usize, bytes: &[u8]) {
         self.settle(Some(peer));
         // Where the server has closed already, what it said before is still to be read.
-        let whole = self.peer(peer).door == Door::Udp || bytes.ends_with(b"\n");
+        let whole = self.peer(peer).door == Scheme::Udp || bytes.ends_with(b"\n");
         let sent = self.peer(peer).send(bytes);
         self.unsettled = (sent.is_ok() && whole).then_some(peer);
     }
@@ -198,7 +198,7 @@ impl Stage for Sockets {
     fn end(&mut self, peer: usize) {
         self.settle(Some(peer));
         self.unsettled = None;
-        if self.peer(peer).door != Door::Udp {
+        if self.peer(peer).door != Scheme::Udp {
             self.peer(peer).socket.shutdown(Shutdown::Write).expect("an open stream can be shut");
         }
     }

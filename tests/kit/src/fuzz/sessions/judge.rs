@@ -6,7 +6,7 @@ use crate::fuzz::grammar::{self, CLOSING, Heard, Notice};
 use crate::fuzz::person::To;
 use redpoll::limits::MAX_SHORT;
 use redpoll::protocol::name;
-use redpoll::protocol::scheme::Door;
+use redpoll::protocol::scheme::Scheme;
 
 impl Story {
     pub(super) fn judge_bytes(&mut self, listener: usize, line: &[u8]) {
@@ -23,7 +23,7 @@ impl Story {
     }
 
     /// What a tutorial's client was sent.
-    fn judge_shown(&mut self, listener: usize, door: Door, line: &str) {
+    fn judge_shown(&mut self, listener: usize, door: Scheme, line: &str) {
         let heard = grammar::shown(door, line);
         let person = &mut self.people[listener];
         assert_eq!(person.farewell, None, "{listener} heard {line:?} behind the last line");
@@ -32,16 +32,16 @@ impl Story {
         let is_closing = matches!(heard, Some(Heard::Refused { code, .. }) if CLOSING.contains(&code));
         match door {
             // Whatever another wrote to it is all of the line, and so may read like anything.
-            Door::Classic if before > 0 && self.may_be_text(line) => {
+            Scheme::Classic if before > 0 && self.may_be_text(line) => {
                 self.people[listener].assert_room_for_direct(listener, line);
                 self.people[listener].maybe_kicked |= is_closing;
                 return;
             }
-            Door::Classic => assert!(
+            Scheme::Classic => assert!(
                 is_closing || (before == 0) == matches!(heard, Some(Heard::Notice(Notice::Connected))),
                 "{line:?} is line {before} to {listener}"
             ),
-            Door::Nickname => assert!(is_closing || before > 0, "{line:?} is the first to {listener}"),
+            Scheme::Nickname => assert!(is_closing || before > 0, "{line:?} is the first to {listener}"),
             _ => {}
         }
         assert!(heard.is_some(), "a {door:?} client knows no {line:?}");
@@ -53,14 +53,14 @@ impl Story {
             Some(Heard::Answer { word: "exit", .. }) => assert!(self.people[listener].may_have_said("Q ")),
             Some(Heard::Answer { .. }) | None => {}
             Some(Heard::Refused { code: "denied" | "register-first", .. }) => {
-                assert!(door == Door::Classic, "{line:?}: nobody can ask for that");
+                assert!(door == Scheme::Classic, "{line:?}: nobody can ask for that");
             }
             Some(Heard::Refused { code, details }) if is_closing => {
                 let person = &mut self.people[listener];
                 assert!(code != "too-slow" || person.balked || self.faulty, "{listener} did read");
                 // A name that is refused for a while, to one who may go on; and one without a stream always may.
-                let is_name = code == "kicked" && door == Door::Classic && !details.is_empty();
-                let goes_on = door == Door::Udp || is_name && person.claims(details);
+                let is_name = code == "kicked" && door == Scheme::Classic && !details.is_empty();
+                let goes_on = door == Scheme::Udp || is_name && person.claims(details);
                 if !goes_on {
                     person.farewell = Some(line.to_owned());
                 }
@@ -78,7 +78,7 @@ impl Story {
                     matches!(to, To::Room(None)) || matches!(to, To::Room(Some(key)) if key == "lobby")
                 };
                 let (by, _) = self.source(listener, from, text, to_us);
-                assert!(door != Door::Udp || by != Some(listener), "{listener} hears itself: {line:?}");
+                assert!(door != Scheme::Udp || by != Some(listener), "{listener} hears itself: {line:?}");
             }
         }
         if let Some(Heard::Refused { code: "shutting-down", .. }) = heard {
@@ -90,11 +90,11 @@ impl Story {
     fn may_be_text(&self, line: &str) -> bool {
         let text = Text { text: line, cut: is_cut(line) };
         self.people.iter().any(|person| match person.door {
-            Door::Line | Door::Unix => {
+            Scheme::Line | Scheme::Unix => {
                 person.said.iter().any(|said| matches!(said.to, To::People(_)) && text.is_of(&said.text))
             }
-            Door::Classic => person.may_have_said_as("", line),
-            Door::Nickname | Door::Relay | Door::Udp => false,
+            Scheme::Classic => person.may_have_said_as("", line),
+            Scheme::Nickname | Scheme::Relay | Scheme::Udp => false,
         })
     }
 
@@ -117,15 +117,15 @@ impl Story {
                 assert!(person.enters(&folded(room)), "{listener} never entered: {line:?}");
             }
             Heard::Answer { word: "announced" | "kicked" | "stats" | "shutdown", .. } => {
-                assert!(person.door == Door::Unix, "{listener} is no operator: {line:?}");
+                assert!(person.door == Scheme::Unix, "{listener} is no operator: {line:?}");
                 assert!(!line.starts_with("+shutdown") || person.shutdown, "{listener} never asked for it");
             }
             Heard::Answer { word: "end", details } if details.starts_with("stats ") => {
-                assert!(person.door == Door::Unix && person.stats, "{listener} is no operator: {line:?}");
+                assert!(person.door == Scheme::Unix && person.stats, "{listener} is no operator: {line:?}");
             }
             Heard::Answer { .. } => {}
             Heard::Refused { code: "denied", .. } => {
-                assert!(person.door == Door::Line, "{listener} is an operator: {line:?}");
+                assert!(person.door == Scheme::Line, "{listener} is an operator: {line:?}");
             }
             Heard::Refused { code: "kicked", details } if person.names.contains(details) => {
                 // The name may be refused for a while, or that was the reason for ending the connection.
