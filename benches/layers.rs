@@ -157,7 +157,7 @@ impl House {
         let (mut place, mut bytes) = (0, 0);
         while let Some(id) = self.queues.dirty(place) {
             place += 1;
-            self.queues.flush(id, |sent, _| {
+            self.queues.flush(id, usize::MAX, |sent, _| {
                 bytes += sent.len();
                 Ok(sent.len())
             });

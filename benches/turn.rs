@@ -24,7 +24,7 @@ impl World {
             peer
         };
         let peers: Vec<PeerNo> = names.iter().map(arrive).collect();
-        assert_eq!(sim.reactor().hub().registered(), names.len());
+        assert_eq!(sim.reactor().server().hub().registered(), names.len());
         let mut world = World { sim, peers };
         world.heard();
         world

@@ -181,12 +181,12 @@ pub const FAREWELLS: usize = 16;
 pub const SPARE_DESCRIPTORS: usize = 32;
 /// How long a closing connection's input is thrown away after everything was flushed, waiting for its end of stream:
 /// closing a socket with unread input makes the kernel reset it, which destroys the last lines (RFC 2525 section 2.17).
-pub const DISCARD: Duration = Duration::from_secs(1);
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// The least time to flush a closing connection, whatever `--drain` says: one step of the clock, so that it isn't over
 /// within the turn in which it began, before the kernel was given what it takes at once.
 pub const MIN_DRAIN: Duration = Duration::from_millis(1);
 /// How long the server stays without an event before it gives buffers and arenas back.
-pub const REST_AFTER: Duration = Duration::from_secs(1);
+pub const IDLE_AFTER: Duration = Duration::from_secs(1);
 /// The first pause of a listener whose `accept` failed for want of descriptors or memory; it doubles up to
 /// [`MAX_LISTENER_PAUSE`].
 pub const MIN_LISTENER_PAUSE: Duration = Duration::from_millis(10);

@@ -5,7 +5,8 @@
 use crate::hub::Hub;
 use crate::limits::{ALLOCATION, EVENTS, GROWN, Limits, POOLED_BUFFER_BYTES, POOLED_BUFFERS, READ, STREAM};
 use crate::protocol::dialect::Dialect;
-use crate::reactor::{self, Ready};
+use crate::reactor::Ready;
+use crate::server::Server;
 use crate::server::admission::Admission;
 use crate::server::datagrams::Datagrams;
 use crate::server::send_queue::SendQueues;
@@ -41,7 +42,10 @@ impl Memory {
         let longest_list =
             Hub::most_listed(rooms).saturating_mul(Dialect::MAX_LISTED) + limits.max_sent_line();
         let held = limits.most_held(1) - limits.most_held(0);
-        let idle = GROWN * (reactor::OF_ONE + STREAM) + Hub::OF_ONE + SendQueues::OF_ONE + Admission::OF_ONE;
+        let idle = GROWN * (Server::MAX_BYTES_PER_CONNECTION + STREAM)
+            + Hub::OF_ONE
+            + SendQueues::OF_ONE
+            + Admission::OF_ONE;
         let busy = Hub::of_seats(limits)?
             + Timers::OF_ONE
             + held

@@ -158,7 +158,7 @@ fn held_after_many_go_at_once(go: impl Fn(&mut Sim, PeerNo), later: Duration) ->
     sim.pass(Duration::from_secs(1));
     peers[500..].iter().for_each(|peer| go(&mut sim, *peer));
     sim.pass(later);
-    assert_eq!(sim.reactor().hub().registered(), 500);
+    assert_eq!(sim.reactor().server().hub().registered(), 500);
     let busy = LIVE.get();
     sim.pass(Duration::from_secs(1));
     busy - LIVE.get()

@@ -34,7 +34,7 @@ mod without_descriptors {
             assert_eq!(sim.lines(peer), [FULL]);
             assert!(sim.is_closed(peer));
         }
-        assert_eq!(sim.reactor().connections(), 0);
+        assert_eq!(sim.reactor().server().connections().0, 0);
     }
 
     #[test]
@@ -153,7 +153,11 @@ mod from_one_address {
             sim.send(peer, "#x\n");
         }
         sim.run();
-        assert!(sim.reactor().connections() <= 2 + FAREWELLS, "{}", sim.reactor().connections());
+        assert!(
+            sim.reactor().server().connections().0 <= 2 + FAREWELLS,
+            "{}",
+            sim.reactor().server().connections().0
+        );
         let other = knock(&mut sim, "192.0.2.2");
         assert!(last(&mut sim, other).starts_with("* Say"));
     }
@@ -219,7 +223,7 @@ mod without_a_name {
             let peer = sim.connect();
             sim.send(peer, format!("#n{i}\n"));
             sim.pass(Duration::from_millis(1));
-            assert_eq!(sim.reactor().hub().registered(), i + 1);
+            assert_eq!(sim.reactor().server().hub().registered(), i + 1);
         }
     }
 

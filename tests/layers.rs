@@ -37,7 +37,7 @@ const EDGES: [&str; 5] = ["engine", "client", "bench", "cli", "main"];
 const NESTED: [&str; 2] = ["protocol", "server"];
 
 /// Which modules each may name: arrows point down only. A folder stands for all that is in it. The edges may name any.
-const ARROWS: [(&str, &[&str]); 32] = [
+const ARROWS: [(&str, &[&str]); 36] = [
     ("lib", &[]),
     ("subnet", &[]),
     ("limits", &["subnet"]),
@@ -72,14 +72,28 @@ const ARROWS: [(&str, &[&str]); 32] = [
     ("hub", &["limits", "protocol"]),
     ("server/stats", &[]),
     ("server/log_events", &["protocol"]),
+    ("server/transport", &["protocol"]),
     ("server/pool", &["limits"]),
     ("server/backlog", &["limits", "protocol"]),
     ("server/timers", &["limits", "protocol"]),
     ("server/rate_limit", &["limits", "protocol"]),
-    ("server/admission", &["limits", "subnet"]),
-    ("server/datagrams", &["limits", "protocol"]),
+    ("server/admission", &["limits", "protocol", "subnet"]),
+    ("server/datagrams", &["limits", "protocol", "server/transport"]),
     ("server/feed", &["hub", "limits", "protocol"]),
-    ("server/send_queue", &["limits", "protocol", "server/backlog", "server/log_events", "server/stats"]),
+    (
+        "server/peer",
+        &[
+            "protocol",
+            "server/admission",
+            "server/pool",
+            "server/rate_limit",
+            "server/timers",
+            "server/transport",
+        ],
+    ),
+    ("server/peers", &["protocol", "server/peer"]),
+    ("server/input", &["limits", "protocol", "server/peer", "server/pool"]),
+    ("server/send_queue", &["limits", "protocol", "server/backlog", "server/stats"]),
     ("server", &["hub", "limits", "protocol"]),
     ("reactor", &["hub", "limits", "protocol", "server"]),
     ("memory", &["hub", "limits", "protocol", "reactor", "server"]),

@@ -26,6 +26,7 @@ pub(super) struct Listener {
     door: Scheme,
     socket: Bound,
     send_buffer: Option<usize>,
+    local: Option<IpAddr>,
     /// A socket file of our own, removed with the listener, and which file that is: another may stand there by then.
     file: Option<(PathBuf, (u64, u64))>,
 }
@@ -71,6 +72,11 @@ impl Listener {
             (None, Bound::Datagram(socket)) => Some(socket.local_addr()?),
         };
         Ok(format!("{scheme}://{}", address.ok_or(ErrorKind::AddrNotAvailable)?))
+    }
+
+    /// The address of this host that datagrams are sent to here, where it is bound to a single one.
+    pub fn local(&self) -> Option<IpAddr> {
+        self.local
     }
 
     /// The descriptor, for the poller.
@@ -211,7 +217,8 @@ fn open_port(door: Scheme, address: SocketAddr, limits: &Limits, udp_public: boo
     }
     socket.set_nonblocking(true)?;
     let socket = if datagrams { Bound::Datagram(socket.into()) } else { Bound::Stream(socket) };
-    Ok(Listener { door, socket, send_buffer: limits.send_buffer, file: None })
+    let local = Some(address.ip()).filter(|ip| !ip.is_unspecified());
+    Ok(Listener { door, socket, send_buffer: limits.send_buffer, local, file: None })
 }
 
 /// A socket file that its owner alone may use. One that is left of a dead server is replaced; a live one never.
@@ -238,7 +245,7 @@ fn open_file(path: &Path) -> io::Result<Listener> {
     let file = Some((path.to_owned(), identity(path)?));
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    Ok(Listener { door: Scheme::Unix, socket: Bound::Stream(socket), send_buffer: None, file })
+    Ok(Listener { door: Scheme::Unix, socket: Bound::Stream(socket), send_buffer: None, local: None, file })
 }
 
 /// Device and inode: which file a path stands for.

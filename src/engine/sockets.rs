@@ -1,4 +1,4 @@
-//! [`Sockets`] over `polling`. This type owns every descriptor that the poller knows, so that it alone can promise to
+//! [`Transport`] and [`Sockets`] over `polling`. This type owns every descriptor that the poller knows, so that it alone can promise to
 //! take each out of the poller before it is closed: `polling` asks for that promise by being `unsafe` to add to.
 #![allow(unsafe_code)]
 
@@ -6,17 +6,17 @@ use super::listener::{self, Listener, why_not_accepted};
 use super::signals::Signals;
 use super::wait::{Report, Reports, Spin, watch_end};
 use crate::limits::KIB;
-use crate::protocol::Time;
-use crate::protocol::{ConnId, Origin};
-use crate::reactor::{Interest, NotAccepted, Reading, Ready, Sockets};
-use crate::server::log_events as journal;
+use crate::protocol::{ConnId, Origin, Time};
+use crate::reactor::{NotAccepted, Ready, Sockets};
+use crate::server::log_events;
+use crate::server::transport::{DatagramPath, Interest, Reading, Shutdown as TransportShutdown, Transport};
 use log::{error, info, warn};
 use polling::{AsRawSource, Event, PollMode, Poller};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{self, RecvFlags, SendFlags};
 use socket2::Socket;
 use std::io::{self, ErrorKind, Read, Stdin, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ pub(super) struct PolledSockets {
     /// By listener: that it can't accept was said, and it has not accepted anybody since.
     complained: Vec<bool>,
     signals: Signals,
-    /// A descriptor to spend where there is no other (`turn_away`), unless even that could not be had again.
+    /// A descriptor to spend where there is no other (`reject`), unless even that could not be had again.
     spare: Option<UnixStream>,
     /// Standard input, while it is watched.
     console: Option<Stdin>,
@@ -122,6 +122,10 @@ impl PolledSockets {
         Ok(from)
     }
 
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
     fn stream(&mut self, id: ConnId) -> io::Result<&mut Stream> {
         let stream = self.streams.get_mut(id.index()).and_then(Option::as_mut);
         stream.ok_or_else(|| ErrorKind::NotConnected.into())
@@ -163,8 +167,44 @@ impl PolledSockets {
     }
 }
 
+impl Transport for PolledSockets {
+    fn send(&mut self, id: ConnId, bytes: &[u8], last: bool) -> io::Result<usize> {
+        let socket = &self.stream(id)?.socket;
+        let flags = if last { BEFORE_THE_END } else { SendFlags::empty() };
+        Ok(retry_on_intr(|| net::send(socket, bytes, flags))?)
+    }
+
+    fn shutdown(&mut self, id: ConnId) -> TransportShutdown {
+        if let Ok(stream) = self.stream(id) {
+            let _ = stream.socket.shutdown(Shutdown::Write);
+        }
+        TransportShutdown::Done
+    }
+
+    fn close(&mut self, id: ConnId) {
+        if let Some(stream) = self.streams.get_mut(id.index()).and_then(Option::take)
+            && let Err(error) = self.poller.delete(&stream.socket)
+        {
+            error!(target: "poller", reason = error.to_string().as_str(); "the poller keeps a closed descriptor: {error}");
+        }
+    }
+
+    fn set_interest(&mut self, id: ConnId, interest: Interest) -> io::Result<()> {
+        self.stream(id)?.interest = interest;
+        self.watch_stream(id.index())
+    }
+
+    fn peer_addr(&self, id: ConnId) -> Option<Origin> {
+        listener::origin(&self.streams.get(id.index())?.as_ref()?.socket).ok()
+    }
+
+    fn send_to(&mut self, path: DatagramPath, bytes: &[u8]) -> io::Result<()> {
+        self.listeners[path.listener].send_to(path.source, bytes)
+    }
+}
+
 impl Sockets for PolledSockets {
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<Time> {
         self.spin.wait(&mut self.reports, &self.poller, timeout)?;
         for Report { key, read, write, ended, hangup } in self.reports.iter() {
             ready.push(match key {
@@ -180,7 +220,7 @@ impl Sockets for PolledSockets {
         if matches!(self.mode, PollMode::Oneshot) {
             self.ask_again();
         }
-        Ok(())
+        Ok(self.now())
     }
 
     fn accept(&mut self, listener: usize, id: ConnId) -> Result<Origin, NotAccepted> {
@@ -188,7 +228,7 @@ impl Sockets for PolledSockets {
         match self.accept_as(listener, id) {
             Ok(from) => {
                 if std::mem::take(&mut self.complained[listener]) {
-                    journal::awake(scheme);
+                    log_events::awake(scheme);
                 }
                 if self.spare.is_none() {
                     self.spare = self.signals.socket.try_clone().ok();
@@ -200,26 +240,26 @@ impl Sockets for PolledSockets {
                 if matches!(why, NotAccepted::NoDescriptor | NotAccepted::Failed)
                     && !std::mem::replace(&mut self.complained[listener], true)
                 {
-                    journal::rests(scheme, &error);
+                    log_events::rests(scheme, &error);
                 }
                 Err(why)
             }
         }
     }
 
-    fn turn_away(&mut self, listener: usize, farewell: &[u8]) -> io::Result<()> {
+    fn reject(&mut self, listener: usize, line: &[u8]) -> io::Result<()> {
         self.spare = None;
         let accepted = self.listeners[listener].accept();
-        let told = accepted.map(|(mut socket, from)| {
-            journal::refused(from, "no-descriptor");
-            // As far as it goes: whoever isn't told is closed all the same. What it has said already is taken, since
-            // closing with input unread would destroy the farewell.
-            let _ = socket.write(farewell);
+        let rejected = accepted.map(|(mut socket, from)| {
+            log_events::refused(from, "no-descriptor");
+            // As far as it goes: a connection that isn't told is closed all the same. What it has sent already is read,
+            // since closing with input unread would destroy the line.
+            let _ = socket.write(line);
             let _ = socket.shutdown(Shutdown::Write);
             let _ = socket.read(&mut [0; KIB]);
         });
         self.spare = self.signals.socket.try_clone().ok();
-        told
+        rejected
     }
 
     fn recv(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<usize> {
@@ -228,18 +268,16 @@ impl Sockets for PolledSockets {
         Ok(received.map(|(bytes, _)| bytes)?)
     }
 
-    fn send(&mut self, id: ConnId, bytes: &[u8], last: bool) -> io::Result<usize> {
-        let socket = &self.stream(id)?.socket;
-        let flags = if last { BEFORE_THE_END } else { SendFlags::empty() };
-        Ok(retry_on_intr(|| net::send(socket, bytes, flags))?)
+    fn recv_from(&mut self, listener: usize, buffer: &mut [u8]) -> io::Result<(usize, DatagramPath)> {
+        let from = &self.listeners[listener];
+        let (bytes, source) = from.recv_from(buffer)?;
+        Ok((bytes, DatagramPath { listener, source, local: from.local() }))
     }
 
-    fn recv_from(&mut self, listener: usize, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.listeners[listener].recv_from(buffer)
-    }
-
-    fn send_to(&mut self, listener: usize, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
-        self.listeners[listener].send_to(to, bytes)
+    fn set_listening(&mut self, listener: usize, on: bool) -> io::Result<()> {
+        let key = listener_key(listener);
+        let event = if on { Event::readable(key) } else { Event::none(key) };
+        self.poller.modify_with_mode(self.listeners[listener].descriptor(), event, self.mode)
     }
 
     fn read_console(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -255,42 +293,9 @@ impl Sockets for PolledSockets {
         Ok(bytes?)
     }
 
-    fn watch(&mut self, id: ConnId, wanted: Interest) -> io::Result<()> {
-        self.stream(id)?.interest = wanted;
-        self.watch_stream(id.index())
-    }
-
-    fn listen(&mut self, listener: usize, on: bool) -> io::Result<()> {
-        let key = listener_key(listener);
-        let event = if on { Event::readable(key) } else { Event::none(key) };
-        self.poller.modify_with_mode(self.listeners[listener].descriptor(), event, self.mode)
-    }
-
-    fn origin(&self, id: ConnId) -> Option<Origin> {
-        listener::origin(&self.streams.get(id.index())?.as_ref()?.socket).ok()
-    }
-
-    fn shut(&mut self, id: ConnId) {
-        if let Ok(stream) = self.stream(id) {
-            let _ = stream.socket.shutdown(Shutdown::Write);
-        }
-    }
-
-    fn close(&mut self, id: ConnId) {
-        if let Some(stream) = self.streams.get_mut(id.index()).and_then(Option::take)
-            && let Err(error) = self.poller.delete(&stream.socket)
-        {
-            error!(target: "poller", reason = error.to_string().as_str(); "the poller keeps a closed descriptor: {error}");
-        }
-    }
-
-    fn rest(&mut self) {
+    fn trim(&mut self) {
         #[cfg(all(target_os = "linux", target_env = "gnu"))]
         super::pages::give_back_freed();
-    }
-
-    fn now(&self) -> Time {
-        Time(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 }
 

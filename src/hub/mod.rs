@@ -168,7 +168,7 @@ impl Hub {
 
     /// Rooms, the lobby among them.
     #[must_use]
-    pub fn rooms_open(&self) -> usize {
+    pub fn open_rooms(&self) -> usize {
         self.roster.rooms().len()
     }
 

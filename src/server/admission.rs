@@ -2,7 +2,8 @@
 //! is what one customer has at least (RFC 6177); loopback and trusted networks aren't counted. Who is counted holds a
 //! number, and gives it back.
 
-use crate::limits::{GROWN, Limits, TABLE};
+use crate::limits::{FAREWELLS, GROWN, Limits, TABLE};
+use crate::protocol::{Origin, Refusal};
 use crate::subnet::Subnet;
 use slab::Slab;
 use std::collections::HashMap;
@@ -17,6 +18,17 @@ pub struct AddressId(NonZeroU32);
 /// There are as many connections from that address as there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany;
+
+/// What becomes of a connection that was accepted.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is admitted, and counted under this address, unless its address needn't be counted.
+    Admit(Option<AddressId>),
+    /// It is told why not, and closed.
+    Reject(Refusal<'static>),
+    /// It is closed without a line, because so many are being closed already.
+    Drop(Refusal<'static>),
+}
 
 /// The addresses of those who are connected.
 #[derive(Debug)]
@@ -49,6 +61,32 @@ impl Admission {
             places: HashMap::new(),
             counts: Slab::new(),
         }
+    }
+
+    /// Decides on a connection that was accepted beside so many `others`, some of which are `closing`.
+    pub fn verdict(&mut self, others: usize, closing: usize, limits: &Limits, from: Origin) -> Verdict {
+        let full = Refusal::ServerFull;
+        if others >= limits.max_connections + FAREWELLS {
+            return Verdict::Drop(full);
+        }
+        if others - closing >= limits.max_connections {
+            return Verdict::Reject(full);
+        }
+        let Origin::Inet(address) = from else { return Verdict::Admit(None) };
+        match self.admit(address.ip()) {
+            Ok(counted) => Verdict::Admit(counted),
+            Err(TooMany) => Verdict::Reject(Refusal::TooManyConnections),
+        }
+    }
+
+    /// Decides on a source of datagrams, beside so many connections that are `open`: `None` where there are too many.
+    pub fn admit_source(
+        &mut self,
+        open: usize,
+        limits: &Limits,
+        source: IpAddr,
+    ) -> Option<Option<AddressId>> {
+        if open >= limits.max_connections { None } else { self.admit(source).ok() }
     }
 
     /// Counts one more connection of that address; `None` where it needn't be counted.
@@ -126,6 +164,20 @@ mod tests {
         assert_eq!(admit(&mut admission, "192.0.2.1"), Err(TooMany));
         [second, third, other].into_iter().for_each(|id| admission.leave(id));
         assert_eq!((admission.addresses(), admission.places.len()), (0, 0), "nothing is kept of who is gone");
+    }
+
+    #[test]
+    fn full_server_rejects_and_then_drops() {
+        let limits = Limits { max_connections: 10, ..Limits::default() };
+        let mut admission = Admission::new(&limits);
+        let from = Origin::Inet(([192, 0, 2, 1], 1).into());
+        let mut verdict = |others, closing| admission.verdict(others, closing, &limits, from);
+        assert!(matches!(verdict(9, 0), Verdict::Admit(Some(_))));
+        assert_eq!(verdict(10, 0), Verdict::Reject(Refusal::ServerFull));
+        assert!(matches!(verdict(10, 1), Verdict::Admit(Some(_))), "closing connections aren't counted");
+        assert_eq!(verdict(10 + FAREWELLS, FAREWELLS), Verdict::Drop(Refusal::ServerFull));
+        assert_eq!(admission.verdict(0, 0, &limits, Origin::Unix), Verdict::Admit(None));
+        assert_eq!(admission.admit_source(10, &limits, [192, 0, 2, 1].into()), None);
     }
 
     #[test]

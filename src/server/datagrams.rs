@@ -4,11 +4,16 @@
 
 use crate::limits::{MAX_ANSWER_TO_STRANGERS, MAX_UNASKED, TABLE};
 use crate::protocol::ConnId;
+use crate::server::transport::DatagramPath;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-/// Where datagrams come from and go to: a listener, and an address.
-pub type Source = (usize, SocketAddr);
+/// What a peer is known by: the index of a listener, and its address.
+type Source = (usize, SocketAddr);
+
+fn source(path: DatagramPath) -> Source {
+    (path.listener, path.source)
+}
 
 /// The peers of all datagram listeners.
 #[derive(Debug, Default)]
@@ -20,8 +25,8 @@ pub struct Datagrams {
 /// One of them.
 #[derive(Debug)]
 pub struct DatagramPeer {
-    /// Its address.
-    pub source: Source,
+    /// Where its datagrams come from.
+    pub path: DatagramPath,
     /// Bytes that it may still be sent before it must speak again.
     allowance: usize,
 }
@@ -46,21 +51,21 @@ impl Datagrams {
 
     /// Who has a name and speaks from there.
     #[must_use]
-    pub fn find(&self, source: Source) -> Option<ConnId> {
-        self.ids.get(&source).copied()
+    pub fn find(&self, path: DatagramPath) -> Option<ConnId> {
+        self.ids.get(&source(path)).copied()
     }
 
     /// A source that has sent so many bytes, and may be sent some in turn before it has a name.
-    pub fn add(&mut self, id: ConnId, source: Source, sent: usize) {
+    pub fn add(&mut self, id: ConnId, path: DatagramPath, sent: usize) {
         let allowance = sent.saturating_mul(MAX_ANSWER_TO_STRANGERS);
-        self.peers.insert(id, DatagramPeer { source, allowance });
+        self.peers.insert(id, DatagramPeer { path, allowance });
     }
 
     /// A peer that has a name has spoken.
     pub fn spoke(&mut self, id: ConnId) {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.allowance = MAX_UNASKED;
-            self.ids.insert(peer.source, id);
+            self.ids.insert(source(peer.path), id);
         }
     }
 
@@ -72,15 +77,15 @@ impl Datagrams {
     /// Where a peer speaks from; `None` where it has a connection.
     #[must_use]
     pub fn address(&self, id: ConnId) -> Option<SocketAddr> {
-        self.peers.get(&id).map(|peer| peer.source.1)
+        self.peers.get(&id).map(|peer| peer.path.source)
     }
 
     /// Forgets a peer.
     pub fn remove(&mut self, id: ConnId) {
         if let Some(peer) = self.peers.remove(&id)
-            && self.find(peer.source) == Some(id)
+            && self.find(peer.path) == Some(id)
         {
-            self.ids.remove(&peer.source);
+            self.ids.remove(&source(peer.path));
         }
     }
 }
@@ -92,7 +97,8 @@ mod tests {
     #[test]
     fn a_stranger_is_sent_no_more_than_three_times_what_it_sent() {
         let mut datagrams = Datagrams::default();
-        let source = (0, SocketAddr::from(([127, 0, 0, 1], 99)));
+        let source =
+            DatagramPath { listener: 0, source: SocketAddr::from(([127, 0, 0, 1], 99)), local: None };
         datagrams.add(ConnId(1), source, 4);
         assert_eq!(datagrams.find(source), None, "it has no name");
         let peer = datagrams.peer(ConnId(1)).unwrap();

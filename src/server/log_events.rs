@@ -2,88 +2,69 @@
 //! keys stands here, once for every engine. What peers write goes no further than this: names pass, texts and the reasons
 //! that somebody typed don't. Where lines go, how many of them and in which form, is for `engine/log.rs`.
 
-use crate::protocol::{ConnId, Origin};
+use crate::protocol::Origin;
 use log::{debug, info, warn};
 use std::io;
 use std::time::Duration;
 
-/// The numbers of connections.
-#[derive(Debug, Default)]
-pub struct Journal {
-    /// By id: the number of the connection that has it, or had it last.
-    numbers: Vec<u32>,
-    /// The last one that was given. They count up from 1, over all listeners.
-    last: u32,
+/// A connection was admitted.
+pub fn accepted(connection: u64, from: Origin, scheme: &str) {
+    debug!(target: "accepted", connection, address = from.to_string().as_str(), door = scheme;
+        "connection {connection} from {from} by {scheme}");
 }
 
-impl Journal {
-    /// Gives a new connection its number.
-    pub fn open(&mut self, id: ConnId) {
-        if self.numbers.len() <= id.index() {
-            self.numbers.resize(id.index() + 1, 0);
+/// An operator's connection was admitted.
+pub fn operator(connection: u64) {
+    info!(target: "operator", connection; "connection {connection} is an operator");
+}
+
+/// A connection has registered.
+pub fn registered(connection: u64, from: Option<Origin>, nick: &str) {
+    match from {
+        Some(from) => info!(target: "registered", connection, address = from.to_string().as_str(), nick;
+            "connection {connection} from {from} registered as {nick}"),
+        // It is broken already.
+        None => info!(target: "registered", connection, nick; "connection {connection} registered as {nick}"),
+    }
+}
+
+/// A connection has left, registered or not. `reason` is a word; what a peer or an operator typed isn't logged.
+pub fn left(connection: u64, nick: Option<&str>, reason: &str, operator: Option<u64>) {
+    let by = operator.map(|operator| format!(" by operator {operator}")).unwrap_or_default();
+    match nick {
+        Some(nick) => info!(target: "left", connection, nick, reason, operator;
+            "connection {connection}, {nick}, left: {reason}{by}"),
+        None => {
+            debug!(target: "left", connection, reason; "connection {connection} left without a name: {reason}")
         }
-        self.last = self.last.wrapping_add(1);
-        self.numbers[id.index()] = self.last;
     }
+}
 
-    /// A connection has registered.
-    pub fn registered(&self, id: ConnId, from: Option<Origin>, nick: &str) {
-        registered(self.number(id), from, nick);
-    }
+/// Too many connections have no name, and this one has waited longest.
+pub fn made_way(connection: u64) {
+    warn!(target: "made-way", connection; "connection {connection} gave no name, and makes way for others");
+}
 
-    /// A connection has left, registered or not.
-    pub fn left(&self, id: ConnId, nick: Option<&str>, reason: &str, operator: Option<ConnId>) {
-        left(self.number(id), nick, reason, operator.map(|operator| self.number(operator)));
-    }
+/// A connection doesn't read what it is sent, and is about to be closed.
+pub fn too_slow(connection: u64, nick: Option<&str>, unsent: usize) {
+    warn!(target: "too-slow", connection, nick, bytes = unsent;
+        "connection {connection}{} is too slow: {unsent} bytes unsent", named(nick));
+}
 
-    /// An operator has made an announcement.
-    pub fn announced(&self, operator: ConnId, count: usize) {
-        let operator = self.number(operator);
-        info!(target: "announced", operator, count; "operator {operator} made an announcement to {count}");
-    }
+/// All queues together are above their limit, and this one is the largest, and about to be closed.
+pub fn shed(connection: u64, nick: Option<&str>, unsent: usize) {
+    warn!(target: "queues-full", connection, nick, bytes = unsent;
+        "all queues are above --queue-total: connection {connection}{} goes, with {unsent} bytes unsent", named(nick));
+}
 
-    /// An operator has the server stop.
-    pub fn stopping(&self, operator: ConnId) {
-        let operator = self.number(operator);
-        info!(target: "stopping", reason = "operator", operator; "stopping: operator {operator} said so");
-    }
+/// An operator has made an announcement.
+pub fn announced(operator: u64, count: usize) {
+    info!(target: "announced", operator, count; "operator {operator} made an announcement to {count}");
+}
 
-    /// A connection was accepted, and may stay.
-    pub fn accepted(&self, id: ConnId, from: Origin, scheme: &str) {
-        let connection = self.number(id);
-        debug!(target: "accepted", connection, address = from.to_string().as_str(), door = scheme;
-            "connection {connection} from {from} by {scheme}");
-    }
-
-    /// So was an operator's.
-    pub fn operator(&self, id: ConnId) {
-        let connection = self.number(id);
-        info!(target: "operator", connection; "connection {connection} is an operator");
-    }
-
-    /// Too many have no name, and this one has waited longest.
-    pub fn made_way(&self, id: ConnId) {
-        let connection = self.number(id);
-        warn!(target: "made-way", connection; "connection {connection} gave no name, and makes way for others");
-    }
-
-    /// A connection doesn't read what it is sent, and is about to go.
-    pub fn too_slow(&self, id: ConnId, nick: Option<&str>, unsent: usize) {
-        let connection = self.number(id);
-        warn!(target: "too-slow", connection, nick, bytes = unsent;
-            "connection {connection}{} is too slow: {unsent} bytes unsent", named(nick));
-    }
-
-    /// All queues together are above their limit, and this one is the largest, and about to go.
-    pub fn shed(&self, id: ConnId, nick: Option<&str>, unsent: usize) {
-        let connection = self.number(id);
-        warn!(target: "queues-full", connection, nick, bytes = unsent;
-            "all queues are above --queue-total: connection {connection}{} goes, with {unsent} bytes unsent", named(nick));
-    }
-
-    fn number(&self, id: ConnId) -> u32 {
-        self.numbers.get(id.index()).copied().unwrap_or_default()
-    }
+/// An operator has the server stop.
+pub fn stopping(operator: u64) {
+    info!(target: "stopping", reason = "operator", operator; "stopping: operator {operator} said so");
 }
 
 /// A newcomer was refused: a code of the protocol's says why.
@@ -107,26 +88,6 @@ pub fn awake(scheme: &str) {
 pub fn stopped(took: Duration, cut_off: usize) {
     let ms = took.as_millis() as u64;
     info!(target: "stopped", ms, count = cut_off; "stopped after {ms} ms, {cut_off} connections were cut off");
-}
-
-fn registered(connection: u32, from: Option<Origin>, nick: &str) {
-    match from {
-        Some(from) => info!(target: "registered", connection, address = from.to_string().as_str(), nick;
-            "connection {connection} from {from} registered as {nick}"),
-        // It is broken already.
-        None => info!(target: "registered", connection, nick; "connection {connection} registered as {nick}"),
-    }
-}
-
-fn left(connection: u32, nick: Option<&str>, reason: &str, operator: Option<u32>) {
-    let by = operator.map(|operator| format!(" by operator {operator}")).unwrap_or_default();
-    match nick {
-        Some(nick) => info!(target: "left", connection, nick, reason, operator;
-            "connection {connection}, {nick}, left: {reason}{by}"),
-        None => {
-            debug!(target: "left", connection, reason; "connection {connection} left without a name: {reason}")
-        }
-    }
 }
 
 /// What stands behind the number of a connection that has a name.

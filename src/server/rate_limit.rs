@@ -37,16 +37,16 @@ impl Rate {
 /// What one peer may still do: the point in time at which its allowance is full, in units that were given out until
 /// then. One that is never full has no limit. Bytes, so that it fits in anywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Allowance([u8; 8]);
+pub struct TokenBucket([u8; 8]);
 
-impl Allowance {
+impl TokenBucket {
     /// For whom there is no limit.
-    pub const UNLIMITED: Allowance = Allowance(u64::MAX.to_ne_bytes());
+    pub const UNLIMITED: TokenBucket = TokenBucket(u64::MAX.to_ne_bytes());
 
     /// A full one.
     #[must_use]
-    pub const fn full() -> Allowance {
-        Allowance([0; 8])
+    pub const fn full() -> TokenBucket {
+        TokenBucket([0; 8])
     }
 
     /// Tokens that are left.
@@ -66,7 +66,7 @@ impl Allowance {
         let owed = self.owed(rate, now).saturating_add(tokens.saturating_mul(TOKEN));
         // Below that of the unlimited, whatever the clock says.
         let full_at = given_out(rate, now).saturating_add(owed).min(u64::MAX - 1);
-        *self = Allowance(full_at.to_ne_bytes());
+        *self = TokenBucket(full_at.to_ne_bytes());
     }
 
     /// Units that it lacks to be full.
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_there_at_once_and_then_so_many_a_second() {
-        let (rate, mut mine) = (rate(20, 200), Allowance::full());
+        let (rate, mut mine) = (rate(20, 200), TokenBucket::full());
         assert_eq!(mine.left(rate, Time(7)), 200);
         mine.spend(200, rate, Time(7));
         assert_eq!(mine.left(rate, Time(7)), 0);
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn nothing_is_lost_by_taking_little_often() {
         // Three a second is no whole number of milliseconds each.
-        let (rate, mut mine) = (rate(3, 1), Allowance::full());
+        let (rate, mut mine) = (rate(3, 1), TokenBucket::full());
         let mut taken = 0;
         for now in 0..100_000 {
             if mine.left(rate, Time(now)) > 0 {
@@ -121,7 +121,7 @@ mod tests {
         {
             let rate = rate(limits.0, limits.1);
             assert_eq!(rate.wait(), Duration::from_millis(millis), "{limits:?}");
-            let mut mine = Allowance::full();
+            let mut mine = TokenBucket::full();
             mine.spend(limits.1.into(), rate, Time(0));
             assert!(mine.left(rate, Time(0) + rate.wait()) > 0, "{limits:?}");
         }
@@ -129,28 +129,28 @@ mod tests {
 
     #[test]
     fn what_was_begun_is_paid_for_afterwards() {
-        let (rate, mut mine) = (rate(10, 5), Allowance::full());
+        let (rate, mut mine) = (rate(10, 5), TokenBucket::full());
         mine.spend(25, rate, Time(0));
         assert_eq!([0, 2000, 2099, 2100, 2500].map(|now| mine.left(rate, Time(now))), [0, 0, 0, 1, 5]);
     }
 
     #[test]
     fn without_a_limit_nothing_is_ever_used_up() {
-        let mut mine = Allowance::UNLIMITED;
+        let mut mine = TokenBucket::UNLIMITED;
         mine.spend(1_000_000, rate(1, 1), Time(0));
         assert_eq!(mine.left(rate(1, 1), Time(0)), u64::MAX);
         let off = Rate::new(&Limits { rate: None, ..Limits::default() });
-        let mut mine = Allowance::full();
+        let mut mine = TokenBucket::full();
         mine.spend(1_000_000, off, Time(0));
         assert_eq!(mine.left(off, Time(0)), u64::MAX);
         // Nor does one with a limit ever become one without, however late it is and whatever it spends.
-        let mut mine = Allowance::full();
+        let mut mine = TokenBucket::full();
         mine.spend(u64::MAX, rate(u32::MAX, u32::MAX), Time(u64::MAX));
-        assert_ne!(mine, Allowance::UNLIMITED);
+        assert_ne!(mine, TokenBucket::UNLIMITED);
     }
 
     #[test]
     fn it_is_small() {
-        assert_eq!((size_of::<Allowance>(), align_of::<Allowance>()), (8, 1));
+        assert_eq!((size_of::<TokenBucket>(), align_of::<TokenBucket>()), (8, 1));
     }
 }

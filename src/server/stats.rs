@@ -1,13 +1,9 @@
-//! What the server counts, and by which names it tells that: `/stats` in docs/operations.md.
+//! What the server counts, and by which names `/stats` shows it: docs/operations.md.
 
-/// What the server counts.
+/// What the server counts of connections and input.
 #[derive(Debug, Default)]
-pub struct Counters {
-    /// Connections, the closing ones included.
-    pub connections: u64,
-    /// Since the start.
-    pub uptime_seconds: u64,
-    /// Turns of the reactor.
+pub struct Stats {
+    /// Turns of the reactor, or times that a thread had the lock.
     pub turns: u64,
     /// Messages that were read.
     pub lines_in: u64,
@@ -15,21 +11,26 @@ pub struct Counters {
     pub bytes_in: u64,
     /// Attempts to read a connection or a datagram, a system call each.
     pub recv_calls: u64,
-    /// Attempts to send to one, or a datagram.
+    /// Attempts to send to a connection, or a datagram.
     pub send_calls: u64,
-    /// Attempts to accept somebody.
+    /// Attempts to accept a connection.
     pub accept_calls: u64,
     /// Changes of what a connection is watched for.
     pub watch_calls: u64,
     /// Datagrams that couldn't be sent at once, or were above what a silent peer may be sent.
     pub datagrams_dropped: u64,
-    lines_out: u64,
-    bytes_out: u64,
+}
+
+/// What the queues count.
+#[derive(Debug, Default)]
+pub struct Queued {
+    lines: u64,
+    bytes: u64,
     /// By code, those that occurred.
     refusals: Vec<(&'static str, u64)>,
 }
 
-impl Counters {
+impl Queued {
     /// Counts a refusal by its code.
     pub fn count_refusal(&mut self, code: &'static str) {
         match self.refusals.iter_mut().find(|(known, _)| *known == code) {
@@ -39,31 +40,47 @@ impl Counters {
     }
 
     /// Counts lines of so many bytes together that were put into queues.
-    pub fn count_out(&mut self, lines: u64, bytes: u64) {
-        self.lines_out += lines;
-        self.bytes_out += bytes;
+    pub fn count(&mut self, lines: u64, bytes: u64) {
+        self.lines += lines;
+        self.bytes += bytes;
     }
+}
 
-    /// Tells all of it by the names that `/stats` shows, and that so many bytes are queued.
-    pub fn figures(&self, queued: usize, tell: &mut dyn FnMut(&str, u64)) {
-        let figures = [
-            ("connections", self.connections),
-            ("uptime-seconds", self.uptime_seconds),
-            ("turns", self.turns),
-            ("lines-in", self.lines_in),
-            ("lines-out", self.lines_out),
-            ("bytes-in", self.bytes_in),
-            ("bytes-out", self.bytes_out),
-            ("queued-bytes", queued as u64),
-            ("recv-calls", self.recv_calls),
-            ("send-calls", self.send_calls),
-            ("accept-calls", self.accept_calls),
-            ("watch-calls", self.watch_calls),
-            ("datagrams-dropped", self.datagrams_dropped),
-        ];
-        figures.into_iter().for_each(|(key, value)| tell(key, value));
-        for (code, count) in &self.refusals {
-            tell(&format!("refused-{code}"), *count);
-        }
-    }
+/// What is true at the moment, and so isn't counted.
+#[derive(Debug)]
+pub struct Now {
+    /// Registered connections.
+    pub users: usize,
+    /// Rooms, the lobby among them.
+    pub rooms: usize,
+    /// Connections, the closing ones included.
+    pub connections: usize,
+    /// Since the start.
+    pub uptime_seconds: u64,
+    /// Memory of what kernels refused.
+    pub queued_bytes: usize,
+}
+
+/// All figures, by the names that `/stats` shows and in its order.
+#[must_use]
+pub fn figures(now: &Now, stats: &Stats, queued: &Queued) -> Vec<(String, u64)> {
+    let figures = [
+        ("users", now.users as u64),
+        ("rooms", now.rooms as u64),
+        ("connections", now.connections as u64),
+        ("uptime-seconds", now.uptime_seconds),
+        ("turns", stats.turns),
+        ("lines-in", stats.lines_in),
+        ("lines-out", queued.lines),
+        ("bytes-in", stats.bytes_in),
+        ("bytes-out", queued.bytes),
+        ("queued-bytes", now.queued_bytes as u64),
+        ("recv-calls", stats.recv_calls),
+        ("send-calls", stats.send_calls),
+        ("accept-calls", stats.accept_calls),
+        ("watch-calls", stats.watch_calls),
+        ("datagrams-dropped", stats.datagrams_dropped),
+    ];
+    let refused = queued.refusals.iter().map(|(code, count)| (format!("refused-{code}"), *count));
+    figures.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(refused).collect()
 }

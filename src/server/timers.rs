@@ -18,15 +18,15 @@ pub enum Deadline {
     /// What is queued was to be flushed by then.
     Drain,
     /// The peer was to end its stream by then.
-    Discard,
+    Linger,
     /// If nothing has come until then, what has come is a message.
-    Pause,
+    FrameTimeout,
     /// A datagram was to come by then.
     Silence,
-    /// By then the allowance may be refilled.
+    /// By then a bucket may have a token.
     Refill,
-    /// A stream that has ended was to be read to its end by then.
-    LastWords,
+    /// The input of a stream that has ended was to be processed by then.
+    HalfClose,
 }
 
 const KINDS: usize = 8;

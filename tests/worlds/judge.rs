@@ -465,8 +465,8 @@ fn check_who_is_where(case: &Case<'_>, sim: &mut Sim, seats: &BTreeMap<&str, BTr
 }
 
 fn leave_all(crowd: &Crowd, sim: &mut Sim) {
-    assert_eq!(sim.reactor().held_buffers(), 0, "idle connections hold no buffer");
-    assert_eq!(sim.reactor().unsent_memory(), 0, "everybody has read everything");
+    assert_eq!(sim.reactor().server().input().buffers(), 0, "idle connections hold no buffer");
+    assert_eq!(sim.reactor().server().queues().memory(), 0, "everybody has read everything");
     let here: Vec<PeerNo> =
         crowd.actors.iter().filter(|actor| !actor.ended).map(|actor| actor.peer).collect();
     here.into_iter().chain([crowd.witness]).for_each(|peer| sim.end(peer));
@@ -476,11 +476,11 @@ fn leave_all(crowd: &Crowd, sim: &mut Sim) {
 
 /// Once all have left, nothing of them is.
 fn check_nothing_is_left(sim: &mut Sim) {
-    let reactor = sim.reactor();
-    assert_eq!((reactor.connections(), reactor.held_buffers()), (0, 0), "connections, held buffers");
-    assert_eq!((reactor.unsent_memory(), reactor.deadlines()), (0, 0), "memory of queues, deadlines");
+    let server = sim.reactor().server();
+    assert_eq!((server.connections().0, server.input().buffers()), (0, 0), "connections, held buffers");
+    assert_eq!((server.queues().memory(), server.armed()), (0, 0), "memory of queues, deadlines");
     if sim.running() == Running::On {
-        assert_eq!(reactor.hub().registered(), 0);
+        assert_eq!(server.hub().registered(), 0);
         let turns = sim.turns();
         sim.pass(Duration::from_secs(100_000));
         assert!(sim.turns() <= turns + 2, "the empty server wakes up for nothing");

@@ -332,7 +332,7 @@ impl Crowd {
         let news = self.history[before..].to_owned();
         for actor in &mut self.actors {
             let id = sim.sockets().id(actor.peer);
-            let has_name = id.is_some_and(|id| sim.reactor().hub().nick(id).is_some());
+            let has_name = id.is_some_and(|id| sim.reactor().server().hub().nick(id).is_some());
             if std::mem::replace(&mut actor.has_name, has_name) && !has_name {
                 let Actor { unsent, above, .. } = *actor;
                 actor.parting = Some(Parting { at: now, unsent, above, news: news.len() });
@@ -370,7 +370,7 @@ impl Crowd {
         let Some(most) = self.lot.limits.max_per_address else { return };
         let has_name = |actor: &&Actor| {
             let id = sim.sockets().id(actor.peer);
-            actor.is_stranger && id.is_some_and(|id| sim.reactor().hub().nick(id).is_some())
+            actor.is_stranger && id.is_some_and(|id| sim.reactor().server().hub().nick(id).is_some())
         };
         let here = self.actors.iter().filter(has_name).count();
         assert!(self.stopped.is_some() || here <= most, "{here} are here of one address");
@@ -407,8 +407,8 @@ fn observe(actor: &mut Actor, lot: &Lot, stopped: bool, now: Time, sim: &mut Sim
         actor.deaf = true;
     }
     let Some(id) = sim.sockets().id(actor.peer) else { return };
-    let unsent = sim.reactor().unsent(id);
-    let is_registered = sim.reactor().hub().nick(id).is_some();
+    let unsent = sim.reactor().server().queues().unsent(id);
+    let is_registered = sim.reactor().server().hub().nick(id).is_some();
     let received = sim.sockets().peer(actor.peer).received();
     let has_received = received > actor.received;
     actor.peak = actor.peak.max(unsent);

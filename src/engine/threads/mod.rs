@@ -16,7 +16,7 @@ use super::sockets::end_of_console;
 use crate::limits::{ACCEPTS_A_TURN, Limits, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE, READ, THREAD_STACK};
 use crate::protocol::Origin;
 use crate::protocol::scheme::Scheme;
-use crate::server::log_events as journal;
+use crate::server::log_events;
 use link::{Link, Way};
 use log::info;
 use queued::Channel;
@@ -25,7 +25,7 @@ use rustix::io::Errno;
 use rustix::time::Timespec;
 use shared::Shared;
 use socket2::Socket;
-use state::Sleep;
+use state::MainAction;
 use std::io::{self, ErrorKind, Read, Stdin};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -74,8 +74,9 @@ pub(super) fn serve(
     waker.set_nonblocking(true)?;
     let doors =
         listeners.into_iter().map(|listener| Entrance { listener, until: None, pause: Duration::ZERO });
+    let way = if queued { Way::Queued(Channel::new(&limits)) } else { Way::Direct };
     let mut acceptor = Acceptor {
-        shared: Arc::new(Shared::new(limits, waker)),
+        shared: Arc::new(Shared::new(limits, &way, waker)),
         queued,
         doors: doors.collect(),
         wakes,
@@ -86,15 +87,15 @@ pub(super) fn serve(
     #[cfg(target_os = "linux")]
     super::pages::forget_start();
     loop {
-        let sleep = acceptor.shared.turn(|state| {
-            state.expire();
-            state.settle();
-            state.sleep()
+        let action = acceptor.shared.turn(|state| {
+            state.fire_timers();
+            state.flush_and_reap();
+            state.main_action()
         });
-        match sleep {
-            Sleep::Done => return Ok(()),
-            Sleep::Stop => acceptor.stop(),
-            Sleep::Upto(timeout) => {
+        match action {
+            MainAction::Return => return Ok(()),
+            MainAction::Stop => acceptor.stop(),
+            MainAction::Wait(timeout) => {
                 let ready = acceptor.wait(timeout).map_err(|error| context("can't poll", &error))?;
                 ready.into_iter().for_each(|source| acceptor.attend(source));
             }
@@ -179,7 +180,7 @@ impl Acceptor {
         } else if let Ok(bytes) = read
             && !self.stopping
         {
-            self.shared.turn(|state| state.hear_console(&buffer[..bytes]));
+            self.shared.turn(|state| state.console(&buffer[..bytes]));
         }
     }
 
@@ -195,7 +196,7 @@ impl Acceptor {
                     let pause = std::mem::take(&mut door.pause);
                     let door = door.listener.door();
                     if !pause.is_zero() {
-                        journal::awake(door.name());
+                        log_events::awake(door.name());
                     }
                     // Whoever is gone again isn't missed.
                     let _ = self.welcome(door, socket, from);
@@ -204,7 +205,7 @@ impl Acceptor {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => {
                     if door.pause.is_zero() {
-                        journal::rests(door.listener.door().name(), &error);
+                        log_events::rests(door.listener.door().name(), &error);
                     }
                     door.pause = (door.pause * 2).clamp(MIN_LISTENER_PAUSE, MAX_LISTENER_PAUSE);
                     door.until = Some(Instant::now() + door.pause);
@@ -223,14 +224,14 @@ impl Acceptor {
             direct::prepare(&socket)?;
             Way::Direct
         };
-        let link = Arc::new(Link { socket, way, room: Condvar::new() });
-        let Some(id) = self.shared.turn(|state| state.admit(door, from, Arc::clone(&link))) else {
+        let link = Arc::new(Link { socket, way, wake: Condvar::new() });
+        let Some(id) = self.shared.turn(|state| state.accept(door, from, Arc::clone(&link))) else {
             return Ok(());
         };
         let (shared, its_link) = (Arc::clone(&self.shared), Arc::clone(&link));
         if let Err(error) = spawn(move || connection::run(&shared, id, &its_link, door)) {
-            connection::turn_away(&self.shared, &link, door, &error);
-            self.shared.turn(|state| state.remove(id));
+            connection::reject(&self.shared, &link, door, &error);
+            self.shared.turn(|state| state.release(id));
         }
         Ok(())
     }

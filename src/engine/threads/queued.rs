@@ -133,14 +133,14 @@ pub(super) fn write(shared: &Shared, id: ConnId, link: &Link, channel: &Channel)
         match channel.next(&mut bytes) {
             Work::Send => {
                 if (&link.socket).write_all(&bytes).is_err() {
-                    return shared.turn(|state| state.lose(id));
+                    return shared.turn(|state| state.lost(id));
                 }
                 bytes.clear();
             }
-            Work::Refill => shared.turn(|state| state.refill(id)),
+            Work::Refill => shared.turn(|state| state.writable(id)),
             Work::Shut => {
                 link.shut(Shutdown::Write);
-                return shared.turn(|state| state.was_shut(id));
+                return shared.turn(|state| state.shutdown_done(id));
             }
             Work::Leave => return,
         }

@@ -1,7 +1,7 @@
 //! What all threads share: the state behind its one lock, the clock, and the means to wake up the main thread, which
 //! keeps the deadlines. Every engine-wide rule is in `state.rs`; here is only how a thread gets at it.
 
-use super::link::Link;
+use super::link::{Link, Way};
 use super::state::State;
 use crate::limits::Limits;
 use crate::protocol::ConnId;
@@ -27,9 +27,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(limits: Limits, waker: UnixStream) -> Shared {
+    /// `way` is how bytes leave on all links.
+    pub fn new(limits: Limits, way: &Way, waker: UnixStream) -> Shared {
         let stop_by = Arc::default();
-        let state = Mutex::new(State::new(&limits, Arc::clone(&stop_by)));
+        let state = Mutex::new(State::new(&limits, way, Arc::clone(&stop_by)));
         Shared {
             limits,
             state,
@@ -45,7 +46,7 @@ impl Shared {
         let mut state = self.lock();
         state.begin(self.now());
         let done = act(&mut state);
-        state.settle();
+        state.flush_and_reap();
         let wake = state.is_due_sooner();
         drop(state);
         if wake {
@@ -58,18 +59,18 @@ impl Shared {
     pub fn wait_for_room(&self, id: ConnId, link: &Link) {
         let mut state = self.lock();
         while state.waits_for_room(id) {
-            state = link.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = link.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// Sleeps so long, or until the connection is closed.
-    pub fn rest(&self, id: ConnId, link: &Link, time: Duration) {
+    pub fn sleep(&self, id: ConnId, link: &Link, time: Duration) {
         let until = Instant::now() + time;
         let mut state = self.lock();
         while let Some(left) = until.checked_duration_since(Instant::now())
-            && state.rests(id)
+            && state.sleeps(id)
         {
-            (state, _) = link.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+            (state, _) = link.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
         }
     }
 

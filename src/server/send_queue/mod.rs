@@ -10,8 +10,7 @@ use crate::protocol::dialect::{Context, Dialect};
 use crate::protocol::message;
 use crate::protocol::{Audience, ConnId, Event, List, ListItem, Outbox};
 use crate::server::backlog::{Backlogs, Piece};
-use crate::server::log_events::Journal;
-use crate::server::stats::Counters;
+use crate::server::stats::Queued;
 use queue::{Due, NONE, SendQueue, Span};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -65,10 +64,8 @@ pub struct SendQueues {
     /// Memory that backlogs may take.
     total: usize,
     context: Context,
-    /// What is counted; the reactor counts what comes in.
-    pub counters: Counters,
-    /// What is to be logged, and the numbers of connections there.
-    pub journal: Journal,
+    /// What is counted here.
+    pub counted: Queued,
 }
 
 impl SendQueues {
@@ -109,9 +106,14 @@ impl SendQueues {
             full: limits.half_queue().min(ARENA),
             total: limits.queue_total,
             context: Context { max_line: limits.max_line },
-            counters: Counters::default(),
-            journal: Journal::default(),
+            counted: Queued::default(),
         }
+    }
+
+    /// What the form of an event depends on.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        self.context
     }
 
     /// An empty queue for a new connection.
@@ -132,7 +134,6 @@ impl SendQueues {
         }
         debug_assert!(self.queues[id.index()].backlog.is_none() && self.queues[id.index()].due == Due::Never);
         self.queues[id.index()] = SendQueue { deaf: false, ..fresh() };
-        self.journal.open(id);
     }
 
     /// Throws away all that is left for a connection that is gone.
@@ -173,11 +174,6 @@ impl SendQueues {
                 .into_iter()
                 .for_each(|backlog| self.backlogs.close(backlog));
         }
-    }
-
-    /// Tells what is counted here, and in [`SendQueues::counters`], by the names that `/stats` shows.
-    pub fn figures(&self, tell: &mut dyn FnMut(&str, u64)) {
-        self.counters.figures(self.backlogs.memory(), tell);
     }
 
     /// Whether what was sent ends within a line whose rest is gone: nothing more can be said.
@@ -288,9 +284,15 @@ impl SendQueues {
     }
 
     /// Flushes one dirty connection by at most one `send`, which is told whether the bytes are all that there are for it;
-    /// what the kernel doesn't take goes to its backlog. While there is a backlog, nothing is sent until
-    /// [`SendQueues::mark_writable`].
-    pub fn flush(&mut self, id: ConnId, mut send: impl FnMut(&[u8], bool) -> io::Result<usize>) -> Flushed {
+    /// what isn't taken goes to its backlog. While there is a backlog that the kernel refused, nothing is sent until
+    /// [`SendQueues::mark_writable`]. At most `limit` bytes are sent, which end with a whole message; one message is sent
+    /// even where it is longer.
+    pub fn flush(
+        &mut self,
+        id: ConnId,
+        limit: usize,
+        mut send: impl FnMut(&[u8], bool) -> io::Result<usize>,
+    ) -> Flushed {
         self.set_due(id, Due::Never);
         let queue = &mut self.queues[id.index()];
         let arena = &self.arenas[queue.dialect.index()];
@@ -304,10 +306,11 @@ impl SendQueues {
             self.order.iter().for_each(|span| self.gather.extend_from_slice(span.text(arena)));
             &self.gather[..]
         };
+        let offered = within(bytes, limit);
         let taken = match &queue.backlog {
-            _ if bytes.is_empty() => return self.flush_backlog(id, send),
+            _ if bytes.is_empty() => return self.flush_backlog(id, limit, send),
             Some(_) => 0,
-            None => match taken(send(bytes, true)) {
+            None => match taken(send(&bytes[..offered], offered == bytes.len())) {
                 Some(taken) => taken,
                 None => {
                     queue.drop_spans();
@@ -322,7 +325,12 @@ impl SendQueues {
         }
         queue.writable &= queue.backlog.is_some();
         self.refuse(id, taken);
-        self.flush_backlog(id, send)
+        if taken > 0 && taken == offered {
+            // The limit kept the rest back, not the kernel.
+            self.queues[id.index()].writable = true;
+            return Flushed::Unsent(self.unsent(id));
+        }
+        self.flush_backlog(id, limit, send)
     }
 
     /// Puts the spans of a queue, all but so many bytes at their front, into its backlog.
@@ -372,15 +380,19 @@ impl SendQueues {
     fn flush_backlog(
         &mut self,
         id: ConnId,
+        limit: usize,
         mut send: impl FnMut(&[u8], bool) -> io::Result<usize>,
     ) -> Flushed {
         let queue = &mut self.queues[id.index()];
         let Some(backlog) = &queue.backlog else { return Flushed::Unsent(0) };
         if queue.writable {
             queue.writable = false;
-            let bytes = self.backlogs.front(backlog, ARENA, &mut self.gather);
+            let front = self.backlogs.front(backlog, ARENA, &mut self.gather);
+            let bytes = &front[..within(front, limit)];
             let all = bytes.len() == self.backlogs.unsent(backlog);
             let Some(taken) = taken(send(bytes, all)) else { return Flushed::Broken };
+            // What the limit keeps back may be sent next, without waiting for the kernel.
+            queue.writable = taken == bytes.len() && bytes.len() < front.len();
             if taken > 0 {
                 queue.mid_line = !message::is_whole(&bytes[..taken]);
             }
@@ -436,7 +448,7 @@ impl SendQueues {
                 heard += u64::from(self.push(member, start, end, due));
             }
         }
-        self.counters.count_out(heard, heard * u64::from(end - start));
+        self.counted.count(heard, heard * u64::from(end - start));
         told
     }
 
@@ -495,6 +507,17 @@ fn due(event: Event<'_>) -> Due {
     if event.may_wait() { Due::Later } else { Due::Now }
 }
 
+/// How many of these bytes may be sent at once: at most `limit`, up to the end of a message, but one message at least.
+fn within(bytes: &[u8], limit: usize) -> usize {
+    if bytes.len() <= limit {
+        return bytes.len();
+    }
+    match message::whole(&bytes[..limit]) {
+        0 => message::first(bytes),
+        whole => whole,
+    }
+}
+
 /// How much the kernel took; `None` where it never will.
 fn taken(sent: io::Result<usize>) -> Option<usize> {
     match sent {
@@ -518,10 +541,10 @@ impl Outbox for SendQueues {
     fn send(&mut self, to: ConnId, event: Event<'_>) {
         let (start, end) = self.encode(self.queues[to.index()].dialect, event);
         if let Event::Refused(refusal) = event {
-            self.counters.count_refusal(refusal.code());
+            self.counted.count_refusal(refusal.code());
         }
         if self.push(to, start, end, due(event)) {
-            self.counters.count_out(1, u64::from(end - start));
+            self.counted.count(1, u64::from(end - start));
         }
     }
 
@@ -538,7 +561,7 @@ impl Outbox for SendQueues {
         let end = arena.len();
         self.brimming |= end >= self.full;
         if self.push(to, start as u32, end as u32, Due::Now) {
-            self.counters.count_out(lines as u64, (end - start) as u64);
+            self.counted.count(lines as u64, (end - start) as u64);
         }
         lines
     }

@@ -428,7 +428,7 @@ impl Story {
     /// What holds whenever the server is at rest.
     fn check(&mut self) {
         (self.pending, self.pending_bytes) = (0, 0);
-        self.sim.reactor().invariants();
+        self.sim.reactor().server().invariants();
         let heard = self.sim.lines(self.operator);
         let heard: Vec<&String> = heard.iter().filter(|line| !line.starts_with(['+', '!'])).collect();
         assert!(heard.iter().copied().eq(&self.due), "the operator heard {heard:?}, not {:?}", self.due);
@@ -438,8 +438,8 @@ impl Story {
             self.addresses[at].hear(at, &datagrams, self.failing);
         }
         let names = self.addresses.iter().filter(|address| address.name.is_some()).count();
-        assert_eq!(self.sim.reactor().connections(), names + 1, "nothing is kept for strangers");
-        assert_eq!(self.sim.reactor().hub().registered(), names + 1, "names that are held");
+        assert_eq!(self.sim.reactor().server().connections().0, names + 1, "nothing is kept for strangers");
+        assert_eq!(self.sim.reactor().server().hub().registered(), names + 1, "names that are held");
     }
 
     fn end(mut self, slice: &[u8]) {
@@ -450,8 +450,8 @@ impl Story {
         assert!(self.addresses.iter().all(|address| address.name.is_none()), "the silent are gone");
         self.sim.end(self.operator);
         self.sim.pass(Duration::from_secs(2));
-        let reactor = self.sim.reactor();
-        assert_eq!((reactor.connections(), reactor.hub().registered(), reactor.held_buffers()), (0, 0, 0));
+        let server = self.sim.reactor().server();
+        assert_eq!((server.connections().0, server.hub().registered(), server.input().buffers()), (0, 0, 0));
     }
 }
 

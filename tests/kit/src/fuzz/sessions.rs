@@ -271,7 +271,7 @@ impl Story {
         self.listen(at);
         let From::Peer(peer) = self.people[at].from else { return };
         let id = self.sim.sockets().id(peer);
-        let unsent = id.map_or(0, |id| self.sim.reactor().unsent(id));
+        let unsent = id.map_or(0, |id| self.sim.reactor().server().queues().unsent(id));
         let person = &mut self.people[at];
         let heard = person.bytes + person.hearing.len();
         person.backlog = heard..heard + unsent;
@@ -290,7 +290,7 @@ impl Story {
 
     /// What holds at all times.
     fn check(&mut self) {
-        self.sim.reactor().invariants();
+        self.sim.reactor().server().invariants();
         for listener in 0..self.people.len() {
             self.listen(listener);
         }
@@ -326,9 +326,9 @@ impl Story {
                 person.assert_served(at);
             }
         }
-        let reactor = self.sim.reactor();
-        assert_eq!((reactor.connections(), reactor.held_buffers()), (0, 0), "connections, held buffers");
-        assert!(stopped || reactor.hub().registered() == 0, "who is gone is gone from the hub");
+        let server = self.sim.reactor().server();
+        assert_eq!((server.connections().0, server.input().buffers()), (0, 0), "connections, held buffers");
+        assert!(stopped || server.hub().registered() == 0, "who is gone is gone from the hub");
     }
 
     /// Takes what a person was sent, and judges each line of it.

@@ -130,7 +130,7 @@ impl Sim {
     /// Lets the server work until it has nothing to do at this point in time, notices that wait told too.
     pub fn run(&mut self) -> Running {
         self.pass(Duration::ZERO);
-        if self.reactor.has_notices() { self.pass(NOTICES_APART) } else { self.running }
+        if self.reactor.server().queues().waiting() > 0 { self.pass(NOTICES_APART) } else { self.running }
     }
 
     /// Lets so much time pass, in which the server does whatever is to be done.
@@ -172,7 +172,7 @@ impl Sim {
         self.turns += 1;
         self.running = self.reactor.turn().expect("the simulated poller never fails");
         if cfg!(debug_assertions) {
-            self.reactor.invariants();
+            self.reactor.server().invariants();
         }
     }
 
@@ -191,7 +191,7 @@ impl Sim {
     /// The time.
     #[must_use]
     pub fn now(&mut self) -> Time {
-        redpoll::reactor::Sockets::now(self.sockets())
+        self.sockets().now()
     }
 
     /// The reactor, to look into.

@@ -5,7 +5,8 @@ use super::faults::{Fault, Faults};
 use redpoll::protocol::Time;
 use redpoll::protocol::scheme::Scheme;
 use redpoll::protocol::{ConnId, Origin};
-use redpoll::reactor::{Interest, NotAccepted, Reading, Ready, Sockets};
+use redpoll::reactor::{NotAccepted, Ready, Sockets};
+use redpoll::server::transport::{DatagramPath, Interest, Reading, Shutdown, Transport};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -208,7 +209,7 @@ impl SimSockets {
             ended: false,
             broken: false,
             id: None,
-            interest: Interest { read: Reading::Bytes, write: false },
+            interest: Interest::BYTES,
             shut: false,
             closed: false,
         });
@@ -235,6 +236,12 @@ impl SimSockets {
     /// How often the world goes wrong from now on; how often it did before.
     pub fn set_faults(&mut self, faults: Option<Faults>) -> Option<Faults> {
         std::mem::replace(&mut self.faults, faults)
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.clock
     }
 
     pub(super) fn push_ready(&mut self, ready: Ready) {
@@ -314,127 +321,7 @@ impl SimSockets {
     }
 }
 
-impl Sockets for SimSockets {
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
-        self.check_idle();
-        ready.append(&mut self.extra);
-        // Peers are accepted in the order in which they knocked, wherever that was.
-        if let Some(next) = self.peers.get(self.accepted)
-            && !self.deaf[next.door]
-        {
-            ready.push(Ready::Listener(next.door));
-        }
-        if let Some((door, ..)) = self.datagrams_in.front()
-            && !self.deaf[*door]
-        {
-            ready.push(Ready::Listener(*door));
-        }
-        if !self.console.is_empty() {
-            ready.push(Ready::Console);
-        }
-        while self.peers.get(self.closed_before).is_some_and(|peer| peer.closed) {
-            self.closed_before += 1;
-        }
-        for peer in &mut self.peers[self.closed_before..self.accepted] {
-            peer.room_now = peer.window;
-            ready.extend(peer.ready());
-        }
-        if !ready.is_empty() {
-            self.garble(ready);
-            return Ok(());
-        }
-        let wake = timeout.map(|timeout| self.clock + timeout);
-        match wake {
-            Some(wake) if wake <= self.sleep_until => {
-                self.deeds += usize::from(wake > self.clock);
-                self.clock = wake;
-                if timeout != Some(Duration::ZERO) && self.happens(Fault::LateTimer) {
-                    let most = MAX_LATENESS.as_millis() as usize;
-                    let late = self.faults.as_mut().map_or(0, |faults| faults.below(most));
-                    self.clock = self.clock + Duration::from_millis(late as u64);
-                }
-            }
-            _ => {
-                self.clock = self.clock.max(self.sleep_until);
-                self.asleep = true;
-            }
-        }
-        Ok(())
-    }
-
-    fn accept(&mut self, listener: usize, id: ConnId) -> Result<Origin, NotAccepted> {
-        if !self.knocks(listener) {
-            return Err(NotAccepted::Nobody);
-        }
-        self.deeds += 1;
-        if self.happens_to(self.accepted, Fault::NoMemory) {
-            return Err(NotAccepted::Failed);
-        }
-        if self.happens_to(self.accepted, Fault::NoDescriptor) {
-            return Err(NotAccepted::NoDescriptor);
-        }
-        if self.happens_to(self.accepted, Fault::Aborted) {
-            let gone = &mut self.peers[self.accepted];
-            (gone.broken, gone.closed) = (true, true);
-            self.accepted += 1;
-            return Err(NotAccepted::Gone);
-        }
-        if self.owners.len() <= id.index() {
-            self.owners.resize(id.index() + 1, None);
-        }
-        assert!(self.owners[id.index()].is_none(), "an id is given away twice");
-        self.owners[id.index()] = Some(PeerNo(self.accepted));
-        self.peers[self.accepted].id = Some(id);
-        self.accepted += 1;
-        Ok(self.origin(id).expect("it is open"))
-    }
-
-    fn origin(&self, id: ConnId) -> Option<Origin> {
-        let PeerNo(owner) = self.owner(id);
-        if self.doors[self.peers[owner].door] == Scheme::Unix {
-            return Some(Origin::Unix);
-        }
-        // Ports begin where the system's own would.
-        let port = 50_001 + (owner % 10_000) as u16;
-        Some(Origin::Inet(SocketAddr::new(self.peers[owner].address, port)))
-    }
-
-    fn turn_away(&mut self, listener: usize, farewell: &[u8]) -> io::Result<()> {
-        if !self.knocks(listener) || self.happens_to(self.accepted, Fault::NoSpare) {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        let peer = &mut self.peers[self.accepted];
-        peer.output.extend_from_slice(farewell);
-        peer.closed = true;
-        self.accepted += 1;
-        Ok(())
-    }
-
-    fn recv(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<usize> {
-        assert!(!buffer.is_empty(), "a kernel answers by 0, which would be the end of the stream");
-        self.calls.0 += 1;
-        self.deeds += 1;
-        let owner = self.owner(id).0;
-        if self.happens_to(owner, Fault::ResetInRead) {
-            self.peers[owner].broken = true;
-        }
-        let peer = &self.peers[owner];
-        let there = peer.input.len() - peer.read;
-        match there.min(buffer.len()) {
-            _ if peer.broken => Err(ErrorKind::ConnectionReset.into()),
-            0 if peer.ended => Ok(0),
-            0 => Err(ErrorKind::WouldBlock.into()),
-            _ if self.happens_to(owner, Fault::EmptyRead) => Err(ErrorKind::WouldBlock.into()),
-            most => {
-                let peer = &self.peers[owner];
-                buffer[..most].copy_from_slice(&peer.input[peer.read..peer.read + most]);
-                let len = self.some_of(owner, &buffer[..most], Fault::CutRead);
-                self.peers[owner].read += len;
-                Ok(len)
-            }
-        }
-    }
-
+impl Transport for SimSockets {
     fn send(&mut self, id: ConnId, bytes: &[u8], last: bool) -> io::Result<usize> {
         self.calls.1 += 1;
         self.deeds += 1;
@@ -473,60 +360,12 @@ impl Sockets for SimSockets {
         }
     }
 
-    fn watch(&mut self, id: ConnId, interest: Interest) -> io::Result<()> {
-        let owner = self.owner(id).0;
-        assert_ne!(self.peers[owner].interest, interest, "no system call to change nothing");
-        self.deeds += 1;
-        self.peers[owner].interest = interest;
-        if self.happens_to(owner, Fault::Unwatched) {
-            self.peers[owner].broken = true;
-            return Err(ErrorKind::OutOfMemory.into());
-        }
-        Ok(())
-    }
-
-    fn recv_from(&mut self, listener: usize, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        if self.datagrams_in.front().is_none_or(|(door, ..)| *door != listener) {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        self.deeds += 1;
-        let (_, from, bytes) = self.datagrams_in.remove(0).expect("there is a first");
-        let len = bytes.len().min(buffer.len());
-        buffer[..len].copy_from_slice(&bytes[..len]);
-        Ok((len, from))
-    }
-
-    fn send_to(&mut self, _listener: usize, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
-        self.deeds += 1;
-        if self.happens(Fault::BlockedSend) {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        self.datagrams_out.push((to, bytes.to_vec()));
-        Ok(())
-    }
-
-    fn read_console(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.deeds += 1;
-        let len = self.console.len().min(buffer.len());
-        buffer[..len].copy_from_slice(&self.console[..len]);
-        self.console.drain(..len);
-        Ok(len)
-    }
-
-    fn listen(&mut self, listener: usize, on: bool) -> io::Result<()> {
-        self.deeds += 1;
-        if on && self.happens(Fault::StubbornListener) {
-            return Err(ErrorKind::OutOfMemory.into());
-        }
-        self.deaf[listener] = !on;
-        Ok(())
-    }
-
-    fn shut(&mut self, id: ConnId) {
+    fn shutdown(&mut self, id: ConnId) -> Shutdown {
         let owner = self.owner(id).0;
         self.deeds += 1;
         self.peers[owner].uncork();
         assert!(!std::mem::replace(&mut self.peers[owner].shut, true), "one end is enough");
+        Shutdown::Done
     }
 
     fn close(&mut self, id: ConnId) {
@@ -541,9 +380,176 @@ impl Sockets for SimSockets {
         self.owners[id.index()] = None;
     }
 
-    fn rest(&mut self) {}
-
-    fn now(&self) -> Time {
-        self.clock
+    fn set_interest(&mut self, id: ConnId, interest: Interest) -> io::Result<()> {
+        let owner = self.owner(id).0;
+        assert_ne!(self.peers[owner].interest, interest, "no system call to change nothing");
+        self.deeds += 1;
+        self.peers[owner].interest = interest;
+        if self.happens_to(owner, Fault::Unwatched) {
+            self.peers[owner].broken = true;
+            return Err(ErrorKind::OutOfMemory.into());
+        }
+        Ok(())
     }
+
+    fn peer_addr(&self, id: ConnId) -> Option<Origin> {
+        let PeerNo(owner) = self.owner(id);
+        if self.doors[self.peers[owner].door] == Scheme::Unix {
+            return Some(Origin::Unix);
+        }
+        // Ports begin where the system's own would.
+        let port = 50_001 + (owner % 10_000) as u16;
+        Some(Origin::Inet(SocketAddr::new(self.peers[owner].address, port)))
+    }
+
+    fn send_to(&mut self, path: DatagramPath, bytes: &[u8]) -> io::Result<()> {
+        self.deeds += 1;
+        if self.happens(Fault::BlockedSend) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.datagrams_out.push((path.source, bytes.to_vec()));
+        Ok(())
+    }
+}
+
+impl Sockets for SimSockets {
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<Time> {
+        self.check_idle();
+        ready.append(&mut self.extra);
+        // Peers are accepted in the order in which they knocked, wherever that was.
+        if let Some(next) = self.peers.get(self.accepted)
+            && !self.deaf[next.door]
+        {
+            ready.push(Ready::Listener(next.door));
+        }
+        if let Some((door, ..)) = self.datagrams_in.front()
+            && !self.deaf[*door]
+        {
+            ready.push(Ready::Listener(*door));
+        }
+        if !self.console.is_empty() {
+            ready.push(Ready::Console);
+        }
+        while self.peers.get(self.closed_before).is_some_and(|peer| peer.closed) {
+            self.closed_before += 1;
+        }
+        for peer in &mut self.peers[self.closed_before..self.accepted] {
+            peer.room_now = peer.window;
+            ready.extend(peer.ready());
+        }
+        if !ready.is_empty() {
+            self.garble(ready);
+            return Ok(self.clock);
+        }
+        let wake = timeout.map(|timeout| self.clock + timeout);
+        match wake {
+            Some(wake) if wake <= self.sleep_until => {
+                self.deeds += usize::from(wake > self.clock);
+                self.clock = wake;
+                if timeout != Some(Duration::ZERO) && self.happens(Fault::LateTimer) {
+                    let most = MAX_LATENESS.as_millis() as usize;
+                    let late = self.faults.as_mut().map_or(0, |faults| faults.below(most));
+                    self.clock = self.clock + Duration::from_millis(late as u64);
+                }
+            }
+            _ => {
+                self.clock = self.clock.max(self.sleep_until);
+                self.asleep = true;
+            }
+        }
+        Ok(self.clock)
+    }
+
+    fn accept(&mut self, listener: usize, id: ConnId) -> Result<Origin, NotAccepted> {
+        if !self.knocks(listener) {
+            return Err(NotAccepted::Nobody);
+        }
+        self.deeds += 1;
+        if self.happens_to(self.accepted, Fault::NoMemory) {
+            return Err(NotAccepted::Failed);
+        }
+        if self.happens_to(self.accepted, Fault::NoDescriptor) {
+            return Err(NotAccepted::NoDescriptor);
+        }
+        if self.happens_to(self.accepted, Fault::Aborted) {
+            let gone = &mut self.peers[self.accepted];
+            (gone.broken, gone.closed) = (true, true);
+            self.accepted += 1;
+            return Err(NotAccepted::Gone);
+        }
+        if self.owners.len() <= id.index() {
+            self.owners.resize(id.index() + 1, None);
+        }
+        assert!(self.owners[id.index()].is_none(), "an id is given away twice");
+        self.owners[id.index()] = Some(PeerNo(self.accepted));
+        self.peers[self.accepted].id = Some(id);
+        self.accepted += 1;
+        Ok(self.peer_addr(id).expect("it is open"))
+    }
+
+    fn reject(&mut self, listener: usize, line: &[u8]) -> io::Result<()> {
+        if !self.knocks(listener) || self.happens_to(self.accepted, Fault::NoSpare) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let peer = &mut self.peers[self.accepted];
+        peer.output.extend_from_slice(line);
+        peer.closed = true;
+        self.accepted += 1;
+        Ok(())
+    }
+
+    fn recv(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<usize> {
+        assert!(!buffer.is_empty(), "a kernel answers by 0, which would be the end of the stream");
+        self.calls.0 += 1;
+        self.deeds += 1;
+        let owner = self.owner(id).0;
+        if self.happens_to(owner, Fault::ResetInRead) {
+            self.peers[owner].broken = true;
+        }
+        let peer = &self.peers[owner];
+        let there = peer.input.len() - peer.read;
+        match there.min(buffer.len()) {
+            _ if peer.broken => Err(ErrorKind::ConnectionReset.into()),
+            0 if peer.ended => Ok(0),
+            0 => Err(ErrorKind::WouldBlock.into()),
+            _ if self.happens_to(owner, Fault::EmptyRead) => Err(ErrorKind::WouldBlock.into()),
+            most => {
+                let peer = &self.peers[owner];
+                buffer[..most].copy_from_slice(&peer.input[peer.read..peer.read + most]);
+                let len = self.some_of(owner, &buffer[..most], Fault::CutRead);
+                self.peers[owner].read += len;
+                Ok(len)
+            }
+        }
+    }
+
+    fn recv_from(&mut self, listener: usize, buffer: &mut [u8]) -> io::Result<(usize, DatagramPath)> {
+        if self.datagrams_in.front().is_none_or(|(door, ..)| *door != listener) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.deeds += 1;
+        let (_, source, bytes) = self.datagrams_in.remove(0).expect("there is a first");
+        let len = bytes.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&bytes[..len]);
+        Ok((len, DatagramPath { listener, source, local: None }))
+    }
+
+    fn set_listening(&mut self, listener: usize, on: bool) -> io::Result<()> {
+        self.deeds += 1;
+        if on && self.happens(Fault::StubbornListener) {
+            return Err(ErrorKind::OutOfMemory.into());
+        }
+        self.deaf[listener] = !on;
+        Ok(())
+    }
+
+    fn read_console(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.deeds += 1;
+        let len = self.console.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&self.console[..len]);
+        self.console.drain(..len);
+        Ok(len)
+    }
+
+    fn trim(&mut self) {}
 }

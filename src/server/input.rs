@@ -1,0 +1,120 @@
+//! What was read and not consumed yet: of each connection, for drivers that read all connections into one buffer, and of
+//! the server's own terminal. Where a driver's reader has a buffer of its own, nothing of its connection is here.
+
+use crate::limits::{LOW_READ, Limits, READ, READ_A_TOKEN};
+use crate::protocol::message;
+use crate::server::peer::Peer;
+use crate::server::pool::Pool;
+
+/// The input buffers of all connections.
+#[derive(Debug, Default)]
+pub struct Input {
+    pool: Pool,
+    /// What was typed at the server's own terminal since the last END.
+    pub console: Vec<u8>,
+}
+
+impl Input {
+    /// Keeps bytes of a connection, of which nothing is kept, until more come.
+    pub fn save(&mut self, peer: &mut Peer, bytes: &[u8]) {
+        debug_assert!(peer.input.is_none(), "what was kept is loaded first");
+        if !bytes.is_empty() {
+            peer.input = Some(self.pool.lend(bytes));
+        }
+    }
+
+    /// Moves what is kept of a connection to the front of `buffer`, which grows where that is longer; returns how many
+    /// bytes.
+    pub fn load(&mut self, peer: &mut Peer, buffer: &mut Vec<u8>) -> usize {
+        let Some(kept) = peer.input.take() else { return 0 };
+        let bytes = self.pool.bytes(&kept);
+        let len = bytes.len();
+        if buffer.len() < len {
+            buffer.resize(len, 0);
+        }
+        buffer[..len].copy_from_slice(bytes);
+        self.pool.give_back(kept);
+        len
+    }
+
+    /// Puts bytes behind what is kept of a connection.
+    pub fn append(&mut self, peer: &mut Peer, bytes: &[u8]) {
+        match &peer.input {
+            Some(kept) => self.pool.add(kept, bytes),
+            None => self.save(peer, bytes),
+        }
+    }
+
+    /// Throws away what is kept of a connection.
+    pub fn discard(&mut self, peer: &mut Peer) {
+        peer.input.take().into_iter().for_each(|kept| self.pool.give_back(kept));
+    }
+
+    /// Bytes that are kept of a connection.
+    #[must_use]
+    pub fn len(&self, peer: &Peer) -> usize {
+        peer.input.as_ref().map_or(0, |kept| self.pool.bytes(kept).len())
+    }
+
+    /// The bytes behind the last whole message that is kept of a connection.
+    #[must_use]
+    pub fn unfinished(&self, peer: &Peer) -> &[u8] {
+        let kept = peer.input.as_ref().map_or(&[][..], |kept| self.pool.bytes(kept));
+        &kept[message::whole(kept)..]
+    }
+
+    /// Whether so much is kept of all connections that little more should be read.
+    #[must_use]
+    pub fn is_high(&self, limits: &Limits) -> bool {
+        self.memory() > limits.held_total()
+    }
+
+    /// Buffers that are kept.
+    #[must_use]
+    pub fn buffers(&self) -> usize {
+        self.pool.lent()
+    }
+
+    /// Memory of what is kept, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.pool.memory()
+    }
+
+    /// Gives memory back that nothing needs now.
+    pub fn trim(&mut self) {
+        self.pool.rest();
+    }
+}
+
+/// How many bytes to read at once of a peer with so many tokens left, which isn't 0: about what they may pay for.
+#[must_use]
+pub fn read_at_once(tokens: u64) -> usize {
+    let bytes = usize::try_from(tokens).unwrap_or(usize::MAX).saturating_mul(READ_A_TOKEN);
+    bytes.clamp(LOW_READ, READ)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn input_is_loaded_as_it_was_saved() {
+        let (mut input, mut peer, mut buffer) = (Input::default(), Peer::new(), Vec::new());
+        input.save(&mut peer, b"");
+        assert_eq!((input.buffers(), input.load(&mut peer, &mut buffer)), (0, 0));
+        input.append(&mut peer, b"one\ntw");
+        input.append(&mut peer, b"o");
+        assert_eq!((input.len(&peer), input.unfinished(&peer)), (7, &b"two"[..]));
+        assert_eq!(input.load(&mut peer, &mut buffer), 7);
+        assert_eq!((&buffer[..], input.buffers(), input.memory()), (&b"one\ntwo"[..], 0, 0));
+        input.save(&mut peer, b"x");
+        input.discard(&mut peer);
+        assert_eq!((input.buffers(), input.len(&peer)), (0, 0));
+    }
+
+    #[test]
+    fn little_is_read_of_who_may_say_little() {
+        assert_eq!([1, 200, u64::MAX].map(read_at_once), [LOW_READ, 200 * READ_A_TOKEN, READ]);
+    }
+}

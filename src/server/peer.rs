@@ -1,0 +1,327 @@
+//! What the server knows of one connection, but for what it is still to be sent: see `send_queue/`. The rules by which its
+//! state changes are here; what follows for others is decided in `mod.rs`.
+
+use crate::protocol::dialect::Dialect;
+use crate::protocol::frame::{Frame, LineFrame};
+use crate::protocol::scheme::Language;
+use crate::server::admission::AddressId;
+use crate::server::pool::BufferId;
+use crate::server::rate_limit::TokenBucket;
+use crate::server::timers::{TimerId, Timers};
+use crate::server::transport::{Interest, Reading};
+
+/// One connection. There may be ten thousands: see `a_peer_is_small`.
+#[derive(Debug)]
+pub struct Peer {
+    /// Where its messages end.
+    pub frame: Frame,
+    /// What they mean.
+    pub dialect: Dialect,
+    /// Phase, and what blocks it.
+    pub state: State,
+    /// What the transport was last told.
+    pub interest: Interest,
+    /// Bytes that were read and not consumed: an unfinished message, or whole ones while the connection is blocked. In a
+    /// connection that is blocked by rate, a message that a timeout has ended ends with END here. Only of drivers that
+    /// leave input buffers to the server.
+    pub input: Option<BufferId>,
+    /// Until when to register, or in a closing phase to flush or to end the stream.
+    pub deadline: Option<TimerId>,
+    /// Until when the queue must be back within `--queue`.
+    pub slow: Option<TimerId>,
+    /// Until when bytes must come, or what was read is a message.
+    pub frame_timeout: Option<TimerId>,
+    /// While blocked by rate, where the driver doesn't sleep: when to look at the bucket again.
+    pub refill: Option<TimerId>,
+    /// The peer has ended its stream while blocked by rate: until when its input is processed.
+    pub half_close: Option<TimerId>,
+    /// What it may still ask.
+    pub bucket: TokenBucket,
+    /// Where it is counted as one of its address; `None` once it is closing.
+    pub address: Option<AddressId>,
+}
+
+/// What is done with a connection. Until it is closing, it is in the hub's care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Accepted; something else, such as a handshake, comes before it may speak.
+    Opening,
+    /// Read and obeyed, unless it is blocked.
+    Open,
+    /// Closing: what is queued is being flushed.
+    Flushing(CloseMode),
+    /// Closing: everything is flushed and our side is shut down; input is discarded until it ends.
+    Lingering,
+    /// Closed; the slot is kept until the driver releases it.
+    Closed,
+}
+
+/// How a connection is closed once everything is flushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseMode {
+    /// Shut down our side, and discard input until the end of the stream.
+    Linger,
+    /// Shut down our side, then close.
+    Shutdown,
+    /// Close: the stream has been read to its end, or there is none.
+    Immediate,
+}
+
+/// Why a connection in [`Phase::Open`] isn't read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blocked(u8);
+
+impl Blocked {
+    /// More than half of its own queue is unsent.
+    pub const OUTPUT: Blocked = Blocked(1 << 3);
+    /// Its bucket is empty.
+    pub const RATE: Blocked = Blocked(1 << 4);
+    // The next bit is for requests that something outside must answer first.
+}
+
+/// Phase, close mode, what blocks a connection, and whether it is runnable, in one byte: bits 0 to 2 are phase and mode, 3
+/// to 5 what blocks it, 6 is set while it stands on the list of runnable connections. Bits 3 to 6 are 0 but in
+/// [`Phase::Open`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State(u8);
+
+impl State {
+    const PHASE: u8 = 0b111;
+    const BLOCKED: u8 = 0b111 << 3;
+    const RUNNABLE: u8 = 1 << 6;
+
+    /// A phase, nothing that blocks, and not runnable.
+    #[must_use]
+    pub const fn new(phase: Phase) -> State {
+        State(match phase {
+            Phase::Opening => 0,
+            Phase::Open => 1,
+            Phase::Flushing(CloseMode::Linger) => 2,
+            Phase::Flushing(CloseMode::Shutdown) => 3,
+            Phase::Flushing(CloseMode::Immediate) => 4,
+            Phase::Lingering => 5,
+            Phase::Closed => 6,
+        })
+    }
+
+    /// The phase.
+    #[must_use]
+    pub fn phase(self) -> Phase {
+        match self.0 & State::PHASE {
+            0 => Phase::Opening,
+            1 => Phase::Open,
+            2 => Phase::Flushing(CloseMode::Linger),
+            3 => Phase::Flushing(CloseMode::Shutdown),
+            4 => Phase::Flushing(CloseMode::Immediate),
+            5 => Phase::Lingering,
+            _ => Phase::Closed,
+        }
+    }
+
+    /// Whether it is open and nothing keeps it from being read.
+    #[must_use]
+    pub fn is_readable(self) -> bool {
+        self == State::new(Phase::Open)
+    }
+
+    /// Whether it has left the hub, or never was in it.
+    #[must_use]
+    pub fn is_closing(self) -> bool {
+        self.0 & State::PHASE >= State::new(Phase::Flushing(CloseMode::Linger)).0
+    }
+
+    /// Whether the bytes that are sent now may be the last.
+    #[must_use]
+    pub fn is_flushing(self) -> bool {
+        matches!(self.phase(), Phase::Flushing(_))
+    }
+
+    /// Whether it is open and blocked by this.
+    #[must_use]
+    pub fn is_blocked_by(self, reason: Blocked) -> bool {
+        self.0 & reason.0 != 0
+    }
+
+    /// Whether it is open and blocked by anything.
+    #[must_use]
+    pub fn is_blocked(self) -> bool {
+        self.0 & State::BLOCKED != 0
+    }
+
+    /// Whether it is to go on with its input in the next turn.
+    #[must_use]
+    pub fn is_runnable(self) -> bool {
+        self.0 & State::RUNNABLE != 0
+    }
+
+    /// Blocks it.
+    pub fn block(&mut self, reason: Blocked) {
+        debug_assert_eq!(self.phase(), Phase::Open, "only an open connection is read");
+        self.0 |= reason.0;
+    }
+
+    /// Makes it runnable; returns false where it was already.
+    pub fn set_runnable(&mut self) -> bool {
+        let was = self.is_runnable();
+        self.0 |= State::RUNNABLE;
+        !was
+    }
+
+    /// It is no longer blocked by this.
+    pub fn unblock(&mut self, reason: Blocked) {
+        self.0 &= !reason.0;
+    }
+
+    /// It is no longer runnable.
+    pub fn clear_runnable(&mut self) {
+        self.0 &= !State::RUNNABLE;
+    }
+
+    /// Blocks or unblocks it by how much of its queue is unsent, in bytes; `half` is half of `--queue`. Returns true where
+    /// it is to be put on the list of runnable connections.
+    pub fn throttle(&mut self, unsent: usize, half: usize) -> bool {
+        if self.is_readable() && unsent > half {
+            self.block(Blocked::OUTPUT);
+        } else if self.is_blocked_by(Blocked::OUTPUT) && unsent <= half {
+            self.unblock(Blocked::OUTPUT);
+            return self.set_runnable();
+        }
+        false
+    }
+}
+
+impl Peer {
+    /// A connection that was accepted, of which nothing is known yet.
+    #[must_use]
+    pub fn new() -> Peer {
+        Peer {
+            frame: Frame::Line(LineFrame::default()),
+            dialect: Dialect::Native,
+            state: State::new(Phase::Opening),
+            interest: Interest::BYTES,
+            input: None,
+            deadline: None,
+            slow: None,
+            frame_timeout: None,
+            refill: None,
+            half_close: None,
+            bucket: TokenBucket::full(),
+            address: None,
+        }
+    }
+
+    /// It may speak from now on, and this is how.
+    pub fn admit(&mut self, language: Language) {
+        self.frame = language.frame();
+        self.dialect = language.dialect;
+        self.state = State::new(Phase::Open);
+    }
+
+    /// Takes back all that is armed for it.
+    pub fn cancel_timers(&mut self, timers: &mut Timers) {
+        let Peer { deadline, slow, frame_timeout, refill, half_close, .. } = self;
+        let armed = [deadline, slow, frame_timeout, refill, half_close];
+        armed.into_iter().filter_map(Option::take).for_each(|timer| timers.cancel(timer));
+    }
+
+    /// What of its stream it is to be watched for: bytes, unless it is blocked. Where the rate blocks it, that is its end
+    /// alone, once, or bytes where a timeout ends messages, which has to be seen when it is, as long as more may be read
+    /// ahead.
+    #[must_use]
+    pub fn reading(&self, may_read_ahead: bool) -> Reading {
+        match self.state.phase() {
+            Phase::Open if self.state.is_blocked_by(Blocked::OUTPUT) => Reading::Nothing,
+            Phase::Open if self.state.is_blocked_by(Blocked::RATE) => match self.half_close {
+                Some(_) => Reading::Nothing,
+                None if self.frame.is_by_pause() && may_read_ahead => Reading::Bytes,
+                None => Reading::End,
+            },
+            // A runnable connection is read in the next turn: two system calls would gain nothing.
+            Phase::Open | Phase::Opening | Phase::Lingering => Reading::Bytes,
+            Phase::Flushing(_) | Phase::Closed => Reading::Nothing,
+        }
+    }
+}
+
+impl Default for Peer {
+    fn default() -> Self {
+        Peer::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::scheme::Scheme;
+
+    const PHASES: [Phase; 7] = [
+        Phase::Opening,
+        Phase::Open,
+        Phase::Flushing(CloseMode::Linger),
+        Phase::Flushing(CloseMode::Shutdown),
+        Phase::Flushing(CloseMode::Immediate),
+        Phase::Lingering,
+        Phase::Closed,
+    ];
+
+    fn open(scheme: Scheme) -> Peer {
+        let mut peer = Peer::new();
+        peer.admit(scheme.row().language.unwrap());
+        peer
+    }
+
+    #[test]
+    fn a_peer_is_small() {
+        assert!(size_of::<Peer>() <= 48, "{}", size_of::<Peer>());
+    }
+
+    #[test]
+    fn state_keeps_phase_and_mode() {
+        for phase in PHASES {
+            let state = State::new(phase);
+            assert_eq!(state.phase(), phase);
+            assert_eq!(state.is_readable(), phase == Phase::Open);
+            assert_eq!(state.is_closing(), !matches!(phase, Phase::Opening | Phase::Open), "{phase:?}");
+            assert!(!state.is_blocked() && !state.is_runnable());
+        }
+    }
+
+    #[test]
+    fn blocked_connection_is_not_readable() {
+        let mut state = State::new(Phase::Open);
+        state.block(Blocked::RATE);
+        assert!(state.is_blocked_by(Blocked::RATE) && !state.is_blocked_by(Blocked::OUTPUT));
+        assert!(!state.is_readable() && state.phase() == Phase::Open);
+        state.unblock(Blocked::RATE);
+        assert!(state.is_readable());
+        assert!(state.set_runnable() && !state.set_runnable(), "it is listed once");
+        assert!(!state.is_readable(), "it goes on in the next turn");
+    }
+
+    #[test]
+    fn half_a_queue_blocks_until_it_is_sent() {
+        let mut state = State::new(Phase::Open);
+        assert!(!state.throttle(100, 100) && state.is_readable());
+        assert!(!state.throttle(101, 100) && state.is_blocked_by(Blocked::OUTPUT));
+        assert!(state.throttle(100, 100), "it is runnable");
+        assert!(!state.is_blocked() && state.is_runnable());
+        assert!(!state.throttle(0, 100), "it is listed already");
+    }
+
+    #[test]
+    fn reading_follows_what_blocks() {
+        let mut line = open(Scheme::Line);
+        assert_eq!(line.reading(true), Reading::Bytes);
+        line.state.block(Blocked::RATE);
+        assert_eq!(line.reading(true), Reading::End);
+        let mut by_pause = open(Scheme::Classic);
+        by_pause.state.block(Blocked::RATE);
+        assert_eq!([true, false].map(|ahead| by_pause.reading(ahead)), [Reading::Bytes, Reading::End]);
+        by_pause.state.block(Blocked::OUTPUT);
+        assert_eq!(by_pause.reading(true), Reading::Nothing);
+        for phase in [Phase::Flushing(CloseMode::Linger), Phase::Closed] {
+            line.state = State::new(phase);
+            assert_eq!(line.reading(true), Reading::Nothing);
+        }
+    }
+}

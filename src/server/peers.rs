@@ -1,0 +1,198 @@
+//! The connections of the server: their slots and numbers, and the lists of those that something is to be done with. A slot
+//! isn't used again while an event for its former owner may be at hand: see `Reactor::turn`.
+
+use crate::protocol::{CloseReason, ConnId};
+use crate::server::peer::{Peer, Phase, State};
+use slab::Slab;
+use std::ops::{Index, IndexMut};
+
+/// All connections.
+#[derive(Debug, Default)]
+pub struct Peers {
+    slots: Slab<Peer>,
+    /// How many of them are closing.
+    closing: usize,
+    /// By slot: the number of the connection that has it, or had it last.
+    numbers: Vec<u64>,
+    /// The last number that was given. They count up from 1, over all listeners, and none is given twice.
+    last_number: u64,
+    /// Connections that are to be closed before the turn is over, each once: their queues discard output meanwhile.
+    to_close: Vec<(ConnId, CloseReason)>,
+    /// Connections that go on with their input in the next turn. Some have ended since.
+    runnable: Vec<ConnId>,
+}
+
+impl Peers {
+    /// The most memory that one connection takes here.
+    pub const MAX_BYTES_PER_CONNECTION: usize =
+        size_of::<Peer>() + size_of::<u64>() + size_of::<(ConnId, CloseReason)>() + size_of::<ConnId>();
+
+    /// The id that the next connection gets.
+    #[must_use]
+    pub fn vacant(&self) -> ConnId {
+        ConnId(self.slots.vacant_key() as u32)
+    }
+
+    /// A new connection in the vacant slot, with the next number.
+    pub fn open(&mut self) -> ConnId {
+        let id = ConnId(self.slots.insert(Peer::new()) as u32);
+        if self.numbers.len() <= id.index() {
+            self.numbers.resize(id.index() + 1, 0);
+        }
+        self.last_number += 1;
+        self.numbers[id.index()] = self.last_number;
+        id
+    }
+
+    /// The number of the connection that has this id, or had it last.
+    #[must_use]
+    pub fn number(&self, id: ConnId) -> u64 {
+        self.numbers.get(id.index()).copied().unwrap_or_default()
+    }
+
+    /// A connection, unless its slot is free.
+    #[must_use]
+    pub fn get(&self, id: ConnId) -> Option<&Peer> {
+        self.slots.get(id.index())
+    }
+
+    /// Moves a connection to another phase. Nothing blocks it then, and it isn't runnable.
+    pub fn set_phase(&mut self, id: ConnId, phase: Phase) {
+        let state = &mut self.slots[id.index()].state;
+        let (was, is) = (state.is_closing(), State::new(phase).is_closing());
+        *state = State::new(phase);
+        self.closing = self.closing + usize::from(is) - usize::from(was);
+    }
+
+    /// Frees a slot.
+    pub fn remove(&mut self, id: ConnId) -> Peer {
+        let peer = self.slots.remove(id.index());
+        self.closing -= usize::from(peer.state.is_closing());
+        peer
+    }
+
+    /// How many there are, the closing ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// How many are closing.
+    #[must_use]
+    pub fn closing(&self) -> usize {
+        self.closing
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (ConnId, &Peer)> {
+        self.slots.iter().map(|(slot, peer)| (ConnId(slot as u32), peer))
+    }
+
+    /// Lists a connection to be closed, which isn't listed.
+    pub fn list_to_close(&mut self, id: ConnId, reason: CloseReason) {
+        self.to_close.push((id, reason));
+    }
+
+    /// Takes all that are to be closed.
+    pub fn take_to_close(&mut self) -> Vec<(ConnId, CloseReason)> {
+        std::mem::take(&mut self.to_close)
+    }
+
+    /// Whether any is to be closed.
+    #[must_use]
+    pub fn has_to_close(&self) -> bool {
+        !self.to_close.is_empty()
+    }
+
+    /// Has an open connection go on with its input in the next turn.
+    pub fn make_runnable(&mut self, id: ConnId) {
+        if self.slots[id.index()].state.set_runnable() {
+            self.runnable.push(id);
+        }
+    }
+
+    /// Puts a connection on the list whose state says that it is runnable.
+    pub fn list_runnable(&mut self, id: ConnId) {
+        self.runnable.push(id);
+    }
+
+    /// Takes the list of runnable connections. Slots may have other owners since, which aren't runnable.
+    pub fn take_runnable(&mut self) -> Vec<ConnId> {
+        std::mem::take(&mut self.runnable)
+    }
+
+    /// Whether any is listed as runnable.
+    #[must_use]
+    pub fn has_runnable(&self) -> bool {
+        !self.runnable.is_empty()
+    }
+
+    /// Checks what is always true between turns.
+    pub fn invariants(&self) {
+        assert!(self.to_close.is_empty(), "each is closed in the turn in which it was listed");
+        assert_eq!(self.closing, self.iter().filter(|(_, peer)| peer.state.is_closing()).count());
+        for (id, peer) in self.iter() {
+            let listed = self.runnable.iter().filter(|listed| **listed == id).count();
+            assert!(!peer.state.is_runnable() || listed == 1, "{id:?} is listed {listed} times");
+        }
+    }
+}
+
+impl Index<ConnId> for Peers {
+    type Output = Peer;
+
+    fn index(&self, id: ConnId) -> &Peer {
+        &self.slots[id.index()]
+    }
+}
+
+impl IndexMut<ConnId> for Peers {
+    fn index_mut(&mut self, id: ConnId) -> &mut Peer {
+        &mut self.slots[id.index()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::peer::CloseMode;
+    use super::*;
+
+    #[test]
+    fn numbers_are_never_given_twice() {
+        let mut peers = Peers::default();
+        let first = peers.open();
+        assert_eq!((peers.number(first), peers.vacant()), (1, ConnId(1)));
+        peers.remove(first);
+        let again = peers.open();
+        assert_eq!((again, peers.number(again)), (first, 2));
+    }
+
+    #[test]
+    fn closing_connections_are_counted() {
+        let mut peers = Peers::default();
+        let ids = [peers.open(), peers.open()];
+        peers.set_phase(ids[0], Phase::Flushing(CloseMode::Linger));
+        peers.set_phase(ids[0], Phase::Lingering);
+        assert_eq!((peers.closing(), peers.len()), (1, 2));
+        peers.invariants();
+        peers.remove(ids[0]);
+        assert_eq!((peers.closing(), peers.len()), (0, 1));
+    }
+
+    #[test]
+    fn runnable_connection_is_listed_once() {
+        let mut peers = Peers::default();
+        let id = peers.open();
+        peers.set_phase(id, Phase::Open);
+        peers.make_runnable(id);
+        peers.make_runnable(id);
+        peers.invariants();
+        assert_eq!(peers.take_runnable(), [id]);
+    }
+}
