@@ -42,6 +42,11 @@ impl Listeners {
         self.ready.push(listener);
     }
 
+    /// Whether none is ready.
+    pub fn are_quiet(&self) -> bool {
+        self.ready.is_empty()
+    }
+
     /// Takes the ready listeners of some kind of socket.
     pub fn take_ready(&mut self, kind: impl Fn(Socket) -> bool) -> Vec<usize> {
         let Listeners { all, ready, .. } = self;

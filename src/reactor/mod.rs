@@ -178,22 +178,18 @@ impl<S: Sockets> Reactor<S> {
             Ready::Stop => self.stop(),
             Ready::Console => self.read_console(),
             Ready::Connection { id, read, write, ended, hangup } => {
-                let Some(phase) = self.server.phase(id) else { return };
-                // A connection that is to be closed is closed before the turn is over. More of it may be kept than there
-                // is room to read behind.
-                if self.server.is_to_close(id) {
-                    return;
-                }
-                let interest = self.server.interest(id);
+                // Of a connection that is to be closed, more may be kept than there is room to read behind.
+                let Some((state, interest)) = self.server.attending(id) else { return };
                 if write && interest.write {
                     self.server.writable(id);
                 }
-                match phase {
-                    Phase::Open if self.server.is_readable(id) => {
-                        if read {
-                            self.read(id);
-                        }
+                if state.is_readable() {
+                    if read {
+                        self.read(id);
                     }
+                    return;
+                }
+                match state.phase() {
                     Phase::Lingering if read => self.discard(id),
                     // A connection that isn't read is told of by hang-ups alone. They come again and again until they
                     // are acted on.
@@ -314,6 +310,9 @@ impl<S: Sockets> Reactor<S> {
     /// Reads datagrams where there are any, up to so many a turn; the poller reports the others again. After the events of
     /// connections, since one from a new source takes a slot.
     fn receive_datagrams(&mut self) {
+        if self.listeners.are_quiet() {
+            return;
+        }
         for listener in self.listeners.take_ready(|socket| socket == Socket::Udp) {
             self.make_room();
             for _ in 0..DATAGRAMS_A_TURN {
@@ -365,6 +364,9 @@ impl<S: Sockets> Reactor<S> {
     /// Accepts the connections that wait, up to so many a turn at each listener; the poller reports the others again.
     fn accept(&mut self) {
         self.listeners.end_backoff(self.now, &mut self.sockets);
+        if self.listeners.are_quiet() {
+            return;
+        }
         for listener in self.listeners.take_ready(|_| true).into_iter().rev() {
             // So many each: one listener that is flooded shuts no other, the operators' above all.
             for _ in 0..ACCEPTS_A_TURN {

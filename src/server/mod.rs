@@ -32,7 +32,7 @@ use admission::{Admission, Verdict};
 use datagrams::Datagrams;
 use feed::{Bounds, Stop};
 use input::{Input, read_at_once};
-use peer::{Blocked, CloseMode, Phase};
+use peer::{Blocked, CloseMode, Phase, State};
 use peers::Peers;
 use rate_limit::{Rate, TokenBucket};
 use send_queue::{Flushed, SendQueues};
@@ -338,11 +338,9 @@ impl Server {
 
     // Input.
 
-    /// How many bytes of a connection to read at once; `None` where it may not be read now.
+    /// How many bytes of a connection to read at once; `None` where its bucket is empty, so that it is blocked from now on.
+    /// To be asked of a connection that [is readable](Server::is_readable).
     pub fn read_limit(&mut self, id: ConnId, transport: &mut impl Transport) -> Option<usize> {
-        if !self.peers[id].state.is_readable() || self.queues.is_deaf(id) {
-            return None;
-        }
         match self.tokens(id) {
             0 => {
                 self.block_by_rate(id, transport);
@@ -670,6 +668,15 @@ impl Server {
     fn flushed(&mut self, id: ConnId, flushed: Flushed, transport: &mut impl Transport) {
         let Flushed::Unsent(queued) = flushed else { return self.schedule_close(id, CloseReason::Lost) };
         let unsent = queued + transport.unsent(id);
+        // Most connections by far: all is sent, and nothing was to be waited for.
+        if unsent == 0 && self.peers[id].is_at_rest() {
+            return;
+        }
+        self.note_unsent(id, unsent, transport);
+    }
+
+    /// What it means for a connection that so many of its bytes are unsent.
+    fn note_unsent(&mut self, id: ConnId, unsent: usize, transport: &mut impl Transport) {
         let limits = &self.config.limits;
         let peer = &mut self.peers[id];
         match peer.state.phase() {
@@ -893,6 +900,13 @@ impl Server {
     /// Acts on what the hub has left to do. To be called before a connection is closed that it speaks of, so that the log
     /// can say where that came from.
     fn act_on_effects(&mut self, transport: &mut impl Transport) {
+        if self.hub.has_effects() {
+            self.act_on_all_effects(transport);
+        }
+    }
+
+    #[cold]
+    fn act_on_all_effects(&mut self, transport: &mut impl Transport) {
         while let Some(effect) = self.hub.next_effect() {
             match effect {
                 Effect::Registered { id } => {
@@ -1054,6 +1068,13 @@ impl Server {
     #[must_use]
     pub fn phase(&self, id: ConnId) -> Option<Phase> {
         self.peers.get(id).map(|peer| peer.state.phase())
+    }
+
+    /// State and interest of a connection; `None` where its slot is free, or it is to be closed before the turn is over.
+    #[must_use]
+    pub fn attending(&self, id: ConnId) -> Option<(State, Interest)> {
+        let peer = self.peers.get(id)?;
+        (!self.queues.is_deaf(id)).then_some((peer.state, peer.interest))
     }
 
     /// Whether a connection is open and may be read now.

@@ -217,6 +217,12 @@ impl Peer {
         self.state = State::new(Phase::Open);
     }
 
+    /// Whether it is open and nothing about it depends on what is unsent.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.state.is_readable() && self.slow.is_none() && self.interest == Interest::BYTES
+    }
+
     /// Takes back all that is armed for it.
     pub fn cancel_timers(&mut self, timers: &mut Timers) {
         let Peer { deadline, slow, frame_timeout, refill, half_close, .. } = self;

@@ -243,8 +243,8 @@ impl State {
         if !self.is_open(id) {
             return ReaderAction::Leave;
         }
-        let is_readable = self.server.read_limit(id, &mut self.links).is_some();
-        if is_readable {
+        let is_read = self.server.is_readable(id) && self.server.read_limit(id, &mut self.links).is_some();
+        if is_read {
             ReaderAction::Read(self.server.frame_timeout(id, input.len()))
         } else if self.server.is_blocked_by(id, Blocked::OUTPUT) {
             ReaderAction::WaitForRoom
