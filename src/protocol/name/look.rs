@@ -101,7 +101,7 @@ use every_script::looks_of_script;
 mod every_script {
     use unicode_normalization::UnicodeNormalization;
 
-    include!(concat!(env!("OUT_DIR"), "/confusables.rs"));
+    include!("confusables.rs");
 
     pub(super) fn looks_of_script(folded: &str) -> Vec<String> {
         let small = decomposed(folded);
@@ -139,7 +139,7 @@ mod every_script {
 
     /// TR39's skeleton of what is decomposed already, but for the order of its marks. No character of a name is ignorable,
     /// so that step is left out.
-    pub(super) fn prototypes(form: &str) -> String {
+    fn prototypes(form: &str) -> String {
         let mut prototypes = String::with_capacity(form.len());
         for c in form.chars() {
             match FROM.binary_search(&c) {
@@ -151,7 +151,7 @@ mod every_script {
     }
 
     /// ASCII is as it is.
-    pub(super) fn decomposed(text: &str) -> String {
+    fn decomposed(text: &str) -> String {
         if text.is_ascii() { text.to_owned() } else { text.nfd().collect() }
     }
 }
@@ -242,10 +242,8 @@ mod tests {
         }
     }
 
-    /// The table is a part of the whole one: nothing that a name may hold is missing.
     #[test]
-    fn what_build_rs_left_out_is_in_no_name() {
-        let mut known = 0;
+    fn no_character_comes_to_more_than_the_bound() {
         for c in ('\0'..='\u{3FFFF}').filter(|c| c.is_alphanumeric() || c.is_ascii() || is_combining_mark(*c))
         {
             // Marks are in no name alone.
@@ -253,13 +251,6 @@ mod tests {
             let Some(name) = names.iter().find_map(|name| Name::new(name.as_bytes()).ok()) else { continue };
             let longest = Looks::of(&name).texts().iter().map(String::len).max().unwrap();
             assert!(longest <= name.folded().chars().count() * MAX_OF_A_CHAR, "{c:?} comes to {longest}");
-            for form in [name.folded().to_owned(), name.folded().to_uppercase()] {
-                let whole: String = unicode_security::skeleton(&form).collect();
-                let ours = every_script::prototypes(&every_script::decomposed(&form));
-                assert_eq!(every_script::decomposed(&ours), whole, "{form} U+{:04X}", u32::from(c));
-                known += usize::from(whole != form);
-            }
         }
-        assert!(known > 1000, "only {known}");
     }
 }
