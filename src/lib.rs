@@ -15,14 +15,9 @@
 //!   calls, threads and clocks. The package `redpoll-kit` has that trait in memory.
 //! - [`engine`]: the only code that touches sockets, threads and the clock. In it are two engines more, with threads, to
 //!   measure the reactor against.
-//! - [`cli`]: the flags. `client` (feature `chat`): `redpoll chat`. `bench` (feature `bench`): `redpoll bench`.
+//! - [`cli`]: the flags. `client` (feature `chat`): `redpoll chat`.
 #![deny(unsafe_code, missing_docs)]
 
-#[cfg(all(feature = "bench", not(target_os = "linux")))]
-compile_error!("the feature `bench` needs Linux: it waits by epoll and reads /proc");
-
-#[cfg(feature = "bench")]
-pub mod bench;
 pub mod cli;
 #[cfg(feature = "chat")]
 pub mod client;

@@ -8,9 +8,5 @@ fn main() -> ExitCode {
         Command::Serve(options) => redpoll::engine::serve(&options),
         #[cfg(feature = "chat")]
         Command::Chat(options) => redpoll::client::run(&options),
-        #[cfg(feature = "bench")]
-        Command::Bench(options) => redpoll::bench::run(&options),
-        #[cfg(feature = "bench")]
-        Command::BenchLimit(options) => redpoll::bench::run_limit(&options),
     }
 }

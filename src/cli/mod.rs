@@ -1,12 +1,6 @@
 //! The command line: every flag, its default and its unit, and only here. Every flag of the server and the client is also
 //! read from the environment, as `REDPOLL_` and its name.
 
-#[cfg(feature = "bench")]
-mod bench;
-
-#[cfg(feature = "bench")]
-pub use bench::{BenchCommand, BenchOptions, LimitOptions, SoakOptions};
-
 use crate::limits::{KIB, Limits, MAX_MAX_LINE, MAX_SPIN, MIN_MAX_LINE, MIN_QUEUE, MIN_SEND_BUFFER};
 use crate::protocol::scheme::{self, Scheme};
 use crate::subnet::Subnet;
@@ -49,13 +43,6 @@ pub enum Command {
     /// Chat from this terminal.
     #[cfg(feature = "chat")]
     Chat(ChatOptions),
-    /// Measure engines against each other.
-    #[cfg(feature = "bench")]
-    Bench(BenchOptions),
-    /// The engine `limit`, which only `bench` starts.
-    #[cfg(feature = "bench")]
-    #[command(hide = true)]
-    BenchLimit(LimitOptions),
 }
 
 /// What `redpoll serve --help` says below the flags: this, the schemes, [`SERVE_HELP`].
@@ -401,7 +388,11 @@ fn with_unit(text: &str, units: &[(&str, usize)], bare: usize) -> Result<usize, 
     number.checked_mul(scale).ok_or_else(|| "that is too much".to_owned())
 }
 
-fn size(text: &str) -> Result<usize, String> {
+/// Reads a size in bytes, with a unit of [`ServeOptions`]'s help or without one.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn size(text: &str) -> Result<usize, String> {
     with_unit(text, &SIZE_UNITS, 1)
 }
 

@@ -114,14 +114,8 @@ fn short(event: Event<'_>, out: &mut Vec<u8>, encode: fn(Event<'_>, &mut Vec<u8>
 
 /// One line: what the server says itself, then what a peer wrote, made safe.
 fn line(out: &mut Vec<u8>, head: &[&str], text: &[u8]) {
-    line_around(out, head, text, "");
-}
-
-/// The same, with something that the server says itself at its end.
-fn line_around(out: &mut Vec<u8>, head: &[&str], text: &[u8], tail: &str) {
     head.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
     push_safe(text, out);
-    out.extend_from_slice(tail.as_bytes());
     message::end(out);
 }
 

@@ -1,14 +1,14 @@
 //! The line protocol of protocol.md: what can be typed into `nc`. One table has a row for each command: its word, its
 //! arguments, what `/help` says of it, and the request that it becomes. Which ranks may give it is in `command.rs`.
 
-use super::{Context, encode_refusal, line, line_around, line_fmt, push_fmt, split, trim};
+use super::{Context, encode_refusal, line, line_fmt, push_fmt, split, trim};
 use crate::protocol::command::{Kind, May};
 use crate::protocol::event::{Event, List, ListItem};
 use crate::protocol::message;
 use crate::protocol::name::MAX_BYTES as MAX_NAME_BYTES;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::request::{Meaning, Rank, Request, Scope};
-use crate::protocol::text::trim_blanks_before;
+use crate::protocol::text::{push_safe, trim_blanks_before};
 use bstr::{BStr, ByteSlice};
 
 /// Which arguments a command takes.
@@ -359,7 +359,9 @@ pub(super) fn encode(event: Event<'_>, out: &mut Vec<u8>) {
         Event::Arrived { who } => line(out, &["* ", who.shown(), " joined"], b""),
         Event::Gone { who, reason } if reason.is_empty() => line(out, &["* ", who.shown(), " left"], b""),
         Event::Gone { who, reason } => {
-            line_around(out, &["* ", who.shown(), " left ("], reason, ")");
+            push_fmt(out, format_args!("* {} left (", who.shown()));
+            push_safe(reason, out);
+            line(out, &[")"], b"");
         }
         Event::Joined { who, room } => line(out, &["* ", who.shown(), " joined &", room.shown()], b""),
         Event::Parted { who, room } => line(out, &["* ", who.shown(), " left &", room.shown()], b""),

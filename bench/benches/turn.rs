@@ -1,0 +1,129 @@
+//! What a message costs in user space: the reactor's own turn over sockets in memory, no system call among it.
+//! `cargo bench -p redpoll-bench --bench turn` prints nanoseconds per message, the median of 15 rounds with the least and
+//! the greatest.
+
+use redpoll::limits::Limits;
+use redpoll_kit::{PeerNo, Sim};
+use std::time::Instant;
+
+const ROUNDS: usize = 15;
+const PAIRS: usize = 50;
+
+/// Peers by the names they registered with, two and two of whom talk.
+struct World {
+    sim: Sim,
+    peers: Vec<PeerNo>,
+}
+
+impl World {
+    fn new(names: &[String]) -> World {
+        let mut sim = Sim::new(Limits { quiet_above: Some(1), rate: None, ..Limits::default() });
+        let arrive = |name| {
+            let peer = sim.connect();
+            sim.send(peer, format!("#{name}\n"));
+            sim.run();
+            peer
+        };
+        let peers: Vec<PeerNo> = names.iter().map(arrive).collect();
+        assert_eq!(sim.reactor().server().hub().registered(), names.len());
+        let mut world = World { sim, peers };
+        world.heard();
+        world
+    }
+
+    /// Bytes that have come out since the last time.
+    fn heard(&mut self) -> usize {
+        let World { sim, peers } = self;
+        peers.iter().map(|peer| sim.sockets().peer(*peer).forget_output()).sum()
+    }
+
+    /// Each peer sends its lines in batches of so many; nanoseconds per line.
+    fn measure(
+        &mut self,
+        lines: &[String],
+        batch: usize,
+        total: usize,
+        expected: impl Fn(usize) -> usize,
+    ) -> f64 {
+        let input: Vec<String> = lines.iter().map(|line| line.repeat(batch)).collect();
+        let rounds = total / (batch * lines.len());
+        let start = Instant::now();
+        let mut heard = 0;
+        for _ in 0..rounds {
+            for (peer, bytes) in self.peers.iter().zip(&input) {
+                self.sim.send(*peer, bytes);
+            }
+            self.sim.run();
+            heard += self.heard();
+        }
+        let sent = rounds * batch * lines.len();
+        let nanos = start.elapsed().as_nanos() as f64 / sent as f64;
+        assert_eq!(heard, expected(sent), "every message arrives");
+        nanos
+    }
+}
+
+/// Whether the command line asks for this by a part of its name; for everything if it asks for nothing.
+fn is_asked(what: &str) -> bool {
+    let mut asked = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
+    asked.peek().is_none() || asked.any(|word| what.contains(&word))
+}
+
+fn report(what: &str, mut round: impl FnMut() -> f64) {
+    round();
+    let mut nanos: Vec<f64> = (0..ROUNDS).map(|_| round()).collect();
+    nanos.sort_by(f64::total_cmp);
+    println!("{what:<58} {:>6.1} ns   ({:.1} to {:.1})", nanos[ROUNDS / 2], nanos[0], nanos[ROUNDS - 1]);
+}
+
+/// Direct messages two by two, `to` written as the sender types it.
+fn direct(
+    what: &str,
+    name: impl Fn(usize) -> String,
+    typed: impl Fn(usize) -> String,
+    size: usize,
+    batch: usize,
+) {
+    if !is_asked(what) {
+        return;
+    }
+    let names: Vec<String> = (0..2 * PAIRS).map(&name).collect();
+    let mut world = World::new(&names);
+    let text = "x".repeat(size);
+    let lines: Vec<String> = (0..names.len()).map(|i| format!("@{}:{text}\n", typed(i ^ 1))).collect();
+    let heard = names.iter().map(|name| name.len() + size + 3).sum::<usize>() / names.len();
+    report(what, || world.measure(&lines, batch, 200_000, |sent| sent * heard));
+}
+
+/// Lines to a room of a thousand; per delivery.
+fn fan_out(what: &str, size: usize) {
+    const MEMBERS: usize = 1000;
+    if !is_asked(what) {
+        return;
+    }
+    let names: Vec<String> = (0..MEMBERS).map(|i| format!("user{i:04}")).collect();
+    let mut world = World::new(&names);
+    let lines = vec![format!("{}\n", "x".repeat(size)); 10];
+    let heard = (names[0].len() + 2 + size + 1) * (MEMBERS - 1);
+    report(what, || world.measure(&lines, 4, 2000, |sent| sent * heard) / (MEMBERS - 1) as f64);
+}
+
+fn main() {
+    let ascii = |i: usize| format!("user{i:04}");
+    let capital = |i: usize| format!("User{i:04}");
+    let cyrillic = |i: usize| format!("наталья{i:04}");
+    direct("direct, pipelined by 64, ASCII names, 32 B", ascii, ascii, 32, 64);
+    direct("direct, pipelined by 64, ASCII names, 256 B", ascii, ascii, 256, 64);
+    direct("direct, pipelined by 64, name typed in other case", ascii, capital, 32, 64);
+    direct("direct, pipelined by 64, Cyrillic names as written", cyrillic, cyrillic, 32, 64);
+    direct(
+        "direct, pipelined by 64, Cyrillic typed in capitals",
+        cyrillic,
+        |i| cyrillic(i).to_uppercase(),
+        32,
+        64,
+    );
+    direct("direct, one at a time, ASCII names, 32 B", ascii, ascii, 32, 1);
+    fan_out("room of 1000, per delivery, 64 B", 64);
+    fan_out("room of 1000, per delivery, 1 KiB", 1024);
+}

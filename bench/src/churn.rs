@@ -1,0 +1,260 @@
+//! Coming and going: so many at once connect, register, leave and do it again. A cycle is right if its answer is, to the
+//! letter, and if the server closes behind it.
+
+use super::Failure;
+use super::child::Server;
+use super::is_interrupted;
+use super::meter::{Meter, SILENCE, Timing};
+use super::results::Run;
+use bstr::ByteSlice;
+use redpoll::protocol::dialect::{Context, Dialect};
+use redpoll::protocol::name::Name;
+use redpoll::protocol::{Event, Origin};
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use socket2::{Domain, Socket, Type};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
+
+/// The key of the connection that tells counters; slots are numbered from 0.
+const CONTROL: u64 = u64::MAX;
+/// Whoever leaves first keeps its port for a minute (TIME_WAIT), and that is the client, whichever engine it leaves. So
+/// clients come from so many addresses of this machine by turns: a million and a half of cycles a minute.
+const ADDRESSES: u32 = 64;
+
+/// How a cycle goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cycle {
+    /// Connect, register, read the answer, end, read the end.
+    Register {
+        /// Whether others' comings and goings are told.
+        notices: bool,
+    },
+    /// The same, but the answer is so many bytes of whatever.
+    Answered(usize),
+    /// Connect, read the end.
+    Closed,
+}
+
+/// One who comes and goes.
+struct Slot {
+    socket: Socket,
+    name: String,
+    /// When this cycle began.
+    began: u64,
+    heard: Vec<u8>,
+    /// Our side has ended.
+    ended: bool,
+}
+
+struct Churn<'a> {
+    server: &'a mut Server,
+    cycle: Cycle,
+    meter: Meter,
+    epoll: OwnedFd,
+    slots: Vec<Option<Slot>>,
+    /// Cycles begun and done.
+    begun: u32,
+    done: u64,
+}
+
+/// Bytes of the answer to whoever registers among so many, for the floor that answers as many.
+///
+/// # Errors
+/// None that can occur: the names are valid.
+pub fn answer_bytes(at_once: usize) -> usize {
+    let from = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 10), 50_000));
+    answer(from, &name(0), at_once).len()
+}
+
+/// Comes and goes until the run is over.
+///
+/// # Errors
+/// A cycle that was wrong, a server that ended, Ctrl-C.
+pub fn run(server: &mut Server, cycle: Cycle, at_once: usize, timing: Timing) -> Result<Run, Failure> {
+    let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(cannot_poll)?;
+    if let Some(control) = &server.control {
+        let control = control.descriptor();
+        epoll::add(&epoll, control, EventData::new_u64(CONTROL), EventFlags::IN).map_err(cannot_poll)?;
+    }
+    let slots = (0..at_once).map(|_| None).collect();
+    Churn { server, cycle, meter: Meter::start(timing), epoll, slots, begun: 0, done: 0 }.run()
+}
+
+impl Churn<'_> {
+    fn run(mut self) -> Result<Run, Failure> {
+        for slot in 0..self.slots.len() {
+            self.begin(slot)?;
+        }
+        let mut events = Vec::with_capacity(self.slots.len() + 1);
+        loop {
+            if !self.meter.advance(self.server, self.done)? {
+                let missing = self.slots.iter().flatten().next().map_or("nobody", |slot| &slot.name);
+                return Err(Failure::Wrong(format!(
+                    "lost: {missing} waits; nothing has come for {SILENCE:?}"
+                )));
+            }
+            if self.meter.is_draining() && self.slots.iter().all(Option::is_none) {
+                return Ok(self.meter.result(self.server));
+            }
+            events.clear();
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&self.meter.patience())) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(cannot_poll(error)),
+            }
+            if is_interrupted() {
+                return Err(Failure::Interrupted);
+            }
+            for event in &events {
+                match event.data.u64() {
+                    CONTROL => {
+                        let heard = self.meter.hear_counters(self.server);
+                        heard.map_err(|error| self.server.broken("its operator", &error))?;
+                    }
+                    slot => self.attend(slot as usize)?,
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, place: usize) -> Result<(), Failure> {
+        let (name, began) = (name(self.begun), self.meter.now());
+        let from = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + 1 + self.begun % ADDRESSES);
+        self.begun += 1;
+        let connected = connect(self.server.address, from).and_then(|mut socket| {
+            if self.cycle != Cycle::Closed {
+                socket.write_all(format!("#{name}\n").as_bytes())?;
+            }
+            Ok(socket)
+        });
+        let socket = connected.map_err(|error| self.server.broken(&name, &error))?;
+        epoll::add(&self.epoll, &socket, EventData::new_u64(place as u64), EventFlags::IN)
+            .map_err(cannot_poll)?;
+        self.slots[place] = Some(Slot { socket, name, began, heard: Vec::new(), ended: false });
+        Ok(())
+    }
+
+    fn attend(&mut self, place: usize) -> Result<(), Failure> {
+        let Some(slot) = &mut self.slots[place] else { return Ok(()) };
+        let mut buffer = [0; 4096];
+        match slot.socket.read(&mut buffer) {
+            Ok(0) => return self.end(place),
+            Ok(bytes) => slot.heard.extend_from_slice(&buffer[..bytes]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) => {
+                let name = slot.name.clone();
+                return Err(self.server.broken(&name, &error));
+            }
+        }
+        let is_answered = match self.cycle {
+            Cycle::Register { .. } => slot.heard.ends_with(b"\n") && slot.heard.find(b"\n+room ").is_some(),
+            Cycle::Answered(bytes) => slot.heard.len() >= bytes,
+            Cycle::Closed => false,
+        };
+        if is_answered && !slot.ended {
+            slot.ended = true;
+            let ended = slot.socket.shutdown(Shutdown::Write);
+            ended.map_err(|error| Failure::of("can't end a connection", &error))?;
+        }
+        Ok(())
+    }
+
+    /// The server has closed behind one.
+    fn end(&mut self, place: usize) -> Result<(), Failure> {
+        let Some(slot) = self.slots[place].take() else { return Ok(()) };
+        slot.check(self.cycle, self.slots.len()).map_err(Failure::Wrong)?;
+        self.done += 1;
+        self.meter.note_arrival();
+        self.meter.record(slot.began, 1);
+        // Its port is free before the next one is taken.
+        drop(slot);
+        if self.meter.is_draining() { Ok(()) } else { self.begin(place) }
+    }
+}
+
+impl Slot {
+    fn check(&self, cycle: Cycle, at_once: usize) -> Result<(), String> {
+        let name = &self.name;
+        match cycle {
+            Cycle::Closed if self.heard.is_empty() => return Ok(()),
+            Cycle::Answered(bytes) if self.heard.len() == bytes && self.ended => return Ok(()),
+            Cycle::Closed | Cycle::Answered(_) => {
+                return Err(format!("damaged: {name} got {} bytes", self.heard.len()));
+            }
+            Cycle::Register { .. } if !self.ended => {
+                return Err(format!("lost: {name} was closed behind {:?}", self.heard.as_bstr()));
+            }
+            Cycle::Register { .. } => {}
+        }
+        let from = self.socket.local_addr().ok().and_then(|address| address.as_socket());
+        let from = from.ok_or_else(|| format!("{name} has no address"))?;
+        let lines: Vec<&[u8]> = self.heard.lines_with_terminator().collect();
+        let (mut answers, notices): (Vec<&[u8]>, Vec<&[u8]>) =
+            lines.into_iter().partition(|line| !is_notice(line));
+        let members =
+            answers.last().and_then(|line| line.strip_prefix(b"+room lobby ")?.trim_ascii().to_str().ok());
+        let members = members.and_then(|members| members.parse().ok()).unwrap_or(0);
+        // Others may be leaving whose place in the room isn't free yet.
+        if members == 0 || members > at_once || answers.concat() != answer(from, name, members) {
+            answers.truncate(8);
+            return Err(format!("damaged: {name} got {:?} from {from}", answers.concat().as_bstr()));
+        }
+        match notices.first() {
+            Some(notice) if cycle == (Cycle::Register { notices: false }) => {
+                Err(format!("misdelivered: {name} got {:?}", notice.as_bstr()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether it tells of another one's coming or going.
+fn is_notice(line: &[u8]) -> bool {
+    let name = line
+        .strip_prefix(b"* ")
+        .and_then(|rest| rest.strip_suffix(b" joined\n").or_else(|| rest.strip_suffix(b" left\n")));
+    name.is_some_and(|name| name.len() == 8 && name[0] == b'c')
+}
+
+/// All are of one length, and none comes twice in a run.
+fn name(number: u32) -> String {
+    format!("c{:07x}", number & 0x0fff_ffff)
+}
+
+/// What the server answers, by its own words.
+fn answer(from: SocketAddr, name: &str, members: usize) -> Vec<u8> {
+    let mut text = Vec::new();
+    Dialect::Native.encode(
+        Event::Connected { from: Origin::Inet(from) },
+        &Context { max_line: 4096 },
+        &mut text,
+    );
+    if let (Ok(nick), Ok(room)) = (Name::new(name.as_bytes()), Name::new(b"lobby")) {
+        Dialect::Native.encode(Event::Named { nick: &nick }, &Context { max_line: 4096 }, &mut text);
+        Dialect::Native.encode(
+            Event::Entered { room: &room, members },
+            &Context { max_line: 4096 },
+            &mut text,
+        );
+    }
+    text
+}
+
+fn connect(to: SocketAddr, from: Ipv4Addr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+    if let IpAddr::V4(address) = to.ip()
+        && address.is_loopback()
+    {
+        socket.bind(&SocketAddr::from((from, 0)).into())?;
+    }
+    // On this machine the connection stands when this returns; the server needn't have accepted it.
+    socket.connect(&to.into())?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn cannot_poll(error: Errno) -> Failure {
+    Failure::of("can't poll", &error.into())
+}

@@ -1,0 +1,359 @@
+//! `redpoll-bench`: measures engines against each other, each a child on a processor of its own, by runs that take turns
+//! (A B C A B C), and verifies every message. This file is the plan: which runs there are, in which order, and what
+//! becomes of one that goes wrong.
+#![cfg(target_os = "linux")]
+
+mod child;
+mod churn;
+pub mod cli;
+mod crowd;
+mod generator;
+mod idle;
+mod ledger;
+pub mod limit;
+mod machine;
+mod meter;
+mod notes;
+pub mod payload;
+mod program;
+pub mod report;
+pub mod results;
+pub mod scenario;
+pub mod soak;
+mod wrong;
+
+use child::{Server, Start};
+use cli::{Command, Options};
+use crowd::Crowd;
+use generator::Generator;
+use indicatif::{ProgressBar, ProgressStyle};
+use ledger::{Ledger, Wire};
+use machine::Processors;
+use meter::Timing;
+use redpoll::limits::SPARE_DESCRIPTORS;
+use results::{Results, Run, Series};
+use scenario::{Engine, Load, Row, Scenario, TABLE, Variant};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+use tz::UtcDateTime;
+
+/// Why there is no result of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// A message was not as it should be.
+    Wrong(String),
+    /// Something broke in the middle.
+    Broken(String),
+    /// The machine would have no more of it: so far and no further.
+    Stopped(String),
+    /// Ctrl-C.
+    Interrupted,
+}
+
+impl Failure {
+    fn of(what: &str, error: &io::Error) -> Failure {
+        Failure::Broken(format!("{what}: {error}"))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Wrong(why) | Failure::Broken(why) | Failure::Stopped(why) => f.write_str(why),
+            Failure::Interrupted => f.write_str("interrupted"),
+        }
+    }
+}
+
+/// One row, variant and number of connections: what engines are compared by.
+struct Case<'a> {
+    row: &'a Row,
+    variant: &'a Variant,
+    connections: usize,
+    size: usize,
+}
+
+/// An engine, or somebody's server.
+#[derive(Debug, Clone)]
+enum Contender {
+    Engine(Engine),
+    Target { url: String, pid: Option<u32> },
+}
+
+impl Contender {
+    fn name(&self) -> String {
+        match self {
+            Contender::Engine(engine) => engine.to_string(),
+            Contender::Target { url, .. } => url.clone(),
+        }
+    }
+
+    fn wire(&self) -> Wire {
+        match self {
+            Contender::Engine(engine) => engine.wire(),
+            Contender::Target { .. } => Wire::Server,
+        }
+    }
+
+    fn start(&self, case: &Case<'_>) -> Option<Start> {
+        match self {
+            Contender::Engine(engine) => engine.start(case.variant, case.connections),
+            Contender::Target { url, pid } => Some(Start::Target(url.clone(), *pid)),
+        }
+    }
+}
+
+/// The line of progress on standard error, where that is a terminal.
+const PROGRESS: &str = "{bar:30} {pos}/{len} {msg} ({eta} left)";
+
+static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Whether Ctrl-C was pressed.
+fn is_interrupted() -> bool {
+    INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Relaxed))
+}
+
+/// Has [`is_interrupted`] tell of SIGINT and SIGTERM.
+fn watch_signals() -> Result<(), Failure> {
+    let interrupted = INTERRUPTED.get_or_init(Arc::default);
+    for signal in [SIGINT, SIGTERM] {
+        flag::register(signal, Arc::clone(interrupted))
+            .map_err(|error| Failure::of("can't watch for signals", &error))?;
+    }
+    Ok(())
+}
+
+/// Of so many steps.
+fn progress_bar(steps: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(PROGRESS).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(steps).with_style(style)
+}
+
+/// Measures what the flags ask for. Exit codes: 0 done, 1 a message was wrong or something broke.
+#[must_use]
+pub fn run(options: &Options) -> ExitCode {
+    match &options.command {
+        Some(Command::Soak(options)) => return soak::run(options),
+        Some(Command::Limit(options)) => return run_limit(options),
+        None => {}
+    }
+    if let Err(failure) = watch_signals() {
+        eprintln!("redpoll-bench: {failure}");
+        return ExitCode::FAILURE;
+    }
+    let (results, failure) = measure(options);
+    print!("{}", report::table(&results));
+    if let Some(folder) = &options.out
+        && let Err(error) = report::write(&results, folder)
+    {
+        eprintln!("redpoll-bench: can't write to {}: {error}", folder.display());
+        return ExitCode::FAILURE;
+    }
+    match failure {
+        None => ExitCode::SUCCESS,
+        Some(failure) => {
+            eprintln!("redpoll-bench: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The engine `limit`, as a child of the above.
+fn run_limit(options: &cli::LimitOptions) -> ExitCode {
+    match limit::run(options.mode, options.bytes) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("redpoll-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What stays the same through all runs.
+struct Bench<'a> {
+    options: &'a Options,
+    /// Whose engines are measured.
+    program: PathBuf,
+    processors: Processors,
+    /// How many this process may have.
+    descriptors: usize,
+    progress: ProgressBar,
+}
+
+fn measure(options: &Options) -> (Results, Option<String>) {
+    let started = Instant::now();
+    let processors = Processors::claim();
+    let program = program::find(options.server.as_deref());
+    let (cases, contenders) = (cases(options), contenders(options));
+    let mut results = Results {
+        machine: machine::facts(&processors, Some(&*program).filter(|_| options.target.is_none())),
+        command: std::env::args().collect(),
+        began: UtcDateTime::now().map_or(String::new(), |now| now.to_string()),
+        seconds: 0.0,
+        series: Vec::new(),
+        notes: notes::of_machine(&processors),
+    };
+    let runs = |case: &Case<'_>| {
+        let all = contenders.iter().filter(|contender| contender.start(case).is_some()).count();
+        (all * case.rounds(options)) as u64
+    };
+    let progress = progress_bar(cases.iter().map(runs).sum());
+    let bench = Bench { options, program, processors, descriptors: machine::descriptors(), progress };
+    let mut failure = None;
+    for case in &cases {
+        let (series, failed) = bench.run_case(case, &contenders);
+        results.series.extend(series);
+        failure = failed;
+        if failure.is_some() {
+            break;
+        }
+    }
+    bench.progress.finish_and_clear();
+    results.seconds = started.elapsed().as_secs_f64();
+    results.notes.extend(notes::of_series(&results.series));
+    let nothing = results.series.iter().find(|series| series.runs.is_empty() && !may_stop(series));
+    let nothing = nothing.and_then(|series| {
+        Some(format!("{}, {}: {}", series.scenario, series.engine, series.stopped.as_ref()?))
+    });
+    (results, failure.or(nothing))
+}
+
+/// Whether the machine may stop an engine there: so many connections are asked for that this is a result.
+fn may_stop(series: &Series) -> bool {
+    [Scenario::Ramp, Scenario::Idle, Scenario::Stalled]
+        .iter()
+        .any(|scenario| scenario.to_string() == series.scenario)
+}
+
+fn cases(options: &Options) -> Vec<Case<'static>> {
+    let rows =
+        TABLE.iter().filter(|row| options.scenario.is_empty() || options.scenario.contains(&row.scenario));
+    let variants = rows.flat_map(|row| row.variants.iter().map(move |variant| (row, variant)));
+    let case = |(row, variant): (&'static Row, &'static Variant)| {
+        let own = if options.quick { row.quick } else { row.connections };
+        let counts = options.connections.map_or(own.to_vec(), |count| vec![count]);
+        let size = options.size.unwrap_or(row.size);
+        counts.into_iter().map(move |asked| {
+            let connections = variant.load.connections(asked);
+            Case { row, variant, connections, size }
+        })
+    };
+    // Variants of the same number of connections are neighbours, so that they can be compared.
+    variants.flat_map(case).collect()
+}
+
+fn contenders(options: &Options) -> Vec<Contender> {
+    match &options.target {
+        Some(url) => vec![Contender::Target { url: url.clone(), pid: options.pid }],
+        None if options.engine.is_empty() => Engine::DEFAULT.map(Contender::Engine).to_vec(),
+        None => options.engine.iter().copied().map(Contender::Engine).collect(),
+    }
+}
+
+impl Bench<'_> {
+    /// All rounds of one case: each engine once, then each once more.
+    fn run_case(&self, case: &Case<'_>, contenders: &[Contender]) -> (Vec<Series>, Option<String>) {
+        let those = contenders.iter().filter_map(|contender| {
+            let start = contender.start(case)?;
+            Some((case.series(contender), contender, start))
+        });
+        let mut all: Vec<(Series, &Contender, Start)> = those.collect();
+        let mut failure = None;
+        'rounds: for round in 0..case.rounds(self.options) {
+            for (series, contender, start) in &mut all {
+                self.progress.set_message(format!(
+                    "{} {} {}",
+                    case.name(),
+                    case.connections,
+                    contender.name()
+                ));
+                let run =
+                    if series.stopped.is_some() { None } else { Some(self.run_once(case, contender, start)) };
+                self.progress.inc(1);
+                match run {
+                    None => {}
+                    Some(Ok((run, command))) => {
+                        series.runs.push(Run { round, ..run });
+                        series.server = command;
+                    }
+                    Some(Err(error)) => {
+                        series.stopped = Some(error.to_string());
+                        if !matches!(error, Failure::Stopped(_)) {
+                            failure = Some(format!("{}, {}: {error}", case.name(), contender.name()));
+                            break 'rounds;
+                        }
+                    }
+                }
+            }
+        }
+        (all.into_iter().map(|(series, ..)| series).collect(), failure)
+    }
+
+    fn run_once(
+        &self,
+        case: &Case<'_>,
+        contender: &Contender,
+        start: &Start,
+    ) -> Result<(Run, Vec<String>), Failure> {
+        let (load, connections, wire) = (case.variant.load, case.connections, contender.wire());
+        if is_interrupted() {
+            return Err(Failure::Interrupted);
+        }
+        if connections + SPARE_DESCRIPTORS > self.descriptors {
+            let most = self.descriptors;
+            return Err(Failure::Stopped(format!(
+                "the generator may have {most} descriptors only (ulimit -Hn)"
+            )));
+        }
+        let mut server = Server::start(start, &self.program, &self.processors)?;
+        let command = server.command.clone();
+        let measured = self.options.seconds();
+        let timing = Timing { warm_up: measured.min(load.warm_up()), measured };
+        let run = match (load, load.talk(connections)) {
+            (Load::Idle, _) => idle::run(&mut server, connections, measured),
+            (_, Some((shape, window))) => {
+                let mut ledger = Ledger::new(shape, wire, connections, case.size, window);
+                ledger.notices = matches!(contender, Contender::Target { .. });
+                let stalled = connections - ledger.listening();
+                let crowd = Crowd::gather(&mut server, wire, connections, stalled)?;
+                Generator::new(&crowd, ledger, &mut server, timing)?.run()
+            }
+            (_, None) => churn::run(&mut server, load.cycle(wire, connections), connections, timing),
+        };
+        Ok((run?, command))
+    }
+}
+
+impl Case<'_> {
+    fn rounds(&self, options: &Options) -> usize {
+        options.runs(self.row.rounds)
+    }
+
+    fn name(&self) -> String {
+        match self.variant.name {
+            "" => self.row.scenario.to_string(),
+            variant => format!("{} ({variant})", self.row.scenario),
+        }
+    }
+
+    fn series(&self, contender: &Contender) -> Series {
+        Series {
+            scenario: self.row.scenario.to_string(),
+            variant: self.variant.name.to_owned(),
+            engine: contender.name(),
+            server: Vec::new(),
+            connections: self.connections,
+            size: self.size,
+            unit: self.variant.load.unit().to_owned(),
+            runs: Vec::new(),
+            stopped: None,
+        }
+    }
+}

@@ -1,0 +1,461 @@
+//! The engine `limit`: one loop that moves bytes between paired connections, or from each sender to all others, without
+//! looking at them. What a single-threaded reactor can't beat, since it makes the same system calls and nothing else. Its
+//! turn is the reactor's: one `recv` of each ready connection, one `send` of each that is dirty, newcomers last. It runs
+//! as a child of `redpoll-bench`, which asks it for its counters by a line on standard input and ends it by closing that.
+
+use clap::ValueEnum;
+use redpoll::limits::{ACCEPTS_A_TURN, ARENA, BACKLOG, Limits, READ, TOO_SLOW_FACTOR};
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{self, RecvFlags, SendFlags, SocketFlags};
+use slab::Slab;
+use socket2::{Domain, Socket, Type};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+/// What is done with connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// What the connection 2i says goes to 2i + 1 and the other way round, in the order in which they were accepted.
+    Pairs,
+    /// What one says goes to all others.
+    Room,
+    /// Each is read once and answered once by `--bytes`, and closed at the end of its stream.
+    Answer,
+    /// Each is accepted and closed.
+    Close,
+}
+
+/// Keys of what isn't a connection; those of connections are small.
+const LISTENER: u64 = u64::MAX;
+const CONTROL: u64 = u64::MAX - 1;
+/// Events that one wait can report, as the server has it.
+const EVENTS: usize = 1024;
+
+#[derive(Debug)]
+struct Connection {
+    socket: OwnedFd,
+    /// What the kernel refused. Watched for room while there is any.
+    backlog: Vec<u8>,
+    /// Has said something in this turn, or in [`Mode::Answer`] ever.
+    spoke: bool,
+}
+
+/// A part of the turn's bytes, and who said it.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    from: usize,
+    start: usize,
+    end: usize,
+}
+
+/// System calls, as the server counts them.
+#[derive(Debug, Default)]
+struct Counters {
+    turns: u64,
+    recv: u64,
+    send: u64,
+    accept: u64,
+    watch: u64,
+}
+
+/// The loop and all that it watches.
+pub struct Limit {
+    mode: Mode,
+    listener: OwnedFd,
+    control: (OwnedFd, OwnedFd),
+    epoll: OwnedFd,
+    events: Vec<Event>,
+    /// By order of accept: slots are filled from the front.
+    connections: Slab<Connection>,
+    /// Slots that were ever filled.
+    slots: usize,
+    /// What was read in this turn, one behind the other; sent from here.
+    arena: Vec<u8>,
+    filled: usize,
+    spans: Vec<Span>,
+    /// What one who has spoken in this turn hears of the others; in [`Mode::Answer`] the answer.
+    gather: Vec<u8>,
+    counters: Counters,
+    /// The most that may stand in a backlog.
+    most: usize,
+}
+
+/// A socket that listens as the server's do, where speed is concerned.
+///
+/// # Errors
+/// Where the system refuses.
+pub fn listen(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_tcp_nodelay(true)?;
+    if let Some(bytes) = Limits::default().send_buffer {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Runs as a child: says where it listens, and goes on until standard input ends.
+///
+/// # Errors
+/// Where the system refuses a listener or the poller.
+pub fn run(mode: Mode, answer: usize) -> io::Result<()> {
+    let socket = listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let control = (io::stdin().as_fd().try_clone_to_owned()?, io::stdout().as_fd().try_clone_to_owned()?);
+    let mut limit = Limit::new(mode, answer, socket, control)?;
+    writeln!(io::stdout(), "listening line://{address}")?;
+    while limit.turn()? {}
+    Ok(())
+}
+
+impl Limit {
+    /// Watches the listener, and `control.0` for lines, each of which is answered by counters on `control.1`.
+    ///
+    /// # Errors
+    /// Where the system refuses the poller.
+    pub fn new(
+        mode: Mode,
+        answer: usize,
+        listener: Socket,
+        control: (OwnedFd, OwnedFd),
+    ) -> io::Result<Limit> {
+        let limits = Limits::default();
+        let limit = Limit {
+            mode,
+            listener: listener.into(),
+            control,
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            events: Vec::with_capacity(EVENTS),
+            connections: Slab::new(),
+            slots: 0,
+            arena: vec![b'.'; ARENA + READ],
+            filled: 0,
+            spans: Vec::new(),
+            gather: vec![b'.'; answer],
+            counters: Counters::default(),
+            most: limits.queue * TOO_SLOW_FACTOR,
+        };
+        epoll::add(&limit.epoll, &limit.listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+        epoll::add(&limit.epoll, &limit.control.0, EventData::new_u64(CONTROL), EventFlags::IN)?;
+        Ok(limit)
+    }
+
+    /// One turn; false once it is to end.
+    ///
+    /// # Errors
+    /// Where the poller fails.
+    pub fn turn(&mut self) -> io::Result<bool> {
+        self.events.clear();
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.counters.turns += 1;
+        let (mut knocking, mut asked) = (false, false);
+        for place in 0..self.events.len() {
+            let Event { flags, data } = self.events[place];
+            match data.u64() {
+                LISTENER => knocking = true,
+                CONTROL => asked = true,
+                key => self.attend(key as usize, flags),
+            }
+        }
+        self.flush();
+        if knocking {
+            self.accept();
+        }
+        if asked { self.answer_control() } else { Ok(true) }
+    }
+
+    fn attend(&mut self, id: usize, flags: EventFlags) {
+        if flags.contains(EventFlags::OUT) {
+            self.flush_backlog(id);
+        }
+        if !flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
+            return;
+        }
+        if self.filled > ARENA {
+            self.flush();
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        self.counters.recv += 1;
+        let start = self.filled;
+        match net::recv(&connection.socket, &mut self.arena[start..start + READ], RecvFlags::empty()) {
+            Ok((0, _)) => self.close(id),
+            Ok((bytes, _)) => {
+                if self.mode == Mode::Answer {
+                    return self.answer(id);
+                }
+                connection.spoke = true;
+                self.filled = start + bytes;
+                self.spans.push(Span { from: id, start, end: start + bytes });
+            }
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(_) => self.close(id),
+        }
+    }
+
+    fn answer(&mut self, id: usize) {
+        if !std::mem::replace(&mut self.connections[id].spoke, true) {
+            let answer = std::mem::take(&mut self.gather);
+            self.send(id, &answer);
+            self.gather = answer;
+        }
+    }
+
+    /// One send of each who is to hear something of this turn.
+    fn flush(&mut self) {
+        if self.spans.is_empty() {
+            return;
+        }
+        let (arena, spans) = (std::mem::take(&mut self.arena), std::mem::take(&mut self.spans));
+        match self.mode {
+            Mode::Pairs => {
+                spans.iter().for_each(|span| self.send(span.from ^ 1, &arena[span.start..span.end]))
+            }
+            Mode::Room => self.tell_room(&arena[..self.filled], &spans),
+            Mode::Answer | Mode::Close => {}
+        }
+        (self.arena, self.spans, self.filled) = (arena, spans, 0);
+        self.spans.clear();
+    }
+
+    fn tell_room(&mut self, said: &[u8], spans: &[Span]) {
+        for id in 0..self.slots {
+            match self.connections.get_mut(id) {
+                None => {}
+                Some(connection) if connection.spoke => {
+                    connection.spoke = false;
+                    let mut others = std::mem::take(&mut self.gather);
+                    others.clear();
+                    for span in spans.iter().filter(|span| span.from != id) {
+                        others.extend_from_slice(&said[span.start..span.end]);
+                    }
+                    self.send(id, &others);
+                    self.gather = others;
+                }
+                Some(_) => self.send(id, said),
+            }
+        }
+    }
+
+    fn send(&mut self, id: usize, bytes: &[u8]) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if bytes.is_empty() {
+            return;
+        }
+        if !connection.backlog.is_empty() {
+            connection.backlog.extend_from_slice(bytes);
+            if connection.backlog.len() > self.most {
+                self.close(id);
+            }
+            return;
+        }
+        self.counters.send += 1;
+        let taken = match net::send(&connection.socket, bytes, SendFlags::NOSIGNAL) {
+            Ok(taken) => taken,
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            Err(_) => return self.close(id),
+        };
+        if taken < bytes.len() {
+            connection.backlog.extend_from_slice(&bytes[taken..]);
+            self.watch(id, EventFlags::IN | EventFlags::OUT);
+        }
+    }
+
+    fn flush_backlog(&mut self, id: usize) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        self.counters.send += 1;
+        match net::send(&connection.socket, &connection.backlog, SendFlags::NOSIGNAL) {
+            Ok(taken) => {
+                connection.backlog.drain(..taken);
+            }
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(_) => return self.close(id),
+        }
+        if connection.backlog.is_empty() {
+            self.watch(id, EventFlags::IN);
+        }
+    }
+
+    fn watch(&mut self, id: usize, flags: EventFlags) {
+        self.counters.watch += 1;
+        // Where this fails, the connection is broken, and reported as that.
+        let _ =
+            epoll::modify(&self.epoll, &self.connections[id].socket, EventData::new_u64(id as u64), flags);
+    }
+
+    /// Behind the events of the turn, so that none of them is for the former owner of a slot.
+    fn accept(&mut self) {
+        for _ in 0..ACCEPTS_A_TURN {
+            self.counters.accept += 1;
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            let Ok(socket) = net::accept_with(&self.listener, flags) else { break };
+            if self.mode == Mode::Close {
+                continue;
+            }
+            let slot = self.connections.vacant_entry();
+            let data = EventData::new_u64(slot.key() as u64);
+            if epoll::add(&self.epoll, &socket, data, EventFlags::IN).is_ok() {
+                self.slots = self.slots.max(slot.key() + 1);
+                slot.insert(Connection { socket, backlog: Vec::new(), spoke: false });
+            }
+        }
+    }
+
+    fn close(&mut self, id: usize) {
+        // Closing the only descriptor of a socket takes it out of the poller (epoll(7)).
+        self.connections.remove(id);
+    }
+
+    fn answer_control(&mut self) -> io::Result<bool> {
+        let mut line = [0; 64];
+        if matches!(rustix::io::read(&self.control.0, &mut line), Ok(0)) {
+            return Ok(false);
+        }
+        let Counters { turns, recv, send, accept, watch } = self.counters;
+        let figures = [
+            ("connections", self.connections.len() as u64),
+            ("turns", turns),
+            ("recv-calls", recv),
+            ("send-calls", send),
+            ("accept-calls", accept),
+            ("watch-calls", watch),
+        ];
+        let mut text: String = figures.iter().map(|(key, value)| format!("+stats {key} {value}\n")).collect();
+        text += &format!("+end stats {}\n", figures.len());
+        rustix::io::write(&self.control.1, text.as_bytes())?;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader, Read};
+    use std::net::{Shutdown, TcpStream};
+    use std::os::unix::net::UnixStream;
+    use std::thread::{self, JoinHandle};
+
+    /// The loop on a thread of its own, and the line that controls it.
+    struct Running {
+        address: SocketAddr,
+        control: BufReader<UnixStream>,
+        thread: JoinHandle<()>,
+    }
+
+    impl Running {
+        fn start(mode: Mode, answer: usize) -> Running {
+            let socket = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+            let address = socket.local_addr().unwrap().as_socket().unwrap();
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let control = (theirs.try_clone().unwrap().into(), theirs.into());
+            let thread = thread::spawn(move || {
+                let mut limit = Limit::new(mode, answer, socket, control).unwrap();
+                while limit.turn().unwrap() {}
+            });
+            Running { address, control: BufReader::new(ours), thread }
+        }
+
+        fn figure(&mut self, key: &str) -> u64 {
+            self.control.get_mut().write_all(b"/stats\n").unwrap();
+            let (mut line, mut figure) = (String::new(), None);
+            while !line.starts_with("+end") {
+                line.clear();
+                self.control.read_line(&mut line).unwrap();
+                figure = figure.or(line.strip_prefix(&format!("+stats {key} ")).map(str::to_owned));
+            }
+            figure.unwrap().trim().parse().unwrap()
+        }
+
+        /// So many connections, accepted in this order.
+        fn connect(&mut self, count: usize) -> Vec<TcpStream> {
+            let streams = (0..count).map(|_| TcpStream::connect(self.address).unwrap()).collect();
+            while self.figure("connections") < count as u64 {}
+            streams
+        }
+
+        fn stop(self) {
+            self.control.get_ref().shutdown(Shutdown::Both).unwrap();
+            self.thread.join().unwrap();
+        }
+    }
+
+    fn hear(stream: &mut TcpStream, text: &str) {
+        let mut heard = vec![0; text.len()];
+        stream.read_exact(&mut heard).unwrap();
+        assert_eq!(String::from_utf8(heard).unwrap(), text);
+    }
+
+    /// Nothing more is for this one: whatever it would have been stands before the end of the stream.
+    fn hear_the_end(stream: &mut TcpStream) {
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"");
+    }
+
+    #[test]
+    fn pairs_hear_each_other_and_nobody_else() {
+        let mut limit = Running::start(Mode::Pairs, 0);
+        let mut at = limit.connect(4);
+        at[0].write_all(b"to one").unwrap();
+        at[1].write_all(b"to naught").unwrap();
+        at[3].write_all(b"to two").unwrap();
+        hear(&mut at[1], "to one");
+        hear(&mut at[0], "to naught");
+        hear(&mut at[2], "to two");
+        assert!(limit.figure("recv-calls") == 3 && limit.figure("send-calls") == 3);
+        limit.stop();
+        at.iter_mut().for_each(hear_the_end);
+    }
+
+    #[test]
+    fn a_room_hears_everyone_but_itself() {
+        let mut limit = Running::start(Mode::Room, 0);
+        let mut at = limit.connect(3);
+        at[0].write_all(b"a").unwrap();
+        hear(&mut at[1], "a");
+        hear(&mut at[2], "a");
+        at[2].write_all(b"b").unwrap();
+        hear(&mut at[0], "b");
+        hear(&mut at[1], "b");
+        limit.stop();
+        at.iter_mut().for_each(hear_the_end);
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_comes_later() {
+        let mut limit = Running::start(Mode::Pairs, 0);
+        let mut at = limit.connect(2);
+        let (text, mut heard) = (b"0123456789abcde".repeat(128 * 1024), Vec::new());
+        at[0].write_all(&text).unwrap();
+        at[0].shutdown(Shutdown::Write).unwrap();
+        heard.resize(text.len(), 0);
+        at[1].read_exact(&mut heard).unwrap();
+        assert!(heard == text);
+        assert!(limit.figure("watch-calls") > 0, "it was watched for room");
+        limit.stop();
+    }
+
+    #[test]
+    fn floors_of_coming_and_going() {
+        let mut answers = Running::start(Mode::Answer, 5);
+        let mut stream = TcpStream::connect(answers.address).unwrap();
+        stream.write_all(b"#a\n").unwrap();
+        hear(&mut stream, ".....");
+        stream.write_all(b"more").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        hear_the_end(&mut stream);
+        assert_eq!(answers.figure("connections"), 0);
+        answers.stop();
+
+        let closes = Running::start(Mode::Close, 0);
+        hear_the_end(&mut TcpStream::connect(closes.address).unwrap());
+        closes.stop();
+    }
+}

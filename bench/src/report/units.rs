@@ -1,0 +1,174 @@
+//! Figures as people read them: three digits and a unit that suits. What can't be had, or isn't a number, is `-`.
+
+use super::figures::Spread;
+use redpoll::protocol::text;
+
+/// What a figure counts, and so in which units it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Nanoseconds.
+    Time,
+    /// Bytes.
+    Bytes,
+    /// A share of one, written in percent.
+    Share,
+    /// A number that may be large.
+    Count,
+    /// How many times something else.
+    Times,
+}
+
+impl Kind {
+    /// The units from the smallest on, and how many of one are the next. The first has no name where it is a number.
+    fn ladder(self) -> (f64, &'static [&'static str]) {
+        match self {
+            Kind::Time => (1000.0, &["ns", "us", "ms", "s"]),
+            Kind::Bytes => (1024.0, &["B", "KiB", "MiB", "GiB"]),
+            Kind::Count => (1000.0, &["", "k", "M", "G"]),
+            Kind::Share | Kind::Times => (f64::INFINITY, &[""]),
+        }
+    }
+
+    /// The unit in which `value` has few digits before its point, and how much of the smallest unit one of it is.
+    #[must_use]
+    pub fn unit(self, value: f64) -> (&'static str, f64) {
+        let (step, names) = self.ladder();
+        let mut scale = 1.0;
+        for name in &names[..names.len() - 1] {
+            // What would be rounded up to the next unit belongs to it.
+            if (value / scale).abs() < step - 0.5 {
+                return (name, scale);
+            }
+            scale *= step;
+        }
+        (names[names.len() - 1], scale)
+    }
+}
+
+/// `1.63 us`, `3.10 MiB`, `72%`, `612 k`, `1.20`; `-` for what is not there or not finite.
+#[must_use]
+pub fn one(kind: Kind, value: Option<f64>) -> String {
+    let Some(value) = value.filter(|value| value.is_finite()) else { return "-".into() };
+    let (unit, scale) = kind.unit(value);
+    match (kind, unit) {
+        (Kind::Share, _) => format!("{:.0}%", value * 100.0),
+        (Kind::Times, _) => format!("{value:.2}"),
+        (_, "") => digits(value),
+        _ => format!("{} {unit}", digits(value / scale)),
+    }
+}
+
+/// The median, as [`one`] writes it.
+#[must_use]
+pub fn median(kind: Kind, spread: Option<Spread>) -> String {
+    one(kind, spread.map(|spread| spread.median))
+}
+
+/// Least to most in the unit of the median: `1.55-1.80`. A range in which all figures look the same is left out.
+#[must_use]
+pub fn range(kind: Kind, spread: Option<Spread>) -> String {
+    let Some(spread) = spread else { return String::new() };
+    let (_, scale) = kind.unit(spread.median);
+    let write = |value: f64| match kind {
+        Kind::Share | Kind::Times => one(kind, Some(value)),
+        _ => digits(value / scale),
+    };
+    let (least, most) = (write(spread.min), write(spread.max));
+    if least == most { String::new() } else { format!("{least}-{most}") }
+}
+
+/// Three digits, more where there are more before the point.
+#[must_use]
+pub fn digits(value: f64) -> String {
+    match rounded(value).abs() {
+        size if !size.is_finite() => "-".into(),
+        0.0 => "0".into(),
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        size if size >= 1.0 => format!("{value:.2}"),
+        size if size >= 0.0005 => format!("{value:.3}"),
+        _ => format!("{value:.0e}"),
+    }
+}
+
+/// `value` to three digits.
+fn rounded(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return value;
+    }
+    let scale = 10.0_f64.powf(2.0 - value.abs().log10().floor());
+    (value * scale).round() / scale
+}
+
+/// A command line that a shell takes apart into the same words.
+#[must_use]
+pub fn command(words: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    let quoted = words.iter().map(|word| match !word.is_empty() && word.chars().all(plain) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// `text` without what would move a cursor or is not allowed in a document.
+#[must_use]
+pub fn safe(text: &str) -> String {
+    let unsafe_to_mark = |c: char| if text::is_safe(c) { c } else { text::REPLACEMENT };
+    text.chars().map(unsafe_to_mark).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_has_three_digits_and_the_unit_that_suits() {
+        let write = |kind, value| one(kind, Some(value));
+        assert_eq!(write(Kind::Time, 1.0), "1.00 ns");
+        assert_eq!(write(Kind::Time, 999.4), "999 ns");
+        assert_eq!(write(Kind::Time, 999.6), "1.00 us");
+        assert_eq!(write(Kind::Time, 16_340.0), "16.3 us");
+        assert_eq!(write(Kind::Time, 99_960.0), "100 us");
+        assert_eq!(write(Kind::Time, 7.2e12), "7200 s");
+        assert_eq!(write(Kind::Bytes, 1000.0), "1000 B");
+        assert_eq!(write(Kind::Bytes, 1024.0), "1.00 KiB");
+        assert_eq!(write(Kind::Bytes, 3_250_586.0), "3.10 MiB");
+        assert_eq!(write(Kind::Count, 612_345.0), "612 k");
+        assert_eq!(write(Kind::Count, 0.0312), "0.031");
+        assert_eq!(write(Kind::Count, 0.000_04), "4e-5");
+        assert_eq!(write(Kind::Count, 0.0), "0");
+        assert_eq!(write(Kind::Share, 0.724), "72%");
+        assert_eq!(write(Kind::Times, 1.2), "1.20");
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_a_dash() {
+        for value in [None, Some(f64::NAN), Some(f64::INFINITY), Some(f64::NEG_INFINITY)] {
+            for kind in [Kind::Time, Kind::Bytes, Kind::Share, Kind::Count, Kind::Times] {
+                assert_eq!(one(kind, value), "-");
+            }
+        }
+        assert_eq!(digits(f64::NAN), "-");
+        assert_eq!(range(Kind::Time, None), "");
+    }
+
+    #[test]
+    fn a_range_is_in_the_unit_of_its_median() {
+        let spread = Spread { median: 1_630.0, min: 980.0, max: 12_000.0 };
+        assert_eq!(range(Kind::Time, Some(spread)), "0.980-12.0");
+        assert_eq!(range(Kind::Times, Some(Spread { median: 1.2, min: 1.1, max: 1.31 })), "1.10-1.31");
+        assert_eq!(range(Kind::Time, Some(Spread { median: 5.0, min: 5.0, max: 5.0 })), "");
+    }
+
+    #[test]
+    fn a_command_can_be_pasted() {
+        let words = ["redpoll", "serve", "--name", "it's a", "", "a=b"].map(String::from);
+        assert_eq!(command(&words), r"redpoll serve --name 'it'\''s a' '' a=b");
+    }
+
+    #[test]
+    fn what_moves_a_cursor_is_marked() {
+        assert_eq!(safe("a\x1b[2J"), "a\u{FFFD}[2J");
+    }
+}

@@ -1,0 +1,414 @@
+//! `redpoll-bench soak`: people who chat, come and go, don't read and send garbage, all at once and for long, against one
+//! server that is watched for drift. This file is the plan: what goes on in the loop, when a sample is taken, and what
+//! is looked at when all have gone.
+
+mod cast;
+mod chat;
+mod drift;
+mod peer;
+
+use super::child::{Counters, Server, Start};
+use super::generator::cannot_poll;
+use super::machine::Processors;
+use super::meter::SILENCE;
+use super::{Failure, is_interrupted, program, watch_signals};
+use crate::cli::SoakOptions;
+use cast::FLOWS;
+use chat::Chat;
+use drift::Sample;
+use fastrand::Rng;
+use indicatif::ProgressBar;
+use peer::{Peer, Progress, Role};
+use redpoll::limits::READ;
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::time::Timespec;
+use slab::Slab;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// The key of the operator.
+const CONTROL: u64 = u64::MAX;
+/// Peers have keys from here on, those who chat below.
+const PEERS: u64 = 1 << 32;
+/// Events of one wait.
+const EVENTS: usize = 256;
+/// The longest wait, so that Ctrl-C is noticed.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// How long the server has to be as it was after everyone has gone.
+const REST: Duration = Duration::from_secs(2);
+/// How far apart samples are: as in the help.
+const SAMPLE_EVERY: Duration = Duration::from_secs(5);
+/// At least so many samples, however short it is, and at most so many: slopes are taken between each two.
+const LEAST_SAMPLES: u32 = 60;
+const MOST_SAMPLES: u32 = 720;
+/// What the server is started with: as a small host would be, so that limits are reached within seconds. `--rate` is the
+/// default: those who chat stay below it, and garbage doesn't.
+const FLAGS: &str = "--queue 64KiB --queue-total 8MiB --send-buffer 32KiB --register-timeout 5s \
+                     --max-connections 256 --drain 2s";
+
+/// Runs it. Exit codes: 0 nothing to complain about, 1 something, or it was interrupted.
+#[must_use]
+pub fn run(options: &SoakOptions) -> ExitCode {
+    match watch_signals().and_then(|()| soak(options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("redpoll-bench soak: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn soak(options: &SoakOptions) -> Result<(), Failure> {
+    let processors = Processors::claim();
+    let engine = options.engine();
+    let words = FLAGS.split(' ').chain(["--engine", &engine]).map(str::to_owned).collect();
+    let program = program::find(options.server.as_deref());
+    let mut server = Server::start(&Start::Serve(words), &program, &processors)?;
+    println!("{engine} for {:?}, seed {}: serve {FLAGS}", options.time, options.seed);
+    println!("{}", processors.words());
+    let record = Record::new(options.out.as_deref()).map_err(|error| Failure::of("can't write", &error))?;
+    let before = look(&mut server)?;
+    let mut soak = Soak::new(&mut server, options, record)?;
+    let result = soak.run(options.time);
+    soak.progress.finish_and_clear();
+    let samples = std::mem::take(&mut soak.samples);
+    // With it everyone goes.
+    drop(soak);
+    if !samples.is_empty() {
+        print!("{}", drift::table(&samples));
+    }
+    result?;
+    rest()?;
+    let after = look(&mut server)?;
+    println!("{}", drift::ends(&before, &after));
+    let complaints = drift::complaints(&samples, &before, &after);
+    if complaints.is_empty() {
+        println!("nothing to complain about");
+        return Ok(());
+    }
+    Err(Failure::Wrong(complaints.join("; ")))
+}
+
+/// Where samples are written as they are taken, if that is asked for.
+struct Record(Option<File>);
+
+impl Record {
+    fn new(folder: Option<&Path>) -> io::Result<Record> {
+        let Some(folder) = folder else { return Ok(Record(None)) };
+        fs::create_dir_all(folder)?;
+        let mut record = Record(Some(File::create(folder.join("soak.csv"))?));
+        record.write(&drift::heading())?;
+        Ok(record)
+    }
+
+    fn write(&mut self, line: &str) -> io::Result<()> {
+        self.0.as_mut().map_or(Ok(()), |file| writeln!(file, "{line}"))
+    }
+}
+
+/// What is counted between two samples.
+#[derive(Default)]
+struct Counts {
+    cycles: u32,
+    late: u32,
+    too_slow: u32,
+    garbage: u32,
+}
+
+/// What the last sample was taken by.
+struct Mark {
+    at: Instant,
+    cpu: Option<u64>,
+    verified: u64,
+    timed_out: u64,
+}
+
+/// How far a flow is. Each draws lots of its own, so that its nth is the same whenever the others come.
+struct Arrivals {
+    next: Instant,
+    number: u32,
+    rng: Rng,
+}
+
+struct Soak<'a> {
+    server: &'a mut Server,
+    poller: OwnedFd,
+    chat: Chat,
+    peers: Slab<Peer>,
+    /// When each may go on, by its place.
+    wakes: Vec<Instant>,
+    arrivals: [Arrivals; FLOWS.len()],
+    counts: Counts,
+    started: Instant,
+    mark: Mark,
+    /// Since when the operator waits for counters.
+    asked: Option<Instant>,
+    samples: Vec<Sample>,
+    record: Record,
+    progress: ProgressBar,
+    scratch: Vec<u8>,
+}
+
+impl<'a> Soak<'a> {
+    fn new(server: &'a mut Server, options: &SoakOptions, record: Record) -> Result<Soak<'a>, Failure> {
+        let poller = epoll::create(CreateFlags::CLOEXEC).map_err(cannot_poll)?;
+        if let Some(control) = &server.control {
+            let data = EventData::new_u64(CONTROL);
+            epoll::add(&poller, control.descriptor(), data, EventFlags::IN).map_err(cannot_poll)?;
+        }
+        let chat = Chat::gather(server, &poller)?;
+        let now = Instant::now();
+        Ok(Soak {
+            mark: Mark { at: now, cpu: server.cpu(), verified: 0, timed_out: 0 },
+            server,
+            poller,
+            chat,
+            peers: Slab::new(),
+            wakes: Vec::new(),
+            arrivals: [0, 1, 2].map(|flow| Arrivals {
+                next: now,
+                number: 0,
+                rng: Rng::with_seed(options.seed.wrapping_mul(FLOWS.len() as u64).wrapping_add(flow)),
+            }),
+            counts: Counts::default(),
+            started: now,
+            asked: None,
+            samples: Vec::new(),
+            record,
+            progress: super::progress_bar(u64::from(samples(options.time))),
+            scratch: vec![0; READ],
+        })
+    }
+
+    fn run(&mut self, time: Duration) -> Result<(), Failure> {
+        let count = samples(time);
+        let every = time / count;
+        let mut next_sample = self.started + every;
+        let mut events = Vec::with_capacity(EVENTS);
+        while self.samples.len() < count as usize {
+            let now = Instant::now();
+            match self.asked {
+                None if now >= next_sample => {
+                    self.ask(now)?;
+                    next_sample += every;
+                }
+                Some(asked) if now >= asked + SILENCE => {
+                    let why = format!("the operator got no answer for {SILENCE:?}");
+                    return Err(self.or_end(Failure::Wrong(why)));
+                }
+                _ => {}
+            }
+            let wake = self.asked.map_or(next_sample, |asked| asked + SILENCE);
+            let wake = wake.min(self.chat.talk(self.server)?);
+            let wake = wake.min(self.let_come(now)?).min(self.let_go_on(now)?);
+            self.wait(wake, &mut events)?;
+        }
+        self.listen_out(&mut events)
+    }
+
+    /// Nobody says any more; what was said must still be heard.
+    fn listen_out(&mut self, events: &mut Vec<Event>) -> Result<(), Failure> {
+        let last = Instant::now() + SILENCE;
+        while let Some(missing) = self.chat.missing() {
+            if Instant::now() > last {
+                return Err(Failure::Wrong(format!("{missing}; nothing has come for {SILENCE:?}")));
+            }
+            self.wait(last, events)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until something comes or it is that time, and attends to it.
+    fn wait(&mut self, wake: Instant, events: &mut Vec<Event>) -> Result<(), Failure> {
+        if is_interrupted() {
+            return Err(Failure::Interrupted);
+        }
+        let patience = wake.saturating_duration_since(Instant::now()).min(LONGEST_WAIT);
+        let patience = Timespec { tv_sec: 0, tv_nsec: patience.as_nanos() as i64 };
+        events.clear();
+        match epoll::wait(&self.poller, spare_capacity(events), Some(&patience)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(cannot_poll(error)),
+        }
+        for event in events.iter() {
+            self.attend(event.data.u64())?;
+        }
+        Ok(())
+    }
+
+    fn attend(&mut self, key: u64) -> Result<(), Failure> {
+        if key == CONTROL {
+            let heard = self.server.control.as_mut().map_or(Ok(None), |control| control.hear());
+            return match heard {
+                Ok(Some(counters)) => self.sample(&counters),
+                Ok(None) => Ok(()),
+                Err(error) => Err(self.server.broken("its operator", &error)),
+            };
+        }
+        if self.chat.has(key) {
+            return self.chat.receive(key as usize, &mut self.scratch, self.server);
+        }
+        let place = (key - PEERS) as usize;
+        if let Some(peer) = self.peers.get_mut(place) {
+            let received = peer.receive(&mut self.scratch);
+            received.map_err(|failure| self.or_end(failure))?;
+            // It may have heard what it waits for.
+            self.wakes[place] = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Lets those come whose time it is; when the next one is due.
+    fn let_come(&mut self, now: Instant) -> Result<Instant, Failure> {
+        for (flow, arrivals) in FLOWS.iter().zip(&mut self.arrivals) {
+            if arrivals.next > now {
+                continue;
+            }
+            // Whoever finds no room, or is late, isn't made up for.
+            arrivals.next = (arrivals.next + flow.every).max(now);
+            if self.peers.iter().filter(|(_, peer)| peer.role == flow.role).count() == flow.at_once {
+                continue;
+            }
+            let script = cast::script(flow.role, arrivals.number, &mut arrivals.rng);
+            arrivals.number += 1;
+            let entry = self.peers.vacant_entry();
+            let key = entry.key();
+            let peer = Peer::new(flow.role, script, self.server.address, PEERS + key as u64, &self.poller);
+            entry.insert(peer.map_err(|error| self.server.broken("somebody new", &error))?);
+            self.wakes.resize(self.wakes.len().max(key + 1), now);
+            self.wakes[key] = now;
+        }
+        Ok(self.arrivals.iter().map(|arrivals| arrivals.next).min().unwrap_or(now))
+    }
+
+    /// Lets those go on whose time it is; when the next one may.
+    fn let_go_on(&mut self, now: Instant) -> Result<Instant, Failure> {
+        let mut next = now + LONGEST_WAIT;
+        let mut gone = Vec::new();
+        for (place, peer) in &mut self.peers {
+            if self.wakes[place] <= now {
+                match peer.advance(now, &self.poller) {
+                    Ok(Progress::Waits(until)) => self.wakes[place] = until,
+                    Ok(end) => {
+                        self.counts.count(peer.role, end);
+                        gone.push(place);
+                        continue;
+                    }
+                    Err(failure) => return Err(self.or_end(failure)),
+                }
+            }
+            next = next.min(self.wakes[place]);
+        }
+        for place in gone {
+            self.peers.remove(place);
+        }
+        Ok(next)
+    }
+
+    /// A server that has ended is why everything else goes wrong.
+    fn or_end(&mut self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Wrong(why) => match self.server.broken("", &io::ErrorKind::Other.into()) {
+                Failure::Broken(end) if end.starts_with("the server ended") => Failure::Broken(end),
+                Failure::Interrupted => Failure::Interrupted,
+                _ => Failure::Wrong(why),
+            },
+            failure => failure,
+        }
+    }
+
+    fn ask(&mut self, now: Instant) -> Result<(), Failure> {
+        self.asked = Some(now);
+        let asked = self.server.control.as_mut().map_or(Ok(()), |control| control.ask());
+        asked.map_err(|error| self.server.broken("its operator", &error))
+    }
+
+    /// The operator has been answered.
+    fn sample(&mut self, counters: &Counters) -> Result<(), Failure> {
+        if self.asked.take().is_none() {
+            return Ok(());
+        }
+        let (now, cpu, verified) = (Instant::now(), self.server.cpu(), self.chat.verified());
+        let counts = std::mem::take(&mut self.counts);
+        let timed_out = counters.get("refused-register-timeout").copied().unwrap_or(0);
+        let spent = cpu.zip(self.mark.cpu).map_or(0, |(now, before)| now.saturating_sub(before));
+        let latencies = &mut self.chat.latencies;
+        let ms = |nanos: u64| nanos as f64 / 1e6;
+        let sample = Sample {
+            seconds: (now - self.started).as_secs_f64(),
+            cpu: spent as f64 / (now - self.mark.at).as_nanos().max(1) as f64,
+            p50: ms(latencies.value_at_quantile(0.5)),
+            p99: ms(latencies.value_at_quantile(0.99)),
+            max: ms(latencies.max()),
+            verified: (verified - self.mark.verified) as f64,
+            cycles: counts.cycles.into(),
+            late: counts.late.into(),
+            too_slow: counts.too_slow.into(),
+            garbage: counts.garbage.into(),
+            timed_out: (timed_out - self.mark.timed_out) as f64,
+            ..of_process(self.server, counters)
+        };
+        latencies.reset();
+        self.mark = Mark { at: now, cpu, verified, timed_out };
+        self.samples.push(sample);
+        self.progress.inc(1);
+        self.progress.set_message(format!("{:.0} KiB, p99 {:.1} ms", sample.rss / 1024.0, sample.p99));
+        self.record.write(&drift::line(&sample)).map_err(|error| Failure::of("can't write", &error))
+    }
+}
+
+impl Counts {
+    fn count(&mut self, role: Role, end: Progress) {
+        let count = match (role, end) {
+            (Role::Churner, _) => &mut self.cycles,
+            (Role::Staller, Progress::Done) => &mut self.late,
+            (Role::Staller, _) => &mut self.too_slow,
+            (Role::Garbage, _) => &mut self.garbage,
+        };
+        *count += 1;
+    }
+}
+
+/// How many samples such a soak has.
+fn samples(time: Duration) -> u32 {
+    let count = time.as_secs_f64() / SAMPLE_EVERY.as_secs_f64();
+    (count as u32).clamp(LEAST_SAMPLES, MOST_SAMPLES)
+}
+
+/// What the system and the server say of it.
+fn of_process(server: &Server, counters: &Counters) -> Sample {
+    let figure = |key| counters.get(key).map_or(0.0, |figure| *figure as f64);
+    let (rss, pss) = server.memory();
+    Sample {
+        rss: rss.unwrap_or(0) as f64,
+        pss: pss.unwrap_or(0) as f64,
+        descriptors: server.descriptors().unwrap_or(0) as f64,
+        connections: figure("connections"),
+        queued: figure("queued-bytes"),
+        ..Sample::default()
+    }
+}
+
+/// What there is of a server that has nothing to do.
+fn look(server: &mut Server) -> Result<Sample, Failure> {
+    let counters = server.counters().map_err(|error| server.broken("its operator", &error))?;
+    Ok(of_process(server, &counters))
+}
+
+/// Lets the server rest.
+fn rest() -> Result<(), Failure> {
+    let until = Instant::now() + REST;
+    while Instant::now() < until {
+        if is_interrupted() {
+            return Err(Failure::Interrupted);
+        }
+        std::thread::sleep(LONGEST_WAIT);
+    }
+    Ok(())
+}

@@ -1,0 +1,283 @@
+//! One who plays a script: a connection, the steps that are left, and what may be heard meanwhile. It never blocks; the
+//! loop that lets it go on is in `mod.rs`.
+
+use super::cast::PIT;
+use crate::Failure;
+use crate::generator::cannot_poll;
+use crate::meter::SILENCE;
+use crate::payload::Payload;
+use bstr::ByteSlice;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use socket2::{Domain, Socket, Type};
+use std::collections::VecDeque;
+use std::net::{Shutdown, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// What a peer is there for, and so what the server may do to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Comes and goes, and is refused nothing.
+    Churner,
+    /// Doesn't read for a while, and may be given up for that.
+    Staller,
+    /// Does what it likes, and is refused much.
+    Garbage,
+}
+
+/// One step of a script. Where a script is over, the connection is just closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Sends this.
+    Say(Vec<u8>),
+    /// Reads until a line begins so.
+    Await(String),
+    /// Reads for so long.
+    Rest(Duration),
+    /// Doesn't read for so long.
+    Deaf(Duration),
+    /// Shuts the sending side.
+    HalfClose,
+    /// Goes by a reset.
+    Reset,
+    /// Reads until the server closes.
+    End,
+}
+
+/// How it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Not before something comes, or it is that time.
+    Waits(Instant),
+    /// It has played its part.
+    Done,
+    /// The server has given it up, and told it.
+    TooSlow,
+    /// The server has closed in the middle, which was its right.
+    Cut,
+}
+
+/// How long a peer waits before it sends what the kernel refused.
+const AGAIN: Duration = Duration::from_millis(20);
+/// How long it may take until one is answered: longer than a peer above its rate is read on after its end.
+const PATIENCE: Duration = SILENCE.saturating_mul(3);
+/// Bytes of the receive buffer of those who won't read, so that it shows soon.
+const SMALL: usize = 4096;
+
+/// Somebody who plays.
+pub struct Peer {
+    /// What it is there for.
+    pub role: Role,
+    name: String,
+    socket: Socket,
+    key: u64,
+    steps: VecDeque<Step>,
+    /// When the step that is the first now became that.
+    since: Instant,
+    /// Whether it isn't watched.
+    is_deaf: bool,
+    has_ended: bool,
+    too_slow: bool,
+    /// The unfinished line.
+    held: Vec<u8>,
+    /// The next sequence of what is said in the pit, once there was one.
+    next: Option<u32>,
+}
+
+impl Peer {
+    /// Connects, and is watched from now on.
+    ///
+    /// # Errors
+    /// Where that can't be.
+    pub fn new(
+        role: Role,
+        (name, steps): (String, Vec<Step>),
+        to: SocketAddr,
+        key: u64,
+        poller: &OwnedFd,
+    ) -> std::io::Result<Peer> {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+        if role == Role::Staller {
+            socket.set_recv_buffer_size(SMALL)?;
+        }
+        socket.set_tcp_nodelay(true)?;
+        socket.connect(&to.into())?;
+        socket.set_nonblocking(true)?;
+        epoll::add(poller, &socket, EventData::new_u64(key), EventFlags::IN)?;
+        Ok(Peer {
+            role,
+            name,
+            socket,
+            key,
+            steps: steps.into(),
+            since: Instant::now(),
+            is_deaf: false,
+            has_ended: false,
+            too_slow: false,
+            held: Vec::new(),
+            next: None,
+        })
+    }
+
+    /// Reads once.
+    ///
+    /// # Errors
+    /// Something that it should not have heard.
+    pub fn receive(&mut self, scratch: &mut [u8]) -> Result<(), Failure> {
+        let bytes = match recv(&self.socket, &mut *scratch, RecvFlags::empty()) {
+            Ok((0, _)) => return self.end("closed"),
+            Ok((bytes, _)) => bytes,
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
+            Err(error) => return self.end(&error.to_string()),
+        };
+        self.held.extend_from_slice(&scratch[..bytes]);
+        let heard = std::mem::take(&mut self.held);
+        for line in heard.lines_with_terminator() {
+            match line.strip_suffix(b"\n") {
+                Some(line) => self.hear(line)?,
+                None => self.held.extend_from_slice(line),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes as many steps as it can.
+    ///
+    /// # Errors
+    /// An answer that didn't come.
+    pub fn advance(&mut self, now: Instant, poller: &OwnedFd) -> Result<Progress, Failure> {
+        loop {
+            let until = match self.steps.front() {
+                None => return Ok(Progress::Done),
+                Some(Step::End) if self.has_ended => return Ok(Progress::Done),
+                Some(_) if self.has_ended => return self.cut(),
+                Some(Step::Say(_) | Step::HalfClose | Step::Reset) => now,
+                Some(Step::Rest(time) | Step::Deaf(time)) => self.since + *time,
+                Some(Step::Await(_) | Step::End) => self.since + PATIENCE,
+            };
+            if now < until {
+                self.watch(!matches!(self.steps.front(), Some(Step::Deaf(_))), poller)?;
+                return Ok(Progress::Waits(until));
+            }
+            if !self.take(now)? {
+                return Ok(Progress::Waits(now + AGAIN));
+            }
+        }
+    }
+
+    /// Takes the step that it is time for; whether all of it.
+    fn take(&mut self, now: Instant) -> Result<bool, Failure> {
+        match self.steps.front_mut() {
+            Some(Step::Say(bytes)) => match send(&self.socket, bytes, SendFlags::NOSIGNAL) {
+                Ok(taken) if taken < bytes.len() => {
+                    bytes.drain(..taken);
+                    return Ok(false);
+                }
+                Ok(_) => {}
+                Err(Errno::AGAIN | Errno::INTR) => return Ok(false),
+                Err(error) if self.role == Role::Churner => {
+                    return Err(self.wrong(&format!("can't send: {error}")));
+                }
+                // What was told before is still to be read.
+                Err(_) => self.steps = [Step::End].into(),
+            },
+            // That the server has closed first shows elsewhere.
+            Some(Step::HalfClose) => drop(self.socket.shutdown(Shutdown::Write)),
+            Some(Step::Reset) => drop(self.socket.set_linger(Some(Duration::ZERO))),
+            Some(Step::Await(what)) => {
+                let what = std::mem::take(what);
+                return Err(self.wrong(&format!("waits for `{what}` for {PATIENCE:?}")));
+            }
+            Some(Step::End) => return Err(self.wrong(&format!("is not closed for {PATIENCE:?}"))),
+            Some(Step::Rest(_) | Step::Deaf(_)) | None => {}
+        }
+        self.step(now);
+        Ok(true)
+    }
+
+    /// Whoever doesn't read isn't watched at all: its end would be told again and again.
+    fn watch(&mut self, reads: bool, poller: &OwnedFd) -> Result<(), Failure> {
+        if reads == self.is_deaf {
+            let data = EventData::new_u64(self.key);
+            self.is_deaf = !reads;
+            match reads {
+                true => epoll::add(poller, &self.socket, data, EventFlags::IN),
+                false => epoll::delete(poller, &self.socket),
+            }
+            .map_err(cannot_poll)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, now: Instant) {
+        // An end is only left by being done.
+        if self.steps.front() != Some(&Step::End) {
+            self.steps.pop_front();
+        }
+        self.since = now;
+    }
+
+    /// The server has closed where more was to come.
+    fn cut(&self) -> Result<Progress, Failure> {
+        match self.role {
+            Role::Churner => Err(self.wrong("was closed in the middle")),
+            _ if self.too_slow => Ok(Progress::TooSlow),
+            _ => Ok(Progress::Cut),
+        }
+    }
+
+    fn end(&mut self, how: &str) -> Result<(), Failure> {
+        self.has_ended = true;
+        match (self.role, self.steps.front()) {
+            (Role::Churner, step) if step != Some(&Step::End) => {
+                Err(self.wrong(&format!("was cut off: {how}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn hear(&mut self, line: &[u8]) -> Result<(), Failure> {
+        // The first promise of the protocol, whatever others send.
+        let is_clean = |text: &str| !text.chars().any(|c| c.is_control() && c != '\t');
+        if !line.to_str().is_ok_and(is_clean) {
+            return Err(self.wrong(&format!("got {:?}, which is no clean text", line.as_bstr())));
+        }
+        if self.role != Role::Garbage && line.starts_with(b"!") {
+            self.too_slow = self.role == Role::Staller && line.starts_with(b"!too-slow ");
+            if !self.too_slow {
+                return Err(self.wrong(&format!("was refused: {}", line.as_bstr())));
+            }
+        }
+        if let Some(said) = line.strip_prefix(format!("&{PIT}:").as_bytes()) {
+            self.hear_pit(said)?;
+        }
+        if let Some(Step::Await(what)) = self.steps.front()
+            && line.starts_with(what.as_bytes())
+        {
+            self.step(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Whoever reads late has lost nothing, as long as it is read to.
+    fn hear_pit(&mut self, said: &[u8]) -> Result<(), Failure> {
+        let told = said.split_once_str(":").and_then(|(_, text)| Payload::decode(text));
+        match told {
+            Some(told) if self.next.is_none_or(|next| next == told.sequence) => {
+                self.next = Some(told.sequence + 1);
+                Ok(())
+            }
+            Some(told) => {
+                let due = self.next.unwrap_or_default();
+                Err(self.wrong(&format!("got message {} of the pit where {due} was due", told.sequence)))
+            }
+            None => Err(self.wrong("got a damaged message in the pit")),
+        }
+    }
+
+    fn wrong(&self, what: &str) -> Failure {
+        Failure::Wrong(format!("{} {what}", self.name))
+    }
+}

@@ -1,0 +1,329 @@
+//! The program `redpoll-bench`: it measures what it is asked to, believes no server that gets a message wrong, and leaves
+//! nothing running. The server that it measures here is built first, so that it is never an older one.
+#![cfg(target_os = "linux")]
+
+use redpoll_bench::results::Results;
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+const BENCH: &str = env!("CARGO_BIN_EXE_redpoll-bench");
+
+/// The server, built with the profile of these tests. `-p redpoll` alone, as when it is shipped, so that it has no
+/// features but its own. Cargo holds no lock on its folder while it runs tests.
+fn server() -> &'static Path {
+    static SERVER: OnceLock<PathBuf> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target folder");
+        let profile =
+            Path::new(BENCH).parent().and_then(Path::file_name).expect("it is in a folder by profile");
+        let profile = if profile == "debug" { "dev".as_ref() } else { profile };
+        let mut command = Command::new(env!("CARGO"));
+        command.args(["build", "-p", "redpoll", "--bin", "redpoll", "--message-format", "json"]);
+        command.arg("--profile").arg(profile).arg("--target-dir").arg(target);
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit());
+        let output = command.output().expect("cargo runs");
+        assert!(output.status.success(), "the server is built");
+        let messages = String::from_utf8(output.stdout).expect("JSON is UTF-8");
+        let program = messages.lines().find_map(|line| {
+            let message: serde_json::Value = serde_json::from_str(line).ok()?;
+            Some(PathBuf::from(message.get("executable")?.as_str()?))
+        });
+        program.expect("cargo says where it is")
+    })
+}
+
+/// It, and the server that was built for it.
+fn bench(words: &[&str]) -> Command {
+    let mut command = Command::new(BENCH);
+    command.env("REDPOLL_BENCH_SERVER", server()).args(words);
+    command
+}
+
+/// Runs it to its end; its exit code and what it has said on standard error.
+fn run(words: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = bench(words).output().expect("it runs");
+    (status.code(), String::from_utf8_lossy(&stderr).into_owned())
+}
+
+/// A folder of its own for each test.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&folder);
+    folder
+}
+
+fn results(folder: &Path) -> Results {
+    let json = fs::read_to_string(folder.join("results.json")).expect("results are written");
+    serde_json::from_str(&json).expect("they are JSON")
+}
+
+#[test]
+fn engines_are_measured_in_turns_and_results_written() {
+    let out = folder("bench-engines");
+    let words = "--quick --scenario relay,fanout --engine reactor,limit --seconds 0.1 --runs 1 --connections 10 --out";
+    let words: Vec<&str> = words.split(' ').chain(out.to_str()).collect();
+    assert_eq!(run(&words).0, Some(0));
+    let results = results(&out);
+    let series: Vec<(&str, &str, &str)> =
+        results.series.iter().map(|series| (&*series.scenario, &*series.engine, &*series.unit)).collect();
+    let (relay, fanout) = (("relay", "message"), ("fanout", "delivery"));
+    let expected = [(relay, "reactor"), (relay, "limit"), (fanout, "reactor"), (fanout, "limit")];
+    assert_eq!(series, expected.map(|((scenario, unit), engine)| (scenario, engine, unit)));
+    for series in &results.series {
+        let [run] = &series.runs[..] else { panic!("one round of {}", series.scenario) };
+        assert!(run.units > 0 && run.cpu.is_some_and(|cpu| cpu > 0) && run.seconds >= 0.1);
+        assert!(run.calls["recv"] > 0 && run.calls["send"] > 0 && run.calls["wait"] > 0);
+        assert!(run.rss.is_some() && run.switches.is_some());
+        let latency = run.latency.as_ref().expect("each is timed");
+        assert!(0 < latency.p50 && latency.p50 <= latency.p99 && latency.p99 <= latency.max);
+        assert!(series.connections == 10 && series.stopped.is_none());
+    }
+}
+
+#[test]
+fn every_scenario_runs_on_every_engine_that_is_there() {
+    let out = folder("bench-scenarios");
+    let words = "--scenario stalled,churn,idle,pingpong --engine reactor --engine limit --seconds 0.05 --runs 2 \
+                 --connections 8 --out";
+    let words: Vec<&str> = words.split_ascii_whitespace().chain(out.to_str()).collect();
+    assert_eq!(run(&words), (Some(0), String::new()));
+    let results = results(&out);
+    let names: Vec<String> = results
+        .series
+        .iter()
+        .map(|series| {
+            format!("{} {} {} {}", series.scenario, series.variant, series.engine, series.runs.len())
+        })
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "pingpong  reactor 2",
+            "pingpong  limit 2",
+            "stalled with the stalled reactor 2",
+            "stalled with the stalled limit 2",
+            "stalled without the stalled reactor 2",
+            "stalled without the stalled limit 2",
+            "idle  reactor 2",
+            "churn notices off reactor 2",
+            "churn notices off limit 2",
+            "churn notices on reactor 2",
+            "churn notices on limit 2",
+        ]
+    );
+    let idle = results.series.iter().find(|series| series.scenario == "idle").expect("idle was run");
+    assert!(idle.runs[0].more.contains_key("bytes per connection after a burst"));
+    assert!(results.series.iter().flat_map(|series| &series.runs).all(|run| run.units > 0));
+}
+
+/// What a server can do to a message.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    None,
+    Loses,
+    Doubles,
+    Reorders,
+    Damages,
+    Misdelivers,
+    Hangs,
+}
+
+/// A server that knows no more than direct messages, and does something to one of them.
+struct Fake {
+    fault: Fault,
+    members: Mutex<HashMap<String, TcpStream>>,
+}
+
+impl Fake {
+    fn start(fault: Fault) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let fake = Arc::new(Fake { fault, members: Mutex::default() });
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let fake = Arc::clone(&fake);
+                thread::spawn(move || fake.serve(stream));
+            }
+        });
+        address
+    }
+
+    fn serve(&self, stream: TcpStream) -> Option<()> {
+        let (mut name, mut count, mut held) = (String::new(), 0, None);
+        let mut out = stream.try_clone().ok()?;
+        for line in BufReader::new(stream).lines() {
+            let line = line.ok()?;
+            if let Some(nick) = line.strip_prefix('#') {
+                name = nick.to_owned();
+                self.members.lock().ok()?.insert(name.clone(), out.try_clone().ok()?);
+                writeln!(out, "* hello\n+nick {name}").ok()?;
+            } else if let Some(token) = line.strip_prefix("/ping ") {
+                writeln!(out, "+pong {token}").ok()?;
+            } else if let Some((to, text)) = line.strip_prefix('@').and_then(|rest| rest.split_once(':')) {
+                count += 1;
+                let said = format!("@{name}:{text}\n");
+                // The hundredth of a sender is the one to which something happens.
+                let said = match (count, self.fault) {
+                    (100, Fault::Loses) => String::new(),
+                    (100, Fault::Doubles) => said.repeat(2),
+                    (100, Fault::Reorders) => {
+                        held = Some(said);
+                        continue;
+                    }
+                    (100, Fault::Damages) => said.to_lowercase(),
+                    (100, Fault::Misdelivers) => {
+                        self.say(&name, &said)?;
+                        // What would follow could be with the other first, who would miss this one.
+                        return None;
+                    }
+                    (100, Fault::Hangs) => return out.shutdown(std::net::Shutdown::Both).ok(),
+                    _ => said + &held.take().unwrap_or_default(),
+                };
+                self.say(to, &said)?;
+            }
+        }
+        None
+    }
+
+    fn say(&self, to: &str, text: &str) -> Option<()> {
+        self.members.lock().ok()?.get(to)?.write_all(text.as_bytes()).ok()
+    }
+}
+
+#[test]
+fn a_server_that_gets_a_message_wrong_is_caught() {
+    let faults = [
+        (Fault::Loses, "lost: message 99 of user000"),
+        (Fault::Doubles, "doubled: message 99 of user000"),
+        (Fault::Reorders, "reordered: message 99 of user000"),
+        (Fault::Damages, "damaged: user000"),
+        (Fault::Misdelivers, "misdelivered: message 99 of user000"),
+        (Fault::Hangs, "the connection of user000"),
+    ];
+    for (fault, words) in faults {
+        let url = format!("line://{}", Fake::start(fault));
+        let (code, said) = run(&[
+            "--target",
+            &url,
+            "--scenario",
+            "relay",
+            "--connections",
+            "2",
+            "--seconds",
+            "0.3",
+            "--runs",
+            "1",
+        ]);
+        assert_eq!(code, Some(1), "{fault:?}: {said}");
+        assert!(said.contains(&format!("relay, {url}: ")) && said.contains(words), "{fault:?}: {said}");
+    }
+}
+
+#[test]
+fn a_server_that_is_right_is_measured_though_it_is_not_ours() {
+    let (url, out) = (format!("line://{}", Fake::start(Fault::None)), folder("bench-target"));
+    let pid = std::process::id().to_string();
+    let words =
+        ["--target", &url, "--pid", &pid, "--scenario", "relay", "--connections", "4", "--seconds", "0.2"];
+    let words: Vec<&str> = words.into_iter().chain(["--runs", "1", "--out"]).chain(out.to_str()).collect();
+    assert_eq!(run(&words), (Some(0), String::new()));
+    let results = results(&out);
+    assert!(results.series[0].engine == url && results.series[0].runs[0].units > 0);
+    assert!(results.series[0].runs[0].cpu.is_some());
+}
+
+#[test]
+fn nobody_there_is_said() {
+    let address =
+        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("it was free");
+    let (code, said) = run(&["--target", &address.to_string(), "--scenario", "relay", "--runs", "1"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("can't connect"), "{said}");
+}
+
+#[test]
+fn wrong_flags_are_explained() {
+    for (words, reason) in [
+        (&["--size", "3"][..], "32 to 4000 bytes"),
+        (&["--scenario", "nonsense"], "relay, many, pingpong, fanout, stalled, idle, churn, ramp"),
+        (&["--engine", "nonsense"], "reactor, threads, threads-queued, limit"),
+        (&["--connections", "1"], "2 to 10000"),
+        (&["--seconds", "0"], "0.01 to 3600"),
+        (&["--pid", "1"], "--target"),
+        (&["--target", "line://localhost:1", "--engine", "reactor"], "cannot be used with"),
+        (&["soak", "--minutes", "0"], "0.02 to 10080"),
+        (&["--quick", "soak"], "cannot be used with"),
+    ] {
+        let (code, said) = run(words);
+        assert!(code == Some(2) && said.contains(reason), "{words:?}: {said}");
+    }
+}
+
+/// The processes that a process has started.
+fn children(child: &Child) -> Vec<i32> {
+    let id = child.id();
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+#[test]
+fn ctrl_c_ends_it_and_what_it_has_started() {
+    let mut command = bench(&["--scenario", "relay", "--engine", "reactor", "--seconds", "3600"]);
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
+    let server = loop {
+        if let [server] = children(&child)[..] {
+            break server;
+        }
+        assert!(matches!(child.try_wait(), Ok(None)), "it goes on");
+        thread::sleep(Duration::from_millis(5));
+    };
+    kill_process(Pid::from_child(&child), Signal::INT).expect("it is there");
+    let Output { status, stderr, .. } = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&stderr);
+    assert!(status.code() == Some(1) && said.contains("interrupted"), "{status}: {said}");
+    assert!(!Path::new(&format!("/proc/{server}")).exists(), "the server is gone, too");
+}
+
+#[test]
+fn a_soak_tells_what_has_drifted_and_finds_nothing_left_behind() {
+    let out = folder("bench-soak");
+    let words = ["soak", "--minutes", "0.03", "--seed", "5", "--out"];
+    let output = bench(&words).args(out.to_str()).output().expect("it runs");
+    let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!((output.status.code(), &*said), (Some(0), ""), "{told}");
+    assert!(told.contains("first tenth") && told.ends_with("nothing to complain about\n"), "{told}");
+    let samples = fs::read_to_string(out.join("soak.csv")).expect("samples are written");
+    assert_eq!(samples.lines().count(), 1 + 60, "{samples}");
+    for what in ["messages verified", "came, spoke and went", "connections of garbage"] {
+        let count = told.lines().find_map(|line| line.strip_suffix(what)?.trim().parse().ok());
+        assert!(count.is_some_and(|count: u64| count > 0), "{what}: {told}");
+    }
+}
+
+#[test]
+fn a_server_that_dies_in_a_soak_fails_it() {
+    let out = folder("bench-soak-killed");
+    let mut command = bench(&["soak", "--minutes", "1", "--out"]);
+    command.args(out.to_str()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    // With the first sample, all of it goes on.
+    while fs::read_to_string(out.join("soak.csv")).map_or(0, |samples| samples.lines().count()) < 2 {
+        assert!(matches!(child.try_wait(), Ok(None)), "it goes on");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let [server] = children(&child)[..] else { panic!("one server") };
+    let server = Pid::from_raw(server).expect("no process is number 0");
+    kill_process(server, Signal::KILL).expect("it is there");
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&stderr);
+    assert!(status.code() == Some(1) && said.contains("the server ended (signal: 9"), "{status}: {said}");
+    assert!(String::from_utf8_lossy(&stdout).contains("first tenth"), "what was seen is told all the same");
+}
