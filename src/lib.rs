@@ -14,7 +14,7 @@
 //! - [`reactor`]: the turn of the event loop, over [`reactor::Sockets`]; everything so far is free of system
 //!   calls, threads and clocks. The package `redpoll-kit` has that trait in memory.
 //! - [`engine`]: the only code that touches sockets, threads and the clock. In it are two engines more, with threads, to
-//!   measure the reactor against.
+//!   measure the reactor against (feature `threads`).
 //! - [`cli`]: the flags. `client` (feature `chat`): `redpoll chat`.
 #![deny(unsafe_code, missing_docs)]
 

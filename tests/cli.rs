@@ -98,6 +98,20 @@ fn flags_that_there_are_not_are_refused() {
     assert_eq!(output(&[]).status.code(), Some(2));
 }
 
+#[cfg(not(feature = "threads"))]
+#[test]
+fn engines_with_threads_need_their_feature() {
+    for engine in ["threads", "threads-queued"] {
+        let complaint = complaint(2, &output(&["serve", "--engine", engine]));
+        assert!(
+            complaint.contains(engine) && complaint.contains("[possible values: reactor]"),
+            "{complaint}"
+        );
+    }
+    let help = said(&["serve", "--help"]);
+    assert!(help.contains("need a build with the feature `threads`"), "{help}");
+}
+
 #[test]
 fn a_wrong_value_is_refused_by_flag_value_and_bound() {
     let table = [

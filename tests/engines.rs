@@ -1,6 +1,8 @@
 //! The engines with threads, where they differ from the reactor: threads that block, wait for each other and end. What is
 //! said and heard is told by the stories.
 
+#![cfg(feature = "threads")]
+
 mod common;
 
 use common::{DEADLINE, Server, redpoll, serve};

@@ -11,7 +11,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
+#[cfg(feature = "threads")]
 const ENGINES: [&str; 3] = ["reactor", "threads", "threads-queued"];
+#[cfg(not(feature = "threads"))]
+const ENGINES: [&str; 1] = ["reactor"];
 
 /// What must never be in a log.
 const SECRET: &str = "xyzzy";

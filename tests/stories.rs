@@ -2,7 +2,6 @@
 #![allow(clippy::panic, reason = "a test says by it what is wrong")]
 
 use redpoll::protocol::name::EVERY_SCRIPT;
-use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::story::simulated::{Simulated, gone_wrong};
 use redpoll_kit::story::sockets::Sockets;
 use redpoll_kit::story::{Story, tell_all};
@@ -20,8 +19,9 @@ fn on_sockets(story: &Story) -> bool {
 }
 
 /// What engines with threads can tell: all but datagrams.
+#[cfg(feature = "threads")]
 fn of_streams(story: &Story) -> bool {
-    on_sockets(story) && !story.doors().contains(&Scheme::Udp)
+    on_sockets(story) && !story.doors().contains(&redpoll::protocol::scheme::Scheme::Udp)
 }
 
 #[test]
@@ -42,11 +42,13 @@ fn every_story_over_real_sockets() {
     tell_all(on_sockets, |story| Sockets::new(Path::new(PROGRAM), story, "reactor"));
 }
 
+#[cfg(feature = "threads")]
 #[test]
 fn every_story_of_streams_by_a_thread_for_each_connection() {
     tell_all(of_streams, |story| Sockets::new(Path::new(PROGRAM), story, "threads"));
 }
 
+#[cfg(feature = "threads")]
 #[test]
 fn every_story_of_streams_by_two_threads_for_each_connection() {
     tell_all(of_streams, |story| Sockets::new(Path::new(PROGRAM), story, "threads-queued"));

@@ -45,14 +45,18 @@ pub enum Command {
     Chat(ChatOptions),
 }
 
-/// What `redpoll serve --help` says below the flags: this, the schemes, [`SERVE_HELP`].
+/// What `redpoll serve --help` says below the flags: units, schemes, engines, the rest.
+fn serve_help() -> String {
+    [UNITS_HELP, &schemes_help(), ENGINES_HELP, START_HELP].concat()
+}
+
 const UNITS_HELP: &str = "\
 Sizes take a unit (KiB, MiB, or KB, MB; bare: bytes), times too (ms, s, m, h; bare: seconds). Each flag is also read from
 the environment: REDPOLL_MAX_LINE for --max-line, and so on.";
 
 /// The schemes, those with the same help together: a short name in front of its help, several above it.
 fn schemes_help() -> String {
-    let mut help = String::from("Schemes:\n");
+    let mut help = String::from("\n\nSchemes:\n");
     for same in scheme::TABLE.chunk_by(|one, other| one.help == other.help) {
         let names = same.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
         let text = same[0].help.replace('\n', "\n            ");
@@ -64,16 +68,20 @@ fn schemes_help() -> String {
     help
 }
 
-fn serve_help() -> String {
-    format!("{UNITS_HELP}\n\n{}\n{SERVE_HELP}", schemes_help())
-}
-
-const SERVE_HELP: &str = "\
+#[cfg(feature = "threads")]
+const ENGINES_HELP: &str = "
 Engines:
   reactor         one thread and one poller: what redpoll is
   threads         a thread for each connection, which sends to the recipients itself; here to be measured against
   threads-queued  a reader and a writer thread for each connection, and a bounded queue between; likewise. Neither has udp
+";
+#[cfg(not(feature = "threads"))]
+const ENGINES_HELP: &str = "
+Engines:
+  reactor         one thread and one poller; the others need a build with the feature `threads`
+";
 
+const START_HELP: &str = "
 Once all listeners are bound, a line `listening SCHEME://ADDRESS` for each goes to standard output; the log goes to standard
 error. SIGTERM and SIGINT (Ctrl-C) stop the server after what is queued was sent; a second one stops it at once.
 
@@ -221,8 +229,10 @@ pub enum Engine {
     /// One thread, one poller.
     Reactor,
     /// A thread for each connection; who speaks sends to the recipients, under the hub's lock.
+    #[cfg(feature = "threads")]
     Threads,
     /// A reader and a writer thread for each connection, with a bounded queue between; no one sends under the lock.
+    #[cfg(feature = "threads")]
     ThreadsQueued,
 }
 

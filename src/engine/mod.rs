@@ -6,13 +6,13 @@ mod log;
 mod pages;
 mod signals;
 mod sockets;
+#[cfg(feature = "threads")]
 mod threads;
 mod wait;
 
 use crate::cli::{Engine, ServeOptions};
-use crate::limits::{FAREWELLS, Limits, MAPPINGS_A_THREAD, SPARE_DESCRIPTORS};
+use crate::limits::{Limits, SPARE_DESCRIPTORS};
 use crate::protocol::name;
-use crate::protocol::scheme::Scheme;
 use crate::reactor::{Reactor, Running};
 use ::log::{error, info, warn};
 use listener::Listener;
@@ -40,19 +40,10 @@ pub fn serve(options: &ServeOptions) -> ExitCode {
 
 fn run(options: &ServeOptions) -> io::Result<()> {
     let mut limits = options.limits();
-    let udp = options.listen.iter().find(|url| url.door == Scheme::Udp);
-    if let (Some(url), Engine::Threads | Engine::ThreadsQueued) = (udp, options.engine) {
-        let why =
-            format!("can't listen on {url}: engines with threads serve streams, udp needs --engine reactor");
-        return Err(io::Error::new(io::ErrorKind::Unsupported, why));
-    }
+    #[cfg(feature = "threads")]
+    threads::refuse_udp(options)?;
     let listeners = Listener::open_all(&options.listen, &limits, options.udp_public)?;
-    let threads_each = match options.engine {
-        Engine::Reactor => 0,
-        Engine::Threads => 1,
-        Engine::ThreadsQueued => 2,
-    };
-    limits.max_connections = connections(options.max_connections, listeners.len(), threads_each);
+    limits.max_connections = connections(options, listeners.len());
     if !name::EVERY_SCRIPT {
         warn!(target: "ascii-names", "this build takes ASCII names only: it lacks the feature `unicode`");
     }
@@ -61,7 +52,9 @@ fn run(options: &ServeOptions) -> io::Result<()> {
     announce(&listeners).map_err(|error| context("can't say where it listens", &error))?;
     match options.engine {
         Engine::Reactor => react(listeners, signals, options, limits),
+        #[cfg(feature = "threads")]
         Engine::Threads => threads::serve(listeners, signals, options.console, false, limits),
+        #[cfg(feature = "threads")]
         Engine::ThreadsQueued => threads::serve(listeners, signals, options.console, true, limits),
     }
 }
@@ -88,7 +81,9 @@ fn started(options: &ServeOptions, limits: &Limits) {
     let (connections, queue_total) = (limits.max_connections, limits.queue_total);
     let engine = match options.engine {
         Engine::Reactor => "reactor",
+        #[cfg(feature = "threads")]
         Engine::Threads => "threads",
+        #[cfg(feature = "threads")]
         Engine::ThreadsQueued => "threads-queued",
     };
     info!(target: "started", version, engine, connections, queue_total;
@@ -106,33 +101,21 @@ fn announce(listeners: &[Listener]) -> io::Result<()> {
     out.flush()
 }
 
-/// How many connections there may be: as many as asked for (0: as many as can be), below the descriptors that the
-/// process may have, some of which are kept back, and below the threads that they take.
-fn connections(asked: usize, listeners: usize, threads_each: usize) -> usize {
+/// The connections that there may be: as many as asked for (0: as many as possible), within the descriptors of the
+/// process, some of which are kept back, and within the threads of an engine that has them.
+fn connections(options: &ServeOptions, listeners: usize) -> usize {
+    let asked = options.max_connections;
     let descriptors = usize::try_from(raise_descriptor_limit()).unwrap_or(usize::MAX);
-    let by_descriptors = descriptors.saturating_sub(SPARE_DESCRIPTORS + listeners).max(1);
-    let mappings = most_mappings().filter(|_| threads_each > 0).unwrap_or(usize::MAX);
-    let most = by_descriptors.min(connections_within(mappings, threads_each.max(1)));
-    if asked > most && most < by_descriptors {
-        warn!(target: "clamped", asked, most, mappings;
-            "--max-connections {asked} is clamped to {most}: the process may have {mappings} mappings \
-            (vm.max_map_count), which threads take");
-    } else if asked > most {
+    let most = descriptors.saturating_sub(SPARE_DESCRIPTORS + listeners).max(1);
+    #[cfg(feature = "threads")]
+    if let Some(fewer) = threads::connections(options, most) {
+        return fewer;
+    }
+    if asked > most {
         warn!(target: "clamped", asked, most, descriptors;
             "--max-connections {asked} is clamped to {most}: the process may have {descriptors} descriptors");
     }
     if asked == 0 { most } else { asked.min(most) }
-}
-
-/// Connections of so many threads each, when the process may have so many mappings, of which a part is kept back. A thread
-/// that can't have its own ends the process while it starts, so there must always be enough.
-fn connections_within(mappings: usize, threads_each: usize) -> usize {
-    (mappings / 16 * 15 / (MAPPINGS_A_THREAD * threads_each)).saturating_sub(FAREWELLS).max(1)
-}
-
-/// How many mappings the process may have, where the system says so (vm.max_map_count of proc_sys_vm(5)).
-fn most_mappings() -> Option<usize> {
-    std::fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()
 }
 
 /// Raises the soft limit of descriptors to the hard one; the limit then in force.
@@ -147,19 +130,4 @@ fn raise_descriptor_limit() -> u64 {
 
 fn context(what: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn there_are_never_more_threads_than_mappings_hold() {
-        for (mappings, each) in [(65_530, 1), (65_530, 2), (1000, 2), (0, 1), (usize::MAX, 1)] {
-            let most = connections_within(mappings, each);
-            let threads = (most + FAREWELLS).saturating_mul(each);
-            assert!(most == 1 || threads <= mappings / MAPPINGS_A_THREAD, "{mappings} by {each}: {most}");
-        }
-        assert_eq!(connections_within(65_530, 2), 7662);
-    }
 }

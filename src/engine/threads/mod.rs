@@ -13,12 +13,16 @@ use super::context;
 use super::listener::Listener;
 use super::signals::Signals;
 use super::sockets::end_of_console;
-use crate::limits::{ACCEPTS_A_TURN, Limits, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE, READ, THREAD_STACK};
+use crate::cli::{Engine, ServeOptions};
+use crate::limits::{
+    ACCEPTS_A_TURN, FAREWELLS, Limits, MAPPINGS_A_THREAD, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE, READ,
+    THREAD_STACK,
+};
 use crate::protocol::Origin;
 use crate::protocol::scheme::Scheme;
 use crate::server::log_events;
 use link::{Link, Way};
-use log::info;
+use log::{info, warn};
 use queued::Channel;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -59,6 +63,56 @@ enum Source {
     Wakes,
     Console,
     Entrance(usize),
+}
+
+/// Refuses an engine with threads where a listener is for datagrams.
+///
+/// # Errors
+/// `Unsupported`, with the URL of the listener.
+pub(super) fn refuse_udp(options: &ServeOptions) -> io::Result<()> {
+    let udp = options.listen.iter().find(|url| url.door == Scheme::Udp);
+    if let (Some(url), Some(_)) = (udp, threads_each(options.engine)) {
+        let why =
+            format!("can't listen on {url}: engines with threads serve streams, udp needs --engine reactor");
+        return Err(io::Error::new(ErrorKind::Unsupported, why));
+    }
+    Ok(())
+}
+
+/// The connections that there may be, if their threads allow fewer than `by_descriptors`.
+pub(super) fn connections(options: &ServeOptions, by_descriptors: usize) -> Option<usize> {
+    let threads_each = threads_each(options.engine)?;
+    let mappings = most_mappings()?;
+    let (asked, most) = (options.max_connections, connections_within(mappings, threads_each));
+    if most >= by_descriptors {
+        return None;
+    }
+    if asked > most {
+        warn!(target: "clamped", asked, most, mappings;
+            "--max-connections {asked} is clamped to {most}: the process may have {mappings} mappings \
+            (vm.max_map_count), which threads take");
+    }
+    Some(if asked == 0 { most } else { asked.min(most) })
+}
+
+/// The threads of a connection; `None` in the reactor.
+fn threads_each(engine: Engine) -> Option<usize> {
+    match engine {
+        Engine::Reactor => None,
+        Engine::Threads => Some(1),
+        Engine::ThreadsQueued => Some(2),
+    }
+}
+
+/// Connections of so many threads each, when the process may have so many mappings, of which a part is kept back. A thread
+/// that can't have its own ends the process while it starts, so there must always be enough.
+fn connections_within(mappings: usize, threads_each: usize) -> usize {
+    (mappings / 16 * 15 / (MAPPINGS_A_THREAD * threads_each)).saturating_sub(FAREWELLS).max(1)
+}
+
+/// How many mappings the process may have, where the system says so (vm.max_map_count of proc_sys_vm(5)).
+fn most_mappings() -> Option<usize> {
+    std::fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()
 }
 
 /// Serves until it is asked to stop.
@@ -234,5 +288,20 @@ impl Acceptor {
             self.shared.turn(|state| state.release(id));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_never_more_threads_than_mappings_hold() {
+        for (mappings, each) in [(65_530, 1), (65_530, 2), (1000, 2), (0, 1), (usize::MAX, 1)] {
+            let most = connections_within(mappings, each);
+            let threads = (most + FAREWELLS).saturating_mul(each);
+            assert!(most == 1 || threads <= mappings / MAPPINGS_A_THREAD, "{mappings} by {each}: {most}");
+        }
+        assert_eq!(connections_within(65_530, 2), 7662);
     }
 }
