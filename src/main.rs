@@ -8,5 +8,6 @@ fn main() -> ExitCode {
         Command::Serve(options) => redpoll::engine::serve(&options),
         #[cfg(feature = "chat")]
         Command::Chat(options) => redpoll::client::run(&options),
+        Command::Bench => redpoll::cli::bench(),
     }
 }

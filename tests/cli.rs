@@ -6,7 +6,8 @@ use common::{Server, redpoll, serve};
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Output;
+use std::path::Path;
+use std::process::{Command, Output};
 
 /// The flags of `serve` that there are.
 const FLAGS: [&str; 22] = [
@@ -196,6 +197,21 @@ fn flags_are_read_from_the_environment_and_those_given_win() {
     let wrong =
         redpoll().env("REDPOLL_QUEUE", "1").arg("serve").output().expect("the program can be started");
     assert!(complaint(2, &wrong).contains("--queue"));
+}
+
+#[test]
+fn bench_that_is_not_there_is_named() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("redpoll-alone");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("a folder of its own");
+    // Elsewhere redpoll-bench may lie beside it.
+    let program = folder.join("redpoll");
+    std::fs::hard_link(env!("CARGO_BIN_EXE_redpoll"), &program).expect("it is on the same file system");
+    for words in [&["bench"][..], &["bench", "--help"], &["bench", "soak"]] {
+        let output = Command::new(&program).args(words).env("PATH", "").output().expect("it can be started");
+        let complaint = complaint(1, &output);
+        assert!(complaint.contains("cargo build --release -p redpoll-bench"), "{words:?}: {complaint}");
+    }
 }
 
 #[test]

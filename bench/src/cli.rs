@@ -70,8 +70,8 @@ pub struct Options {
     /// All of it in a minute: one round, short runs, fewer connections
     #[arg(long)]
     pub quick: bool,
-    /// The program whose engines are measured: a smaller build, or another version [default: the `redpoll` that runs
-    /// this, else the one beside this, else the one on PATH]
+    /// The program whose engines are measured: a smaller build, or another version [default: the one that runs
+    /// `redpoll bench`, else the `redpoll` beside this program, else the one on PATH]
     #[arg(long, value_name = "FILE", conflicts_with = "target")]
     pub server: Option<PathBuf>,
     /// Measure a server that is running, in place of engines: line://HOST:PORT

@@ -6,19 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The variable by which `redpoll bench` says where it is itself.
-const VARIABLE: &str = "REDPOLL_BENCH_SERVER";
 const NAME: &str = "redpoll";
 
-/// What `--server` says, else the `redpoll` that runs this program, else the one in the same directory, else the one on
-/// PATH. Where there is none, its name, which can't be started then.
+/// What `--server` says, else the `redpoll` in the directory of this program, else the one on PATH. Where there is none,
+/// its name, which can't be started then.
 #[must_use]
 pub fn find(flag: Option<&Path>) -> PathBuf {
     if let Some(path) = flag {
         return path.to_owned();
-    }
-    if let Some(path) = env::var_os(VARIABLE) {
-        return path.into();
     }
     let this = env::current_exe().unwrap_or_default();
     let path = env::var_os("PATH").unwrap_or_default();

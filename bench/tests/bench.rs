@@ -40,16 +40,22 @@ fn server() -> &'static Path {
     })
 }
 
-/// It, and the server that was built for it.
 fn bench(words: &[&str]) -> Command {
     let mut command = Command::new(BENCH);
-    command.env("REDPOLL_BENCH_SERVER", server()).args(words);
+    command.args(words);
+    command
+}
+
+/// The same, with the server that is measured.
+fn measure(words: &[&str]) -> Command {
+    let mut command = bench(words);
+    command.arg("--server").arg(server());
     command
 }
 
 /// Runs it to its end; its exit code and what it has said on standard error.
-fn run(words: &[&str]) -> (Option<i32>, String) {
-    let Output { status, stderr, .. } = bench(words).output().expect("it runs");
+fn run(command: &mut Command) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = command.output().expect("it runs");
     (status.code(), String::from_utf8_lossy(&stderr).into_owned())
 }
 
@@ -70,7 +76,7 @@ fn engines_are_measured_in_turns_and_results_written() {
     let out = folder("bench-engines");
     let words = "--quick --scenario relay,fanout --engine reactor,limit --seconds 0.1 --runs 1 --connections 10 --out";
     let words: Vec<&str> = words.split(' ').chain(out.to_str()).collect();
-    assert_eq!(run(&words).0, Some(0));
+    assert_eq!(run(&mut measure(&words)).0, Some(0));
     let results = results(&out);
     let series: Vec<(&str, &str, &str)> =
         results.series.iter().map(|series| (&*series.scenario, &*series.engine, &*series.unit)).collect();
@@ -94,7 +100,7 @@ fn every_scenario_runs_on_every_engine_that_is_there() {
     let words = "--scenario stalled,churn,idle,pingpong --engine reactor --engine limit --seconds 0.05 --runs 2 \
                  --connections 8 --out";
     let words: Vec<&str> = words.split_ascii_whitespace().chain(out.to_str()).collect();
-    assert_eq!(run(&words), (Some(0), String::new()));
+    assert_eq!(run(&mut measure(&words)), (Some(0), String::new()));
     let results = results(&out);
     let names: Vec<String> = results
         .series
@@ -210,18 +216,8 @@ fn a_server_that_gets_a_message_wrong_is_caught() {
     ];
     for (fault, words) in faults {
         let url = format!("line://{}", Fake::start(fault));
-        let (code, said) = run(&[
-            "--target",
-            &url,
-            "--scenario",
-            "relay",
-            "--connections",
-            "2",
-            "--seconds",
-            "0.3",
-            "--runs",
-            "1",
-        ]);
+        let flags = "--scenario relay --connections 2 --seconds 0.3 --runs 1 --target";
+        let (code, said) = run(bench(&flags.split(' ').collect::<Vec<_>>()).arg(&url));
         assert_eq!(code, Some(1), "{fault:?}: {said}");
         assert!(said.contains(&format!("relay, {url}: ")) && said.contains(words), "{fault:?}: {said}");
     }
@@ -234,7 +230,7 @@ fn a_server_that_is_right_is_measured_though_it_is_not_ours() {
     let words =
         ["--target", &url, "--pid", &pid, "--scenario", "relay", "--connections", "4", "--seconds", "0.2"];
     let words: Vec<&str> = words.into_iter().chain(["--runs", "1", "--out"]).chain(out.to_str()).collect();
-    assert_eq!(run(&words), (Some(0), String::new()));
+    assert_eq!(run(&mut bench(&words)), (Some(0), String::new()));
     let results = results(&out);
     assert!(results.series[0].engine == url && results.series[0].runs[0].units > 0);
     assert!(results.series[0].runs[0].cpu.is_some());
@@ -244,7 +240,8 @@ fn a_server_that_is_right_is_measured_though_it_is_not_ours() {
 fn nobody_there_is_said() {
     let address =
         TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("it was free");
-    let (code, said) = run(&["--target", &address.to_string(), "--scenario", "relay", "--runs", "1"]);
+    let (code, said) =
+        run(&mut bench(&["--target", &address.to_string(), "--scenario", "relay", "--runs", "1"]));
     assert_eq!(code, Some(1));
     assert!(said.contains("can't connect"), "{said}");
 }
@@ -262,7 +259,7 @@ fn wrong_flags_are_explained() {
         (&["soak", "--minutes", "0"], "0.02 to 10080"),
         (&["--quick", "soak"], "cannot be used with"),
     ] {
-        let (code, said) = run(words);
+        let (code, said) = run(&mut bench(words));
         assert!(code == Some(2) && said.contains(reason), "{words:?}: {said}");
     }
 }
@@ -276,7 +273,7 @@ fn children(child: &Child) -> Vec<i32> {
 
 #[test]
 fn ctrl_c_ends_it_and_what_it_has_started() {
-    let mut command = bench(&["--scenario", "relay", "--engine", "reactor", "--seconds", "3600"]);
+    let mut command = measure(&["--scenario", "relay", "--engine", "reactor", "--seconds", "3600"]);
     let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
     let server = loop {
         if let [server] = children(&child)[..] {
@@ -295,8 +292,8 @@ fn ctrl_c_ends_it_and_what_it_has_started() {
 #[test]
 fn a_soak_tells_what_has_drifted_and_finds_nothing_left_behind() {
     let out = folder("bench-soak");
-    let words = ["soak", "--minutes", "0.03", "--seed", "5", "--out"];
-    let output = bench(&words).args(out.to_str()).output().expect("it runs");
+    let words = ["soak", "--minutes", "0.03", "--seed", "5"];
+    let output = measure(&words).arg("--out").arg(&out).output().expect("it runs");
     let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!((output.status.code(), &*said), (Some(0), ""), "{told}");
     assert!(told.contains("first tenth") && told.ends_with("nothing to complain about\n"), "{told}");
@@ -311,8 +308,8 @@ fn a_soak_tells_what_has_drifted_and_finds_nothing_left_behind() {
 #[test]
 fn a_server_that_dies_in_a_soak_fails_it() {
     let out = folder("bench-soak-killed");
-    let mut command = bench(&["soak", "--minutes", "1", "--out"]);
-    command.args(out.to_str()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = measure(&["soak", "--minutes", "1"]);
+    command.arg("--out").arg(&out).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("it starts");
     // With the first sample, all of it goes on.
     while fs::read_to_string(out.join("soak.csv")).map_or(0, |samples| samples.lines().count()) < 2 {
@@ -326,4 +323,46 @@ fn a_server_that_dies_in_a_soak_fails_it() {
     let said = String::from_utf8_lossy(&stderr);
     assert!(status.code() == Some(1) && said.contains("the server ended (signal: 9"), "{status}: {said}");
     assert!(String::from_utf8_lossy(&stdout).contains("first tenth"), "what was seen is told all the same");
+}
+
+/// A folder in which these programs lie side by side, and a command that runs one of them, which finds no others.
+fn side_by_side(name: &str, programs: &[&Path]) -> PathBuf {
+    let folder = folder(name);
+    fs::create_dir_all(&folder).expect("a folder of its own");
+    for program in programs {
+        // Not a copy: while that is written, a child that another test starts may hold it open (ETXTBSY).
+        let link = folder.join(program.file_name().expect("it is a file"));
+        fs::hard_link(program, link).expect("it is on the same file system");
+    }
+    folder
+}
+
+#[test]
+fn redpoll_runs_the_bench_beside_it_and_is_measured() {
+    let folder = side_by_side("bench-beside", &[server(), BENCH.as_ref()]);
+    let (redpoll, out) = (folder.join("redpoll"), folder.join("results"));
+    let redpoll_bench = |words: &str| {
+        let mut command = Command::new(&redpoll);
+        command.arg("bench").args(words.split(' ')).env("PATH", "");
+        command
+    };
+    let words = "--scenario pingpong --engine reactor --seconds 0.05 --runs 1 --out";
+    assert_eq!(run(redpoll_bench(words).arg(&out)), (Some(0), String::new()));
+    let results = results(&out);
+    assert_eq!(results.series[0].server[0], redpoll.to_str().expect("a path in UTF-8"));
+    assert!(results.machine.redpoll != "unknown" && results.machine.rustc != "unknown");
+
+    let help = redpoll_bench("--help").output().expect("it runs").stdout;
+    assert!(String::from_utf8_lossy(&help).contains("Usage: redpoll-bench"));
+    assert_eq!(run(&mut redpoll_bench("--size 3")).0, Some(2));
+    let (code, said) = run(&mut redpoll_bench("--scenario pingpong --server /nowhere"));
+    assert!(code == Some(1) && said.contains("no program /nowhere"), "a flag wins: {said}");
+}
+
+#[test]
+fn bench_without_server_says_how_to_build_it() {
+    let folder = side_by_side("bench-alone", &[BENCH.as_ref()]);
+    let mut command = Command::new(folder.join("redpoll-bench"));
+    let (code, said) = run(command.args(["--scenario", "pingpong", "--engine", "reactor"]).env("PATH", ""));
+    assert!(code == Some(1) && said.contains("cargo build --release -p redpoll`"), "{said}");
 }

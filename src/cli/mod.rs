@@ -1,6 +1,10 @@
 //! The command line: every flag, its default and its unit, and only here. Every flag of the server and the client is also
 //! read from the environment, as `REDPOLL_` and its name.
 
+mod bench;
+
+pub use bench::bench;
+
 use crate::limits::{KIB, Limits, MAX_MAX_LINE, MAX_SPIN, MIN_MAX_LINE, MIN_QUEUE, MIN_SEND_BUFFER};
 use crate::protocol::scheme::{self, Scheme};
 use crate::subnet::Subnet;
@@ -43,6 +47,9 @@ pub enum Command {
     /// Chat from this terminal.
     #[cfg(feature = "chat")]
     Chat(ChatOptions),
+    /// Measure engines against each other, by the program redpoll-bench.
+    #[command(disable_help_flag = true, disable_version_flag = true, arg = bench::words())]
+    Bench,
 }
 
 /// What `redpoll serve --help` says below the flags: units, schemes, engines, the rest.
