@@ -6,8 +6,8 @@ use crate::hub::Hub;
 use crate::limits::{ALLOCATION, EVENTS, GROWN, Limits, POOLED_BUFFER_BYTES, POOLED_BUFFERS, READ, STREAM};
 use crate::protocol::dialect::Dialect;
 use crate::reactor::Ready;
-use crate::server::Server;
 use crate::server::admission::Admission;
+use crate::server::connections::Connections;
 use crate::server::datagrams::Datagrams;
 use crate::server::send_queue::SendQueues;
 use crate::server::timers::Timers;
@@ -42,7 +42,7 @@ impl Memory {
         let longest_list =
             Hub::most_listed(rooms).saturating_mul(Dialect::MAX_LISTED) + limits.max_sent_line();
         let held = limits.most_held(1) - limits.most_held(0);
-        let idle = GROWN * (Server::MAX_BYTES_PER_CONNECTION + STREAM)
+        let idle = GROWN * (Connections::MAX_BYTES_PER_CONNECTION + STREAM)
             + Hub::OF_ONE
             + SendQueues::OF_ONE
             + Admission::OF_ONE;

@@ -57,7 +57,7 @@ fn heard(cut: impl Fn(usize, &[u8]) -> Vec<Vec<u8>>) -> [Vec<u8>; 3] {
     }
     sim.end(peers[2]);
     sim.run();
-    assert_eq!(sim.reactor().server().input().buffers(), 0);
+    assert_eq!(sim.reactor().server().connections.input().buffers(), 0);
     peers.map(|peer| sim.take(peer))
 }
 

@@ -34,7 +34,7 @@ mod without_descriptors {
             assert_eq!(sim.lines(peer), [FULL]);
             assert!(sim.is_closed(peer));
         }
-        assert_eq!(sim.reactor().server().connections().0, 0);
+        assert_eq!(sim.reactor().server().connections.count().0, 0);
     }
 
     #[test]
@@ -154,9 +154,9 @@ mod from_one_address {
         }
         sim.run();
         assert!(
-            sim.reactor().server().connections().0 <= 2 + FAREWELLS,
+            sim.reactor().server().connections.count().0 <= 2 + FAREWELLS,
             "{}",
-            sim.reactor().server().connections().0
+            sim.reactor().server().connections.count().0
         );
         let other = knock(&mut sim, "192.0.2.2");
         assert!(last(&mut sim, other).starts_with("* Say"));

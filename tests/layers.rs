@@ -37,7 +37,7 @@ const EDGES: [&str; 4] = ["engine", "client", "cli", "main"];
 const NESTED: [&str; 2] = ["protocol", "server"];
 
 /// Which modules each may name: arrows point down only. A folder stands for all that is in it. The edges may name any.
-const ARROWS: [(&str, &[&str]); 36] = [
+const ARROWS: [(&str, &[&str]); 38] = [
     ("lib", &[]),
     ("subnet", &[]),
     ("limits", &["subnet"]),
@@ -73,6 +73,7 @@ const ARROWS: [(&str, &[&str]); 36] = [
     ("server/stats", &[]),
     ("server/log_events", &["protocol"]),
     ("server/transport", &["protocol"]),
+    ("server/driver", &["limits"]),
     ("server/pool", &["limits"]),
     ("server/backlog", &["limits", "protocol"]),
     ("server/timers", &["limits", "protocol"]),
@@ -94,6 +95,24 @@ const ARROWS: [(&str, &[&str]); 36] = [
     ("server/peers", &["protocol", "server/peer"]),
     ("server/input", &["limits", "protocol", "server/peer", "server/pool"]),
     ("server/send_queue", &["limits", "protocol", "server/backlog", "server/stats"]),
+    (
+        "server/connections",
+        &[
+            "limits",
+            "protocol",
+            "server/admission",
+            "server/datagrams",
+            "server/driver",
+            "server/input",
+            "server/peer",
+            "server/peers",
+            "server/rate_limit",
+            "server/send_queue",
+            "server/stats",
+            "server/timers",
+            "server/transport",
+        ],
+    ),
     ("server", &["hub", "limits", "protocol"]),
     ("reactor", &["hub", "limits", "protocol", "server"]),
     ("memory", &["hub", "limits", "protocol", "reactor", "server"]),

@@ -78,7 +78,7 @@ fn a_few_bytes_in_each_chunk_do_not_keep_all_of_them() {
 
 /// Each of fifty might hold 64 KiB, which is more than twice what is asserted.
 fn assert_little_is_held(sim: &Sim, limits: &Limits) {
-    let (held, most) = (sim.reactor().server().input().memory(), limits.most_held(50));
+    let (held, most) = (sim.reactor().server().connections.input().memory(), limits.most_held(50));
     assert!(held > limits.held_total(), "{held} bytes are no flood");
     assert!(held <= most && 2 * most < 50 * READ, "{held} bytes held, of {most}");
 }
@@ -103,7 +103,7 @@ fn who_waits_for_their_own_queues_hold_little_together() {
         sim.run();
         assert_eq!(sim.lines(peer).len(), 2 + 20_000, "and nothing is lost");
     }
-    assert_eq!(sim.reactor().server().input().memory(), 0);
+    assert_eq!(sim.reactor().server().connections.input().memory(), 0);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn who_is_read_ahead_hold_little_together_and_are_heard_all_the_same() {
     let whole = heard.iter().filter(|line| line.ends_with(&"x".repeat(3000))).count();
     // Each is told to have come; a message in two would be one more.
     assert_eq!((last, whole, heard.len()), (50, 50 * 30, 50 * 32));
-    assert_eq!(sim.reactor().server().input().memory(), 0);
+    assert_eq!(sim.reactor().server().connections.input().memory(), 0);
 }
 
 /// Resident memory of the server, in bytes.

@@ -149,7 +149,7 @@ fn little_is_read_of_who_has_little_left() {
     sim.run();
     sim.end(alice);
     let id = sim.sockets().id(alice).expect("it is connected");
-    assert!(sim.reactor().server().input_len(id) <= LOW_READ);
+    assert!(sim.reactor().server().connections.input_len(id) <= LOW_READ);
 }
 
 #[test]
@@ -326,9 +326,9 @@ mod messages_that_end_by_a_pause {
         }
         let id = sim.sockets().id(tom).expect("it is connected");
         assert!(
-            (READ - KIB..=READ).contains(&sim.reactor().server().input_len(id)),
+            (READ - KIB..=READ).contains(&sim.reactor().server().connections.input_len(id)),
             "{}",
-            sim.reactor().server().input_len(id)
+            sim.reactor().server().connections.input_len(id)
         );
         sim.pass(SECOND * 10);
         assert_eq!(sim.lines(bob).len(), 20);
@@ -453,10 +453,10 @@ fn a_message_that_fills_what_may_be_held_is_no_end_of_the_stream() {
     sim.run();
     let id = sim.sockets().id(alice).expect("she is connected");
     // All but one byte of what may be held, and the pause that ends it: its LF is the last byte.
-    let room = READ - 1 - sim.reactor().server().input_len(id);
+    let room = READ - 1 - sim.reactor().server().connections.input_len(id);
     sim.send(alice, "y".repeat(room));
     sim.pass(PAUSE);
-    assert_eq!(sim.reactor().server().input_len(id), READ);
+    assert_eq!(sim.reactor().server().connections.input_len(id), READ);
     sim.send(alice, "more");
     sim.pass(LAST_WORDS * 2);
     assert!(!sim.is_ended(alice), "her stream goes on");

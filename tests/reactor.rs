@@ -31,7 +31,7 @@ fn forget(sim: &mut Sim, peer: PeerNo) {
 
 fn unsent(sim: &mut Sim, peer: PeerNo) -> usize {
     let id = sim.sockets().id(peer).expect("it is connected");
-    sim.reactor().server().queues().unsent(id)
+    sim.reactor().server().connections.queues().unsent(id)
 }
 
 /// What `act` takes: reads, sends and turns.
@@ -148,14 +148,18 @@ mod reading_and_sending {
     fn only_an_unfinished_line_holds_a_buffer() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
-        assert_eq!(sim.reactor().server().input().buffers(), 0);
+        assert_eq!(sim.reactor().server().connections.input().buffers(), 0);
         sim.send(alice, "hi\nunfinished");
         sim.send(bob, "x".repeat(5000));
         sim.run();
-        assert_eq!(sim.reactor().server().input().buffers(), 1, "what is thrown away is not kept");
+        assert_eq!(
+            sim.reactor().server().connections.input().buffers(),
+            1,
+            "what is thrown away is not kept"
+        );
         sim.reset(alice);
         sim.run();
-        assert_eq!(sim.reactor().server().input().buffers(), 0);
+        assert_eq!(sim.reactor().server().connections.input().buffers(), 0);
     }
 }
 
@@ -184,7 +188,7 @@ mod who_does_not_read {
         let answers = sim.lines(alice);
         assert_eq!(answers.len(), 20_000);
         assert!(answers.chunks(2).all(|pair| pair == ["+who * alice", "+end who * 1"]));
-        assert_eq!(sim.reactor().server().input().buffers(), 0);
+        assert_eq!(sim.reactor().server().connections.input().buffers(), 0);
     }
 
     #[test]
@@ -472,7 +476,7 @@ mod connections {
         assert_eq!(heard, ["alice: hello", "* bob left (connection lost)", "* carol left (connection lost)"]);
         assert_eq!(sim.lines(alice), heard[1..]);
         assert_eq!(
-            (sim.reactor().server().connections().0, sim.reactor().server().hub().registered()),
+            (sim.reactor().server().connections.count().0, sim.reactor().server().hub().registered()),
             (2, 2)
         );
     }
@@ -516,14 +520,14 @@ mod connections {
             assert!(sim.is_ended(*peer));
         }
         assert_eq!(
-            sim.reactor().server().connections().0,
+            sim.reactor().server().connections.count().0,
             2 + FAREWELLS,
             "until they close, or a second has passed"
         );
         sim.send(alice, "/ping 1\n@bob:hi\n");
         sim.pass(Duration::from_secs(1));
         assert_eq!((sim.lines(alice).len(), sim.lines(bob)), (1, vec!["@alice:hi".to_owned()]));
-        assert_eq!(sim.reactor().server().connections().0, 2);
+        assert_eq!(sim.reactor().server().connections.count().0, 2);
         sim.end(bob);
         sim.run();
         forget(&mut sim, alice);
@@ -547,7 +551,7 @@ mod connections {
         knock(&mut sim);
         sim.run();
         assert_eq!(
-            sim.reactor().server().connections().0,
+            sim.reactor().server().connections.count().0,
             2 + FAREWELLS,
             "and no more of them are kept than before"
         );
@@ -582,7 +586,7 @@ mod connections {
         sim.end(alice);
         sim.run();
         assert!(sim.is_closed(alice));
-        assert_eq!(sim.reactor().server().connections().0, 0);
+        assert_eq!(sim.reactor().server().connections.count().0, 0);
     }
 }
 
@@ -613,7 +617,7 @@ mod stopping {
         sim.stall(bob, 0);
         sim.stop();
         assert_eq!(sim.pass(Duration::from_millis(4999)), Running::On);
-        assert_eq!(sim.reactor().server().connections().0, 1, "alice had a second to end");
+        assert_eq!(sim.reactor().server().connections.count().0, 1, "alice had a second to end");
         assert_eq!(sim.pass(Duration::from_millis(1)), Running::Done);
     }
 

@@ -7,9 +7,10 @@ mod listeners;
 use crate::limits::{ACCEPTS_A_TURN, DATAGRAMS_A_TURN, FAREWELLS, IDLE_AFTER, Limits, MAX_SHORT, READ};
 use crate::protocol::scheme::{Scheme, Socket};
 use crate::protocol::{ConnId, Origin, Time};
+use crate::server::Server;
+use crate::server::driver::{Driver, Wake};
 use crate::server::peer::{Blocked, Phase};
 use crate::server::transport::{DatagramPath, Reading, Transport};
-use crate::server::{Driver, Server, Wake};
 use listeners::Listeners;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -164,11 +165,12 @@ impl<S: Sockets> Reactor<S> {
 
     /// How long nothing may happen before something is due.
     fn timeout(&self) -> Option<Duration> {
-        if self.server.has_work() {
+        if self.server.connections.has_work() {
             return Some(Duration::ZERO);
         }
         let idle = (!self.is_idle).then(|| self.active + IDLE_AFTER);
-        let due = self.server.next_due().into_iter().chain(self.listeners.next_due()).chain(idle).min();
+        let due =
+            self.server.connections.next_due().into_iter().chain(self.listeners.next_due()).chain(idle).min();
         due.map(|at| self.now.until(at))
     }
 
@@ -179,9 +181,9 @@ impl<S: Sockets> Reactor<S> {
             Ready::Console => self.read_console(),
             Ready::Connection { id, read, write, ended, hangup } => {
                 // Of a connection that is to be closed, more may be kept than there is room to read behind.
-                let Some((state, interest)) = self.server.attending(id) else { return };
+                let Some((state, interest)) = self.server.connections.attending(id) else { return };
                 if write && interest.write {
-                    self.server.writable(id);
+                    self.server.connections.writable(id);
                 }
                 if state.is_readable() {
                     if read {
@@ -193,10 +195,10 @@ impl<S: Sockets> Reactor<S> {
                     Phase::Lingering if read => self.discard(id),
                     // A connection that isn't read is told of by hang-ups alone. They come again and again until they
                     // are acted on.
-                    Phase::Open | Phase::Flushing(_) if hangup => self.server.lost(id),
+                    Phase::Open | Phase::Flushing(_) if hangup => self.server.connections.lost(id),
                     Phase::Open if read && interest.read == Reading::Bytes => self.read_ahead(id),
                     Phase::Open if ended && interest.read == Reading::End => {
-                        self.server.half_closed(id, &mut self.sockets);
+                        self.server.connections.half_closed(id, &mut self.sockets);
                     }
                     _ => {}
                 }
@@ -208,27 +210,27 @@ impl<S: Sockets> Reactor<S> {
 
     /// Room in the buffer for one read behind an unfinished line.
     fn make_room(&mut self) {
-        self.buffer.resize(READ + self.server.limits().max_line, 0);
+        self.buffer.resize(READ + self.server.connections.limits().max_line, 0);
     }
 
     /// One read of a connection, put behind what is kept of it. Where its bucket is empty, it isn't read.
     fn read(&mut self, id: ConnId) {
-        let Some(limit) = self.server.read_limit(id, &mut self.sockets) else { return };
-        let kept = self.server.load_input(id, &mut self.buffer);
+        let Some(limit) = self.server.connections.read_limit(id, &mut self.sockets) else { return };
+        let kept = self.server.connections.load_input(id, &mut self.buffer);
         self.make_room();
-        self.server.stats.recv_calls += 1;
+        self.server.connections.stats.recv_calls += 1;
         match self.sockets.recv(id, &mut self.buffer[kept..kept + limit]) {
             Ok(0) => self.server.end_of_stream(id, &self.buffer[..kept], &mut self.sockets),
             Ok(bytes) => {
-                self.server.stats.bytes_in += bytes as u64;
+                self.server.connections.stats.bytes_in += bytes as u64;
                 if self.process(id, kept + bytes) {
-                    self.server.await_frame_end(id);
+                    self.server.connections.await_frame_end(id);
                 }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.server.save_input(id, &self.buffer[..kept]);
+                self.server.connections.save_input(id, &self.buffer[..kept]);
             }
-            Err(_) => self.server.lost(id),
+            Err(_) => self.server.connections.lost(id),
         }
     }
 
@@ -236,15 +238,15 @@ impl<S: Sockets> Reactor<S> {
     fn process(&mut self, id: ConnId, len: usize) -> bool {
         let processed = self.server.process_input(id, &self.buffer[..len], &mut self.sockets);
         if processed.is_open {
-            self.server.save_input(id, &self.buffer[processed.consumed..len]);
+            self.server.connections.save_input(id, &self.buffer[processed.consumed..len]);
         }
         processed.is_open
     }
 
     /// Goes on with connections that stopped in the turn before with input left.
     fn run_runnable(&mut self) {
-        for id in self.server.take_runnable() {
-            if self.server.resume(id) {
+        for id in self.server.connections.take_runnable() {
+            if self.server.connections.resume(id) {
                 self.go_on(id);
             }
         }
@@ -252,48 +254,48 @@ impl<S: Sockets> Reactor<S> {
 
     /// Has the server process what is kept of a connection, and reads it again.
     fn go_on(&mut self, id: ConnId) {
-        let was_read = self.server.interest(id).read == Reading::Bytes;
-        let len = self.server.load_input(id, &mut self.buffer);
+        let was_read = self.server.connections.interest(id).read == Reading::Bytes;
+        let len = self.server.connections.load_input(id, &mut self.buffer);
         if !self.process(id, len) {
             return;
         }
-        if !self.server.keeps_frame_timeout(id, was_read) {
-            self.server.await_frame_end(id);
+        if !self.server.connections.keeps_frame_timeout(id, was_read) {
+            self.server.connections.await_frame_end(id);
         }
-        self.server.update_interest(id, &mut self.sockets);
+        self.server.connections.update_interest(id, &mut self.sockets);
     }
 
     /// One read of a connection that is blocked by rate, in which timeouts end messages.
     fn read_ahead(&mut self, id: ConnId) {
-        let limit = match self.server.read_ahead_limit(id) {
+        let limit = match self.server.connections.read_ahead_limit(id) {
             None => return,
-            Some(0) => return self.server.update_interest(id, &mut self.sockets),
+            Some(0) => return self.server.connections.update_interest(id, &mut self.sockets),
             Some(limit) => limit,
         };
         self.make_room();
-        self.server.stats.recv_calls += 1;
+        self.server.connections.stats.recv_calls += 1;
         match self.sockets.recv(id, &mut self.buffer[..limit]) {
             Ok(0) => {
-                self.server.end_frame_ahead(id, &mut self.sockets);
-                self.server.half_closed(id, &mut self.sockets);
+                self.server.connections.end_frame_ahead(id, &mut self.sockets);
+                self.server.connections.half_closed(id, &mut self.sockets);
             }
             Ok(bytes) => {
-                self.server.stats.bytes_in += bytes as u64;
-                self.server.read_ahead(id, &self.buffer[..bytes], &mut self.sockets);
+                self.server.connections.stats.bytes_in += bytes as u64;
+                self.server.connections.read_ahead(id, &self.buffer[..bytes], &mut self.sockets);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(_) => self.server.lost(id),
+            Err(_) => self.server.connections.lost(id),
         }
     }
 
     /// Throws away one read of a connection that lingers.
     fn discard(&mut self, id: ConnId) {
         self.make_room();
-        self.server.stats.recv_calls += 1;
+        self.server.connections.stats.recv_calls += 1;
         match self.sockets.recv(id, &mut self.buffer) {
-            Ok(0) => self.server.close_now(id, &mut self.sockets),
+            Ok(0) => self.server.connections.close_now(id, &mut self.sockets),
             Err(error) if error.kind() != ErrorKind::WouldBlock => {
-                self.server.close_now(id, &mut self.sockets);
+                self.server.connections.close_now(id, &mut self.sockets);
             }
             Ok(_) | Err(_) => {}
         }
@@ -316,7 +318,7 @@ impl<S: Sockets> Reactor<S> {
         for listener in self.listeners.take_ready(|socket| socket == Socket::Udp) {
             self.make_room();
             for _ in 0..DATAGRAMS_A_TURN {
-                self.server.stats.recv_calls += 1;
+                self.server.connections.stats.recv_calls += 1;
                 // One byte more than may be shows that it is too long.
                 match self.sockets.recv_from(listener, &mut self.buffer[..=MAX_SHORT]) {
                     _ if self.server.is_stopping() => break,
@@ -338,7 +340,7 @@ impl<S: Sockets> Reactor<S> {
             match wake {
                 Wake::FrameTimeout => self.end_frame(id),
                 Wake::Refill => {
-                    if self.server.unblock_rate(id, &mut self.sockets) {
+                    if self.server.connections.unblock_rate(id, &mut self.sockets) {
                         self.go_on(id);
                     }
                 }
@@ -348,14 +350,14 @@ impl<S: Sockets> Reactor<S> {
 
     /// No bytes have come for `--pause`: what is kept may be a message.
     fn end_frame(&mut self, id: ConnId) {
-        if self.server.is_blocked_by(id, Blocked::RATE) {
-            return self.server.end_frame_ahead(id, &mut self.sockets);
+        if self.server.connections.is_blocked_by(id, Blocked::RATE) {
+            return self.server.connections.end_frame_ahead(id, &mut self.sockets);
         }
-        let left = self.server.load_input(id, &mut self.buffer);
+        let left = self.server.connections.load_input(id, &mut self.buffer);
         let processed = self.server.end_frame(id, &self.buffer[..left], &mut self.sockets);
         if processed.is_open && processed.consumed == 0 {
-            self.server.save_input(id, &self.buffer[..left]);
-            self.server.await_frame_end(id);
+            self.server.connections.save_input(id, &self.buffer[..left]);
+            self.server.connections.await_frame_end(id);
         }
     }
 
@@ -379,15 +381,15 @@ impl<S: Sockets> Reactor<S> {
 
     /// Accepts a connection; returns whether another may wait.
     fn accept_one(&mut self, listener: usize) -> bool {
-        let id = self.server.vacant();
-        self.server.stats.accept_calls += 1;
+        let id = self.server.connections.vacant();
+        self.server.connections.stats.accept_calls += 1;
         match self.sockets.accept(listener, id) {
             Ok(from) => {
                 self.listeners.note_accepted(listener);
-                self.server.open(id);
+                self.server.connections.open(id);
                 self.server.admit(id, self.listeners.scheme(listener), from, &mut self.sockets);
                 // Many may be rejected in one turn: those that close shall not fill the house.
-                if self.server.connections().1 > FAREWELLS {
+                if self.server.connections.count().1 > FAREWELLS {
                     self.server.flush_and_reap(&mut self.sockets);
                 }
                 return true;
@@ -403,7 +405,7 @@ impl<S: Sockets> Reactor<S> {
 
     /// There are no descriptors left: some of the connections that wait are told so, as many as where the server is full.
     fn reject(&mut self, listener: usize) {
-        let line = self.server.final_line(self.listeners.scheme(listener));
+        let line = self.server.connections.final_line(self.listeners.scheme(listener));
         for _ in 0..FAREWELLS {
             if self.sockets.reject(listener, &line).is_err() {
                 break;

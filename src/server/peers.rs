@@ -6,7 +6,29 @@ use crate::server::peer::{Peer, Phase, State};
 use slab::Slab;
 use std::ops::{Index, IndexMut};
 
-/// All connections.
+/// A connection that is to be closed before the turn is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scheduled {
+    /// Which.
+    pub id: ConnId,
+    /// Why.
+    pub reason: CloseReason,
+    /// How much of its queue was unsent when that was decided.
+    pub unsent: Unsent,
+}
+
+/// Bytes that were unsent, where these were the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsent {
+    /// There was another reason.
+    NotAsked,
+    /// The peer reads too slowly.
+    TooSlow(usize),
+    /// All queues together were above their limit, and this was the largest.
+    Shed(usize),
+}
+
+/// All slots.
 #[derive(Debug, Default)]
 pub struct Peers {
     slots: Slab<Peer>,
@@ -17,7 +39,7 @@ pub struct Peers {
     /// The last number that was given. They count up from 1, over all listeners, and none is given twice.
     last_number: u64,
     /// Connections that are to be closed before the turn is over, each once: their queues discard output meanwhile.
-    to_close: Vec<(ConnId, CloseReason)>,
+    to_close: Vec<Scheduled>,
     /// Connections that go on with their input in the next turn. Some have ended since.
     runnable: Vec<ConnId>,
 }
@@ -25,7 +47,7 @@ pub struct Peers {
 impl Peers {
     /// The most memory that one connection takes here.
     pub const MAX_BYTES_PER_CONNECTION: usize =
-        size_of::<Peer>() + size_of::<u64>() + size_of::<(ConnId, CloseReason)>() + size_of::<ConnId>();
+        size_of::<Peer>() + size_of::<u64>() + size_of::<Scheduled>() + size_of::<ConnId>();
 
     /// The id that the next connection gets.
     #[must_use]
@@ -95,12 +117,12 @@ impl Peers {
     }
 
     /// Lists a connection to be closed, which isn't listed.
-    pub fn list_to_close(&mut self, id: ConnId, reason: CloseReason) {
-        self.to_close.push((id, reason));
+    pub fn list_to_close(&mut self, scheduled: Scheduled) {
+        self.to_close.push(scheduled);
     }
 
     /// Takes all that are to be closed.
-    pub fn take_to_close(&mut self) -> Vec<(ConnId, CloseReason)> {
+    pub fn take_to_close(&mut self) -> Vec<Scheduled> {
         std::mem::take(&mut self.to_close)
     }
 

@@ -17,7 +17,7 @@ pub trait Transport {
     /// Ends the sending side of a connection. That this fails where the peer is gone already changes nothing.
     fn shutdown(&mut self, id: ConnId) -> Shutdown;
 
-    /// Closes a connection. Where the driver doesn't [release](super::Driver::releases) slots, the id is free from now on.
+    /// Closes a connection. Where the driver doesn't [release](super::driver::Driver::releases) slots, the id is free from now on.
     fn close(&mut self, id: ConnId);
 
     /// Sets what a connection is watched for. Hang-ups and errors are reported whatever it says.
@@ -46,7 +46,7 @@ pub trait Transport {
 pub enum Shutdown {
     /// It has.
     Done,
-    /// It will, once what was taken is sent; the driver then calls [`shutdown_done`](super::Server::shutdown_done).
+    /// It will, once what was taken is sent; the driver then calls [`shutdown_done`](super::connections::Connections::shutdown_done).
     Later,
 }
 

@@ -465,8 +465,8 @@ fn check_who_is_where(case: &Case<'_>, sim: &mut Sim, seats: &BTreeMap<&str, BTr
 }
 
 fn leave_all(crowd: &Crowd, sim: &mut Sim) {
-    assert_eq!(sim.reactor().server().input().buffers(), 0, "idle connections hold no buffer");
-    assert_eq!(sim.reactor().server().queues().memory(), 0, "everybody has read everything");
+    assert_eq!(sim.reactor().server().connections.input().buffers(), 0, "idle connections hold no buffer");
+    assert_eq!(sim.reactor().server().connections.queues().memory(), 0, "everybody has read everything");
     let here: Vec<PeerNo> =
         crowd.actors.iter().filter(|actor| !actor.ended).map(|actor| actor.peer).collect();
     here.into_iter().chain([crowd.witness]).for_each(|peer| sim.end(peer));
@@ -477,8 +477,16 @@ fn leave_all(crowd: &Crowd, sim: &mut Sim) {
 /// Once all have left, nothing of them is.
 fn check_nothing_is_left(sim: &mut Sim) {
     let server = sim.reactor().server();
-    assert_eq!((server.connections().0, server.input().buffers()), (0, 0), "connections, held buffers");
-    assert_eq!((server.queues().memory(), server.armed()), (0, 0), "memory of queues, deadlines");
+    assert_eq!(
+        (server.connections.count().0, server.connections.input().buffers()),
+        (0, 0),
+        "connections, held buffers"
+    );
+    assert_eq!(
+        (server.connections.queues().memory(), server.connections.armed()),
+        (0, 0),
+        "memory of queues, deadlines"
+    );
     if sim.running() == Running::On {
         assert_eq!(server.hub().registered(), 0);
         let turns = sim.turns();

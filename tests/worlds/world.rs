@@ -407,7 +407,7 @@ fn observe(actor: &mut Actor, lot: &Lot, stopped: bool, now: Time, sim: &mut Sim
         actor.deaf = true;
     }
     let Some(id) = sim.sockets().id(actor.peer) else { return };
-    let unsent = sim.reactor().server().queues().unsent(id);
+    let unsent = sim.reactor().server().connections.queues().unsent(id);
     let is_registered = sim.reactor().server().hub().nick(id).is_some();
     let received = sim.sockets().peer(actor.peer).received();
     let has_received = received > actor.received;

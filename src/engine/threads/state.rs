@@ -7,8 +7,9 @@ use super::link::{Link, Links, Way};
 use crate::limits::{IDLE_AFTER, Limits, MIN_DRAIN, WRITER_GRACE};
 use crate::protocol::scheme::Scheme;
 use crate::protocol::{ConnId, Origin, Time};
+use crate::server::Server;
+use crate::server::driver::Driver;
 use crate::server::peer::{Blocked, Phase};
-use crate::server::{Driver, Server};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -86,11 +87,11 @@ impl State {
     /// Takes a connection in, or tells it that it can't be; `None` where there is not even room for that.
     pub fn accept(&mut self, scheme: Scheme, from: Origin, link: Arc<Link>) -> Option<ConnId> {
         self.note_activity();
-        let id = self.server.vacant();
+        let id = self.server.connections.vacant();
         self.links.insert(id, link);
-        self.server.open(id);
+        self.server.connections.open(id);
         self.server.admit(id, scheme, from, &mut self.links);
-        if self.server.phase(id) == Some(Phase::Closed) {
+        if self.server.connections.phase(id) == Some(Phase::Closed) {
             self.release(id);
             return None;
         }
@@ -99,18 +100,18 @@ impl State {
 
     /// The line for a connection that there is no thread for.
     pub fn final_line(&self, scheme: Scheme) -> Vec<u8> {
-        self.server.final_line(scheme)
+        self.server.connections.final_line(scheme)
     }
 
     /// So many bytes have come, perhaps none: has the server process the input.
     pub fn process(&mut self, id: ConnId, input: &mut Input, fresh: usize) -> ReaderAction {
         self.note_activity();
-        self.server.stats.bytes_in += fresh as u64;
-        self.server.resume(id);
-        if self.server.is_blocked_by(id, Blocked::RATE) {
-            self.server.unblock_rate(id, &mut self.links);
+        self.server.connections.stats.bytes_in += fresh as u64;
+        self.server.connections.resume(id);
+        if self.server.connections.is_blocked_by(id, Blocked::RATE) {
+            self.server.connections.unblock_rate(id, &mut self.links);
         }
-        if self.server.is_readable(id) {
+        if self.server.connections.is_readable(id) {
             let processed = self.server.process_input(id, input.bytes(), &mut self.links);
             input.consume(processed.consumed);
         }
@@ -120,7 +121,7 @@ impl State {
     /// No bytes have come for `--pause`: what is left may be a message.
     pub fn end_frame(&mut self, id: ConnId, input: &mut Input) -> ReaderAction {
         self.note_activity();
-        if self.server.is_readable(id) {
+        if self.server.connections.is_readable(id) {
             let processed = self.server.end_frame(id, input.bytes(), &mut self.links);
             input.consume(processed.consumed);
         }
@@ -139,17 +140,17 @@ impl State {
     /// A connection is broken.
     pub fn lost(&mut self, id: ConnId) {
         self.note_activity();
-        self.server.lost(id);
+        self.server.connections.lost(id);
     }
 
     /// A writer has sent all that it was given.
     pub fn writable(&mut self, id: ConnId) {
-        self.server.writable(id);
+        self.server.connections.writable(id);
     }
 
     /// A writer has sent the last, and shut down the sending side.
     pub fn shutdown_done(&mut self, id: ConnId) {
-        self.server.shutdown_done(id, &mut self.links);
+        self.server.connections.shutdown_done(id, &mut self.links);
     }
 
     /// The last that is done with a connection, by its reader.
@@ -182,7 +183,7 @@ impl State {
     pub fn flush_and_reap(&mut self) {
         self.server.flush_and_reap(&mut self.links);
         // Their readers go on by themselves: a thread that yields needs no list.
-        self.server.take_runnable();
+        self.server.connections.take_runnable();
     }
 
     /// What the main thread does next.
@@ -216,21 +217,21 @@ impl State {
 
     /// The same while it waits for room in its own queue.
     pub fn waits_for_room(&mut self, id: ConnId) -> bool {
-        let waits = self.is_open(id) && self.server.is_blocked_by(id, Blocked::OUTPUT);
+        let waits = self.is_open(id) && self.server.connections.is_blocked_by(id, Blocked::OUTPUT);
         self.links.set_waiting(id, waits);
         waits
     }
 
     /// When the main thread is needed.
     fn due(&self) -> Option<Time> {
-        let is_gone = self.server.is_stopping() && self.server.connections().0 == 0;
+        let is_gone = self.server.is_stopping() && self.server.connections.count().0 == 0;
         let at_once = (self.server.is_asked_to_stop() || is_gone).then_some(Time(0));
         let idle = (!self.is_idle).then(|| self.active + IDLE_AFTER);
-        at_once.into_iter().chain(self.server.next_due()).chain(idle).min()
+        at_once.into_iter().chain(self.server.connections.next_due()).chain(idle).min()
     }
 
     fn is_open(&self, id: ConnId) -> bool {
-        self.server.phase(id) == Some(Phase::Open) && !self.server.is_to_close(id)
+        self.server.connections.phase(id) == Some(Phase::Open) && !self.server.connections.is_to_close(id)
     }
 
     fn note_activity(&mut self) {
@@ -243,13 +244,14 @@ impl State {
         if !self.is_open(id) {
             return ReaderAction::Leave;
         }
-        let is_read = self.server.is_readable(id) && self.server.read_limit(id, &mut self.links).is_some();
+        let is_read = self.server.connections.is_readable(id)
+            && self.server.connections.read_limit(id, &mut self.links).is_some();
         if is_read {
-            ReaderAction::Read(self.server.frame_timeout(id, input.len()))
-        } else if self.server.is_blocked_by(id, Blocked::OUTPUT) {
+            ReaderAction::Read(self.server.connections.frame_timeout(id, input.len()))
+        } else if self.server.connections.is_blocked_by(id, Blocked::OUTPUT) {
             ReaderAction::WaitForRoom
-        } else if self.server.is_blocked_by(id, Blocked::RATE) {
-            ReaderAction::Sleep(self.server.rate_timeout())
+        } else if self.server.connections.is_blocked_by(id, Blocked::RATE) {
+            ReaderAction::Sleep(self.server.connections.rate_timeout())
         } else {
             ReaderAction::Yield
         }

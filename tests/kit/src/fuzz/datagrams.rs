@@ -438,7 +438,11 @@ impl Story {
             self.addresses[at].hear(at, &datagrams, self.failing);
         }
         let names = self.addresses.iter().filter(|address| address.name.is_some()).count();
-        assert_eq!(self.sim.reactor().server().connections().0, names + 1, "nothing is kept for strangers");
+        assert_eq!(
+            self.sim.reactor().server().connections.count().0,
+            names + 1,
+            "nothing is kept for strangers"
+        );
         assert_eq!(self.sim.reactor().server().hub().registered(), names + 1, "names that are held");
     }
 
@@ -451,7 +455,10 @@ impl Story {
         self.sim.end(self.operator);
         self.sim.pass(Duration::from_secs(2));
         let server = self.sim.reactor().server();
-        assert_eq!((server.connections().0, server.hub().registered(), server.input().buffers()), (0, 0, 0));
+        assert_eq!(
+            (server.connections.count().0, server.hub().registered(), server.connections.input().buffers()),
+            (0, 0, 0)
+        );
     }
 }
 

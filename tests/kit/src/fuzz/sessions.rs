@@ -271,7 +271,7 @@ impl Story {
         self.listen(at);
         let From::Peer(peer) = self.people[at].from else { return };
         let id = self.sim.sockets().id(peer);
-        let unsent = id.map_or(0, |id| self.sim.reactor().server().queues().unsent(id));
+        let unsent = id.map_or(0, |id| self.sim.reactor().server().connections.queues().unsent(id));
         let person = &mut self.people[at];
         let heard = person.bytes + person.hearing.len();
         person.backlog = heard..heard + unsent;
@@ -327,7 +327,11 @@ impl Story {
             }
         }
         let server = self.sim.reactor().server();
-        assert_eq!((server.connections().0, server.input().buffers()), (0, 0), "connections, held buffers");
+        assert_eq!(
+            (server.connections.count().0, server.connections.input().buffers()),
+            (0, 0),
+            "connections, held buffers"
+        );
         assert!(stopped || server.hub().registered() == 0, "who is gone is gone from the hub");
     }
 

@@ -130,7 +130,11 @@ impl Sim {
     /// Lets the server work until it has nothing to do at this point in time, notices that wait told too.
     pub fn run(&mut self) -> Running {
         self.pass(Duration::ZERO);
-        if self.reactor.server().queues().waiting() > 0 { self.pass(NOTICES_APART) } else { self.running }
+        if self.reactor.server().connections.queues().waiting() > 0 {
+            self.pass(NOTICES_APART)
+        } else {
+            self.running
+        }
     }
 
     /// Lets so much time pass, in which the server does whatever is to be done.

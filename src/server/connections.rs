@@ -1,0 +1,599 @@
+//! What every connection has, and what happens to it by that alone: its slot, its queue, its timers, its bucket and its
+//! input. What the hub has to do with it (requests, names, who is told of an end) is in `mod.rs`.
+
+use crate::limits::{LAST_WORDS, LINGER_TIMEOUT, LOW_READ, Limits, NOTICES_APART, READ, TOO_SLOW_AFTER};
+use crate::protocol::frame::Frame;
+use crate::protocol::scheme::Scheme;
+use crate::protocol::{CloseReason, ConnId, Event, Outbox, Refusal, Time, message};
+use crate::server::admission::Admission;
+use crate::server::datagrams::Datagrams;
+use crate::server::driver::Driver;
+use crate::server::input::{Input, read_at_once};
+use crate::server::peer::{Blocked, CloseMode, Phase, State};
+use crate::server::peers::{Peers, Scheduled, Unsent};
+use crate::server::rate_limit::Rate;
+use crate::server::send_queue::{Flushed, SendQueues};
+use crate::server::stats::Stats;
+use crate::server::timers::{Deadline, Timers};
+use crate::server::transport::{DatagramPath, Interest, Reading, Shutdown, Transport};
+use std::time::Duration;
+
+/// All connections.
+#[derive(Debug)]
+pub struct Connections {
+    pub(super) limits: Limits,
+    pub(super) driver: Driver,
+    pub(super) rate: Rate,
+    pub(super) peers: Peers,
+    pub(super) queues: SendQueues,
+    pub(super) timers: Timers,
+    pub(super) input: Input,
+    pub(super) admission: Admission,
+    pub(super) datagrams: Datagrams,
+    /// What is counted. Drivers count their system calls here.
+    pub stats: Stats,
+    pub(super) now: Time,
+    /// Deferred presence isn't flushed before.
+    presence_at: Time,
+}
+
+impl Connections {
+    /// The most memory that one connection takes in what is here alone; the parts have figures of their own.
+    pub const MAX_BYTES_PER_CONNECTION: usize = Peers::MAX_BYTES_PER_CONNECTION;
+
+    /// None.
+    #[must_use]
+    pub fn new(limits: Limits, driver: Driver) -> Connections {
+        Connections {
+            rate: Rate::new(&limits),
+            peers: Peers::default(),
+            queues: SendQueues::new(&limits),
+            timers: Timers::default(),
+            input: Input::default(),
+            admission: Admission::new(&limits),
+            datagrams: Datagrams::default(),
+            stats: Stats::default(),
+            now: Time::default(),
+            presence_at: Time::default(),
+            limits,
+            driver,
+        }
+    }
+
+    // Open, and the time to register.
+
+    /// The id that the next connection gets.
+    #[must_use]
+    pub fn vacant(&self) -> ConnId {
+        self.peers.vacant()
+    }
+
+    /// Opens the vacant slot for a connection that was accepted, and gives it its number. It is told nothing and reads
+    /// nothing until it is [admitted](super::Server::admit), so that a handshake can come between.
+    pub fn open(&mut self, id: ConnId) {
+        let opened = self.peers.open();
+        debug_assert_eq!(opened, id, "a connection gets the vacant slot");
+        self.queues.open(id, self.peers[id].dialect);
+    }
+
+    /// Arms the time to register in. Without a limit of time unregistered connections stand in line too: where there are
+    /// too many, returns the one that has waited longest.
+    pub(super) fn await_registration(&mut self, id: ConnId) -> Option<ConnId> {
+        let until = self.limits.register_timeout.map_or(Time::NEVER, |wait| self.now + wait);
+        self.peers[id].deadline = Some(self.timers.arm(until, Deadline::Register, id));
+        let are_too_many = self.timers.count(Deadline::Register) > self.limits.max_unregistered();
+        self.timers.first(Deadline::Register).filter(|_| are_too_many)
+    }
+
+    /// The line that a connection is sent for which there is no descriptor or thread.
+    #[must_use]
+    pub fn final_line(&self, scheme: Scheme) -> Vec<u8> {
+        let mut line = Vec::new();
+        if let Some(language) = scheme.row().language {
+            let context = self.queues.context();
+            language.dialect.encode(Event::Refused(Refusal::ServerFull), &context, &mut line);
+        }
+        line
+    }
+
+    /// A slot for the peer of a datagram, unless there are too many.
+    pub(super) fn admit_source(&mut self, path: DatagramPath) -> Option<ConnId> {
+        let (peers, limits) = (&self.peers, &self.limits);
+        let address = self.admission.admit_source(peers.len() - peers.closing(), limits, path.source.ip())?;
+        let language = Scheme::Udp.row().language?;
+        let id = self.peers.open();
+        self.peers[id].admit(language);
+        self.peers[id].address = address;
+        self.queues.open(id, language.dialect);
+        Some(id)
+    }
+
+    // Input.
+
+    /// How many bytes of a connection to read at once; `None` where its bucket is empty, so that it is blocked from now on.
+    /// To be asked of a connection that [is readable](Connections::is_readable).
+    pub fn read_limit(&mut self, id: ConnId, transport: &mut impl Transport) -> Option<usize> {
+        match self.tokens(id) {
+            0 => {
+                self.block_by_rate(id, transport);
+                None
+            }
+            _ if self.input.is_high(&self.limits) => Some(LOW_READ),
+            tokens => Some(read_at_once(tokens)),
+        }
+    }
+
+    /// How long a driver waits for more bytes before [`Server::end_frame`](super::Server::end_frame), where that could end a message and so many
+    /// bytes are left; `None`: for ever.
+    #[must_use]
+    pub fn frame_timeout(&self, id: ConnId, left: usize) -> Option<Duration> {
+        self.peers[id].frame.awaits_pause(left).then_some(self.limits.pause)
+    }
+
+    /// A connection is broken.
+    pub fn lost(&mut self, id: ConnId) {
+        self.schedule_close(id, CloseReason::Lost);
+    }
+
+    /// Keeps bytes of a connection that weren't consumed.
+    pub fn save_input(&mut self, id: ConnId, bytes: &[u8]) {
+        self.input.save(&mut self.peers[id], bytes);
+    }
+
+    /// Moves what is kept of a connection to the front of `buffer`; returns how many bytes.
+    pub fn load_input(&mut self, id: ConnId, buffer: &mut Vec<u8>) -> usize {
+        self.input.load(&mut self.peers[id], buffer)
+    }
+
+    /// Arms the frame timeout of a connection anew, where one could end a message.
+    pub fn await_frame_end(&mut self, id: ConnId) {
+        let wait = self.frame_timeout(id, self.input.len(&self.peers[id]));
+        let peer = &mut self.peers[id];
+        peer.frame_timeout.take().into_iter().for_each(|armed| self.timers.cancel(armed));
+        peer.frame_timeout = wait.map(|wait| self.timers.arm(self.now + wait, Deadline::FrameTimeout, id));
+    }
+
+    /// Whether a frame timeout goes on that was armed before its connection was blocked: not where the rest of a message
+    /// has come since, or the driver hasn't read meanwhile.
+    #[must_use]
+    pub fn keeps_frame_timeout(&self, id: ConnId, was_read: bool) -> bool {
+        let peer = &self.peers[id];
+        peer.input.is_some() && peer.frame_timeout.is_some() && was_read
+    }
+
+    /// How many bytes of a connection that is blocked by rate may be read ahead; `None` where it may not. Only where a
+    /// timeout ends messages are they read ahead at all.
+    #[must_use]
+    pub fn read_ahead_limit(&self, id: ConnId) -> Option<usize> {
+        let peer = &self.peers[id];
+        let is_wanted = peer.state.is_blocked_by(Blocked::RATE) && peer.interest.read == Reading::Bytes;
+        is_wanted.then(|| match self.input.is_high(&self.limits) {
+            true => 0,
+            false => READ.saturating_sub(self.input.len(peer)),
+        })
+    }
+
+    /// Keeps bytes that were read ahead.
+    pub fn read_ahead(&mut self, id: ConnId, bytes: &[u8], transport: &mut impl Transport) {
+        self.input.append(&mut self.peers[id], bytes);
+        self.await_frame_end(id);
+        self.update_interest(id, transport);
+    }
+
+    /// No bytes have come for `--pause` from a connection that is blocked by rate: if the last of its input are a message,
+    /// END says so once they are processed. A message of exactly the greatest length is too long then, which is as near as
+    /// that comes.
+    pub fn end_frame_ahead(&mut self, id: ConnId, transport: &mut impl Transport) {
+        let is_read = self.wanted_reading(id) == Reading::Bytes;
+        let peer = &mut self.peers[id];
+        // Where no more may be kept, it is the server that has paused.
+        if peer.interest.read != Reading::Bytes {
+            return;
+        }
+        if peer.input.is_none() {
+            // The rest of a message too long may be over.
+            peer.frame.pause(b"");
+            return;
+        }
+        let unfinished = self.input.unfinished(peer);
+        // Where no more is read, because no more may be kept or its end was seen, it is the server that has paused.
+        if unfinished.is_empty() || !is_read {
+            return;
+        }
+        if peer.frame.ends_by_pause(unfinished) {
+            self.input.append(peer, &[message::END]);
+            // That may have been the last byte that may be kept.
+            self.update_interest(id, transport);
+        } else {
+            self.await_frame_end(id);
+        }
+    }
+
+    /// The peer has ended its stream though its input isn't processed yet. It is processed for a while, and then the
+    /// connection is closed. Without a name it stays among those that are closed first, and its time to register goes on.
+    pub fn half_closed(&mut self, id: ConnId, transport: &mut impl Transport) {
+        let half_close = self.timers.arm(self.now + LAST_WORDS, Deadline::HalfClose, id);
+        self.peers[id].half_close = Some(half_close);
+        self.update_interest(id, transport);
+    }
+
+    // Throttle.
+
+    /// Tokens that are left in the bucket of a connection.
+    pub(super) fn tokens(&self, id: ConnId) -> u64 {
+        self.peers[id].bucket.left(self.rate, self.now)
+    }
+
+    /// How long a connection that is blocked by rate waits before its bucket is looked at again. All wait equally long,
+    /// whatever they owe.
+    #[must_use]
+    pub fn rate_timeout(&self) -> Duration {
+        self.rate.wait()
+    }
+
+    /// Its bucket is empty: it isn't obeyed until there is a token.
+    pub(super) fn block_by_rate(&mut self, id: ConnId, transport: &mut impl Transport) {
+        self.peers[id].state.block(Blocked::RATE);
+        self.await_refill(id);
+        self.update_interest(id, transport);
+    }
+
+    fn await_refill(&mut self, id: ConnId) {
+        if self.driver.polls {
+            let until = self.now + self.rate_timeout();
+            self.peers[id].refill = Some(self.timers.arm(until, Deadline::Refill, id));
+        }
+    }
+
+    /// The time that a connection blocked by rate had to wait is over. Returns whether it may go on with its input; if not,
+    /// it waits again.
+    pub fn unblock_rate(&mut self, id: ConnId, transport: &mut impl Transport) -> bool {
+        // A connection that is to be closed is closed before the turn is over.
+        if self.queues.is_deaf(id) {
+            self.await_refill(id);
+            return false;
+        }
+        if self.tokens(id) == 0 {
+            self.await_refill(id);
+            // It may be read ahead again, or no more.
+            self.update_interest(id, transport);
+            return false;
+        }
+        self.peers[id].state.unblock(Blocked::RATE);
+        true
+    }
+
+    /// Takes the list of connections that may be runnable.
+    pub fn take_runnable(&mut self) -> Vec<ConnId> {
+        self.peers.take_runnable()
+    }
+
+    /// Whether a connection on that list goes on with its input; it isn't runnable any more.
+    pub fn resume(&mut self, id: ConnId) -> bool {
+        // The slot may have another owner by now, which isn't runnable.
+        let is_runnable = self.peers.get(id).is_some_and(|peer| peer.state.is_runnable());
+        if is_runnable {
+            self.peers[id].state.clear_runnable();
+        }
+        is_runnable
+    }
+
+    // Output.
+
+    /// The transport has room again for a connection that it refused bytes of.
+    pub fn writable(&mut self, id: ConnId) {
+        self.queues.mark_writable(id);
+    }
+
+    /// Flushes every connection that is due by one send each.
+    pub(super) fn flush(&mut self, transport: &mut impl Transport) {
+        self.flush_deferred();
+        let mut index = 0;
+        while let Some(id) = self.queues.dirty(index) {
+            index += 1;
+            // A connection that was dropped while dirty is gone without being flushed.
+            let Some(peer) = self.peers.get(id) else { continue };
+            if matches!(peer.frame, Frame::Datagram) {
+                self.flush_datagrams(id, transport);
+                continue;
+            }
+            let is_flushing = peer.state.is_flushing();
+            let mut calls = 0;
+            let flushed = self.queues.flush(id, usize::MAX, |bytes, all| {
+                calls += 1;
+                transport.send(id, bytes, all && is_flushing)
+            });
+            self.stats.send_calls += calls;
+            self.flushed(id, flushed, transport);
+        }
+        self.queues.end_flush();
+        self.shed();
+    }
+
+    /// Flushes a peer that gets datagrams: one for each message, without its END. What can't be sent now, or is more than
+    /// the peer may be sent, is lost, and counted.
+    fn flush_datagrams(&mut self, id: ConnId, transport: &mut impl Transport) {
+        let Some(to) = self.datagrams.peer(id) else { return };
+        let (mut dropped, mut calls) = (0, 0);
+        self.queues.flush(id, usize::MAX, |bytes, _| {
+            for datagram in message::each(bytes) {
+                if to.may_get(datagram.len()) {
+                    calls += 1;
+                    dropped += u64::from(transport.send_to(to.path, datagram).is_err());
+                } else {
+                    dropped += 1;
+                }
+            }
+            Ok(bytes.len())
+        });
+        self.stats.send_calls += calls;
+        self.stats.datagrams_dropped += dropped;
+        if self.peers[id].state.is_closing() {
+            self.close_now(id, transport);
+        }
+    }
+
+    /// Has connections flushed too that are sent nothing but presence, if they have waited long enough, or the arenas are
+    /// needed, or the driver defers nothing.
+    fn flush_deferred(&mut self) {
+        let is_time =
+            self.presence_at <= self.now || self.queues.wants_flush() || !self.driver.defers_presence;
+        if self.queues.waiting() > 0 && is_time {
+            self.queues.hurry();
+            self.presence_at = self.now + NOTICES_APART;
+        }
+    }
+
+    /// What a flush means for a connection: whether it is too slow, is read, goes on closing.
+    fn flushed(&mut self, id: ConnId, flushed: Flushed, transport: &mut impl Transport) {
+        let Flushed::Unsent(queued) = flushed else { return self.schedule_close(id, CloseReason::Lost) };
+        let unsent = queued + transport.unsent(id);
+        // Most connections by far: all is sent, and nothing was to be waited for.
+        if unsent == 0 && self.peers[id].is_at_rest() {
+            return;
+        }
+        self.note_unsent(id, unsent, transport);
+    }
+
+    /// What it means for a connection that so many of its bytes are unsent.
+    fn note_unsent(&mut self, id: ConnId, unsent: usize, transport: &mut impl Transport) {
+        let limits = &self.limits;
+        let peer = &mut self.peers[id];
+        match peer.state.phase() {
+            Phase::Closed => return,
+            _ if unsent > self.driver.max_unsent => return self.close_slow(id, unsent),
+            Phase::Flushing(mode) if unsent == 0 => return self.finish(id, mode, transport),
+            Phase::Flushing(_) | Phase::Lingering | Phase::Opening => {}
+            Phase::Open => {
+                if peer.state.throttle(unsent, limits.half_queue()) {
+                    self.peers.list_runnable(id);
+                }
+            }
+        }
+        let peer = &mut self.peers[id];
+        match &peer.slow {
+            None if unsent > limits.queue && !peer.state.is_closing() => {
+                let until = self.now + TOO_SLOW_AFTER;
+                peer.slow = Some(self.timers.arm(until, Deadline::TooSlow, id));
+            }
+            Some(_) if unsent <= limits.queue => {
+                peer.slow.take().into_iter().for_each(|slow| self.timers.cancel(slow));
+            }
+            _ => {}
+        }
+        self.update_interest(id, transport);
+    }
+
+    /// Where all queues together are above their limit, the largest are closed. One that is told so and goes on closing may
+    /// be among the largest again, and then is dropped.
+    fn shed(&mut self) {
+        for (id, unsent) in self.queues.make_room() {
+            let is_closing = self.peers[id].state.is_closing();
+            let reason = if is_closing { CloseReason::Lost } else { CloseReason::TooSlow };
+            self.schedule(Scheduled { id, reason, unsent: Unsent::Shed(unsent) });
+        }
+    }
+
+    /// What a connection is to be watched for, of its peer's stream.
+    fn wanted_reading(&self, id: ConnId) -> Reading {
+        let peer = &self.peers[id];
+        let may_read_ahead = || self.input.len(peer) < READ && !self.input.is_high(&self.limits);
+        peer.reading(peer.state.is_blocked_by(Blocked::RATE) && may_read_ahead())
+    }
+
+    /// Tells the transport what the connection is to be watched for, if that has changed.
+    pub fn update_interest(&mut self, id: ConnId, transport: &mut impl Transport) {
+        let interest = Interest { read: self.wanted_reading(id), write: self.queues.unsent(id) > 0 };
+        let peer = &mut self.peers[id];
+        if interest != peer.interest {
+            peer.interest = interest;
+            self.stats.watch_calls += u64::from(self.driver.polls);
+            if transport.set_interest(id, interest).is_err() {
+                self.schedule_close(id, CloseReason::Lost);
+            }
+        }
+    }
+
+    // Close.
+
+    /// Closes a connection before the turn is over that doesn't read what it is sent, of which this much is unsent.
+    pub(super) fn close_slow(&mut self, id: ConnId, unsent: usize) {
+        self.schedule(Scheduled { id, reason: CloseReason::TooSlow, unsent: Unsent::TooSlow(unsent) });
+    }
+
+    /// Closes a connection before the turn is over. From now on it is sent nothing.
+    pub(super) fn schedule_close(&mut self, id: ConnId, reason: CloseReason) {
+        self.schedule(Scheduled { id, reason, unsent: Unsent::NotAsked });
+    }
+
+    fn schedule(&mut self, scheduled: Scheduled) {
+        if self.queues.deafen(scheduled.id) {
+            self.peers.list_to_close(scheduled);
+        }
+    }
+
+    /// Begins to close a connection that has left the hub: what is queued is flushed, within the time for that.
+    pub(super) fn close(&mut self, id: ConnId, mode: CloseMode) {
+        self.abandon(id);
+        self.peers.set_phase(id, Phase::Flushing(mode));
+        let drain = self.limits.drain.max(self.driver.min_drain);
+        let until = self.now + drain;
+        self.peers[id].deadline = Some(self.timers.arm(until, Deadline::Drain, id));
+        self.queues.mark_dirty(id);
+    }
+
+    /// Everything is flushed. Closing at once with input unread would make the kernel reset the connection and destroy
+    /// the last lines (RFC 2525 section 2.17); those that it was told to keep back for the end too, if our side isn't shut
+    /// down before.
+    fn finish(&mut self, id: ConnId, mode: CloseMode, transport: &mut impl Transport) {
+        if mode == CloseMode::Immediate && !self.driver.sends_later {
+            return self.close_now(id, transport);
+        }
+        if transport.shutdown(id) == Shutdown::Done {
+            self.shutdown_done(id, transport);
+        }
+    }
+
+    /// The sending side of a connection has ended, and everything was sent before.
+    pub fn shutdown_done(&mut self, id: ConnId, transport: &mut impl Transport) {
+        match self.peers[id].state.phase() {
+            Phase::Flushing(CloseMode::Linger) => {
+                self.peers[id].cancel_timers(&mut self.timers);
+                self.peers.set_phase(id, Phase::Lingering);
+                let until = self.now + LINGER_TIMEOUT;
+                self.peers[id].deadline = Some(self.timers.arm(until, Deadline::Linger, id));
+                self.update_interest(id, transport);
+            }
+            Phase::Flushing(_) => self.close_now(id, transport),
+            Phase::Opening | Phase::Open | Phase::Lingering | Phase::Closed => {}
+        }
+    }
+
+    /// Closes a connection that has left the hub, whatever is queued for it.
+    pub fn close_now(&mut self, id: ConnId, transport: &mut impl Transport) {
+        self.abandon(id);
+        self.queues.close(id);
+        if matches!(self.peers[id].frame, Frame::Datagram) {
+            self.datagrams.remove(id);
+            self.peers.remove(id);
+            return;
+        }
+        self.peers.set_phase(id, Phase::Closed);
+        transport.close(id);
+        if !self.driver.releases {
+            self.peers.remove(id);
+        }
+    }
+
+    /// Gives back all that an open connection takes and a closing one doesn't.
+    pub(super) fn abandon(&mut self, id: ConnId) {
+        let peer = &mut self.peers[id];
+        peer.cancel_timers(&mut self.timers);
+        self.input.discard(peer);
+        peer.address.take().into_iter().for_each(|address| self.admission.leave(address));
+    }
+
+    // Due.
+
+    /// When something is due next, if nothing happens before.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Time> {
+        let presence = (self.queues.waiting() > 0).then_some(self.presence_at);
+        self.timers.next().into_iter().chain(presence).min()
+    }
+
+    /// Whether the next turn has something to do at once.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.queues.dirty(0).is_some() || self.peers.has_runnable()
+    }
+
+    /// Gives memory back that nothing needs now.
+    pub(super) fn trim(&mut self) {
+        self.input.trim();
+        self.queues.rest();
+        self.timers.rest();
+        self.admission.rest();
+    }
+
+    // State.
+
+    /// The limits.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How many there are, the closing ones included, and how many of them are closing.
+    #[must_use]
+    pub fn count(&self) -> (usize, usize) {
+        (self.peers.len(), self.peers.closing())
+    }
+
+    /// The phase of a connection; `None` where its slot is free.
+    #[must_use]
+    pub fn phase(&self, id: ConnId) -> Option<Phase> {
+        self.peers.get(id).map(|peer| peer.state.phase())
+    }
+
+    /// State and interest of a connection; `None` where its slot is free, or it is to be closed before the turn is over.
+    #[must_use]
+    pub fn attending(&self, id: ConnId) -> Option<(State, Interest)> {
+        let peer = self.peers.get(id)?;
+        (!self.queues.is_deaf(id)).then_some((peer.state, peer.interest))
+    }
+
+    /// Whether a connection is open and may be read now.
+    #[must_use]
+    pub fn is_readable(&self, id: ConnId) -> bool {
+        self.peers[id].state.is_readable() && !self.queues.is_deaf(id)
+    }
+
+    /// Whether a connection is open and blocked by this.
+    #[must_use]
+    pub fn is_blocked_by(&self, id: ConnId, reason: Blocked) -> bool {
+        self.peers[id].state.is_blocked_by(reason)
+    }
+
+    /// Whether a connection is to be closed before the turn is over.
+    #[must_use]
+    pub fn is_to_close(&self, id: ConnId) -> bool {
+        self.queues.is_deaf(id)
+    }
+
+    /// What the transport was last told to watch a connection for.
+    #[must_use]
+    pub fn interest(&self, id: ConnId) -> Interest {
+        self.peers[id].interest
+    }
+
+    /// Whether less than half of a connection's queue is in use.
+    #[must_use]
+    pub fn has_room(&self, id: ConnId) -> bool {
+        self.queues.has_room(id)
+    }
+
+    /// The queues of all connections.
+    #[must_use]
+    pub fn queues(&self) -> &SendQueues {
+        &self.queues
+    }
+
+    /// The input buffers of all connections.
+    #[must_use]
+    pub fn input(&self) -> &Input {
+        &self.input
+    }
+
+    /// Bytes that are kept of a connection: what it sent and what is not obeyed yet.
+    #[must_use]
+    pub fn input_len(&self, id: ConnId) -> usize {
+        self.input.len(&self.peers[id])
+    }
+
+    /// Timers that are armed.
+    #[must_use]
+    pub fn armed(&self) -> usize {
+        self.timers.armed()
+    }
+}

@@ -1,0 +1,55 @@
+//! What the server needs to know of its driver, and what it tells it. What drivers do is in docs/architecture.md, "Drivers".
+
+use crate::limits::{Limits, MIN_DRAIN};
+use std::time::Duration;
+
+/// What differs between drivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Driver {
+    /// Bytes of a connection that may be left unsent; with more it is too slow at once.
+    pub max_unsent: usize,
+    /// The least time to flush a closing connection, whatever `--drain` says.
+    pub min_drain: Duration,
+    /// Presence may wait for the next flush. It can't where no turn is sure to follow.
+    pub defers_presence: bool,
+    /// The transport takes bytes before they are sent, so that a close must wait for them.
+    pub sends_later: bool,
+    /// A closed connection keeps its slot until [`Server::release`](super::Server::release).
+    pub releases: bool,
+    /// Setting an interest is a system call, and counted.
+    pub polls: bool,
+}
+
+impl Driver {
+    /// The reactor: one thread, which polls.
+    #[must_use]
+    pub fn reactor(limits: &Limits) -> Driver {
+        Driver {
+            max_unsent: limits.hard_queue(),
+            min_drain: MIN_DRAIN,
+            defers_presence: true,
+            sends_later: false,
+            releases: false,
+            polls: true,
+        }
+    }
+}
+
+/// A timer that has fired and is the driver's to act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// No bytes have come for `--pause`: see [`Server::end_frame`](super::Server::end_frame).
+    FrameTimeout,
+    /// The bucket of a connection that is blocked by rate may have a token: see
+    /// [`Connections::unblock_rate`](super::connections::Connections::unblock_rate).
+    Refill,
+}
+
+/// What became of input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Processed {
+    /// Bytes that were consumed, from the front.
+    pub consumed: usize,
+    /// Whether the rest still counts: the connection isn't closing.
+    pub is_open: bool,
+}
