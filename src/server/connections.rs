@@ -259,8 +259,10 @@ impl Connections {
             self.update_interest(id, transport);
             return false;
         }
-        self.peers[id].state.unblock(Blocked::RATE);
-        true
+        let state = &mut self.peers[id].state;
+        state.unblock(Blocked::RATE);
+        // Where its own queue blocks it too, it is runnable once that has room.
+        !state.is_blocked()
     }
 
     /// Takes the list of connections that may be runnable.
@@ -553,6 +555,12 @@ impl Connections {
     #[must_use]
     pub fn is_blocked_by(&self, id: ConnId, reason: Blocked) -> bool {
         self.peers[id].state.is_blocked_by(reason)
+    }
+
+    /// Whether a connection is open and blocked.
+    #[must_use]
+    pub fn is_blocked(&self, id: ConnId) -> bool {
+        self.peers[id].state.is_blocked()
     }
 
     /// Whether a connection is to be closed before the turn is over.

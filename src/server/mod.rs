@@ -797,6 +797,39 @@ mod tests {
     }
 
     #[test]
+    fn connection_above_its_rate_is_not_read_ahead_while_its_queue_is_full() {
+        let mut world = World::new(|limits, driver| {
+            (limits.rate, limits.burst, limits.queue) = (Some(1), 2, 8 * 1024);
+            driver.max_unsent = limits.hard_queue();
+        });
+        let (op, ann) = (world.connect(Scheme::Unix), world.connect(Scheme::Classic));
+        world.say(ann, "#ann\n@ann:1\n@ann:2\n");
+        assert_eq!(world.fake.interest[1], Interest::BYTES, "a pause has to be seen");
+        world.fake.room[1] = 0;
+        (0..10).for_each(|_| _ = world.say(op, &format!("/announce {}\n", "x".repeat(500))));
+        assert_eq!(world.fake.interest[1], Interest { read: Reading::Nothing, write: true });
+        let connections = &world.server.connections;
+        assert!(
+            connections.is_blocked_by(ann, Blocked::OUTPUT) && connections.is_blocked_by(ann, Blocked::RATE)
+        );
+        world.fake.room[1] = usize::MAX;
+        world.server.connections.writable(ann);
+        world.at(0);
+        assert_eq!(world.fake.interest[1], Interest::BYTES, "it is read ahead again");
+        assert!(!world.server.connections.resume(ann), "the rate still blocks it");
+        world.fake.room[1] = 0;
+        (0..10).for_each(|_| _ = world.say(op, &format!("/announce {}\n", "x".repeat(500))));
+        let wait = world.server.connections.rate_timeout();
+        world.server.begin(Time(0) + wait);
+        assert_eq!(world.server.fire_timers(&mut world.fake), Some((Wake::Refill, ann)));
+        assert!(!world.server.connections.unblock_rate(ann, &mut world.fake), "its queue still blocks it");
+        world.fake.room[1] = usize::MAX;
+        world.server.connections.writable(ann);
+        world.server.flush_and_reap(&mut world.fake);
+        assert!(world.server.connections.resume(ann) && world.server.connections.is_readable(ann));
+    }
+
+    #[test]
     fn presence_that_is_not_deferred_leaves_with_its_cause() {
         for defers_presence in [true, false] {
             let mut world = World::new(|_, driver| driver.defers_presence = defers_presence);

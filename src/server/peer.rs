@@ -177,16 +177,16 @@ impl State {
         self.0 &= !State::RUNNABLE;
     }
 
-    /// Blocks or unblocks it by how much of its queue is unsent, in bytes; `half` is half of `--queue`. Returns true where
-    /// it is to be put on the list of runnable connections.
+    /// Blocks or unblocks an open connection by how much of its queue is unsent, in bytes; `half` is half of `--queue`.
+    /// Returns true where it is to be put on the list of runnable connections: nothing blocks it any more.
     pub fn throttle(&mut self, unsent: usize, half: usize) -> bool {
-        if self.is_readable() && unsent > half {
+        if unsent > half {
             self.block(Blocked::OUTPUT);
-        } else if self.is_blocked_by(Blocked::OUTPUT) && unsent <= half {
-            self.unblock(Blocked::OUTPUT);
-            return self.set_runnable();
+            return false;
         }
-        false
+        let was_blocked = self.is_blocked_by(Blocked::OUTPUT);
+        self.unblock(Blocked::OUTPUT);
+        was_blocked && !self.is_blocked() && self.set_runnable()
     }
 }
 
@@ -312,6 +312,22 @@ mod tests {
         assert!(state.throttle(100, 100), "it is runnable");
         assert!(!state.is_blocked() && state.is_runnable());
         assert!(!state.throttle(0, 100), "it is listed already");
+    }
+
+    #[test]
+    fn connection_goes_on_once_nothing_blocks() {
+        let mut state = State::new(Phase::Open);
+        state.block(Blocked::RATE);
+        assert!(!state.throttle(101, 100) && state.is_blocked_by(Blocked::OUTPUT));
+        assert!(!state.throttle(0, 100) && state.is_blocked_by(Blocked::RATE), "the rate still blocks it");
+        state.block(Blocked::OUTPUT);
+        state.unblock(Blocked::RATE);
+        assert!(state.throttle(0, 100) && state.is_runnable());
+        state.throttle(101, 100);
+        assert!(
+            state.is_runnable() && state.is_blocked_by(Blocked::OUTPUT),
+            "it stays listed, and isn't read"
+        );
     }
 
     #[test]
