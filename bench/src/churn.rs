@@ -2,24 +2,17 @@
 //! letter, and if the server closes behind it.
 
 use super::Failure;
-use super::child::Server;
-use super::is_interrupted;
-use super::meter::{Meter, SILENCE, Timing};
-use super::results::Run;
+use super::harness::{Harness, Load};
+use super::meter::SILENCE;
 use bstr::ByteSlice;
 use redpoll::protocol::dialect::{Context, Dialect};
 use redpoll::protocol::name::Name;
 use redpoll::protocol::{Event, Origin};
-use rustix::buffer::spare_capacity;
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::fd::OwnedFd;
-use rustix::io::Errno;
+use rustix::event::epoll::EventFlags;
 use socket2::{Domain, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 
-/// The key of the connection that tells counters; slots are numbered from 0.
-const CONTROL: u64 = u64::MAX;
 /// Whoever leaves first keeps its port for a minute (TIME_WAIT), and that is the client, whichever engine it leaves. So
 /// clients come from so many addresses of this machine by turns: a million and a half of cycles a minute.
 const ADDRESSES: u32 = 64;
@@ -49,11 +42,9 @@ struct Slot {
     ended: bool,
 }
 
-struct Churn<'a> {
-    server: &'a mut Server,
+/// A load of cycles.
+pub struct Churn {
     cycle: Cycle,
-    meter: Meter,
-    epoll: OwnedFd,
     slots: Vec<Option<Slot>>,
     /// Cycles begun and done.
     begun: u32,
@@ -69,83 +60,58 @@ pub fn answer_bytes(at_once: usize) -> usize {
     answer(from, &name(0), at_once).len()
 }
 
-/// Comes and goes until the run is over.
-///
-/// # Errors
-/// A cycle that was wrong, a server that ended, Ctrl-C.
-pub fn run(server: &mut Server, cycle: Cycle, at_once: usize, timing: Timing) -> Result<Run, Failure> {
-    let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(cannot_poll)?;
-    if let Some(control) = &server.control {
-        let control = control.descriptor();
-        epoll::add(&epoll, control, EventData::new_u64(CONTROL), EventFlags::IN).map_err(cannot_poll)?;
-    }
-    let slots = (0..at_once).map(|_| None).collect();
-    Churn { server, cycle, meter: Meter::start(timing), epoll, slots, begun: 0, done: 0 }.run()
-}
-
-impl Churn<'_> {
-    fn run(mut self) -> Result<Run, Failure> {
-        for slot in 0..self.slots.len() {
-            self.begin(slot)?;
-        }
-        let mut events = Vec::with_capacity(self.slots.len() + 1);
-        loop {
-            if !self.meter.advance(self.server, self.done)? {
-                let missing = self.slots.iter().flatten().next().map_or("nobody", |slot| &slot.name);
-                return Err(Failure::Wrong(format!(
-                    "lost: {missing} waits; nothing has come for {SILENCE:?}"
-                )));
-            }
-            if self.meter.is_draining() && self.slots.iter().all(Option::is_none) {
-                return Ok(self.meter.result(self.server));
-            }
-            events.clear();
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&self.meter.patience())) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(cannot_poll(error)),
-            }
-            if is_interrupted() {
-                return Err(Failure::Interrupted);
-            }
-            for event in &events {
-                match event.data.u64() {
-                    CONTROL => {
-                        let heard = self.meter.hear_counters(self.server);
-                        heard.map_err(|error| self.server.broken("its operator", &error))?;
-                    }
-                    slot => self.attend(slot as usize)?,
-                }
-            }
-        }
+impl Churn {
+    /// Nobody has come yet. Slots are watched by their numbers.
+    #[must_use]
+    pub fn new(cycle: Cycle, at_once: usize) -> Churn {
+        Churn { cycle, slots: (0..at_once).map(|_| None).collect(), begun: 0, done: 0 }
     }
 
-    fn begin(&mut self, place: usize) -> Result<(), Failure> {
-        let (name, began) = (name(self.begun), self.meter.now());
+    fn come(&mut self, place: usize, harness: &mut Harness<'_>) -> Result<(), Failure> {
+        let (name, began) = (name(self.begun), harness.meter.now());
         let from = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + 1 + self.begun % ADDRESSES);
         self.begun += 1;
-        let connected = connect(self.server.address, from).and_then(|mut socket| {
+        let connected = connect(harness.server.address, from).and_then(|mut socket| {
             if self.cycle != Cycle::Closed {
                 socket.write_all(format!("#{name}\n").as_bytes())?;
             }
             Ok(socket)
         });
-        let socket = connected.map_err(|error| self.server.broken(&name, &error))?;
-        epoll::add(&self.epoll, &socket, EventData::new_u64(place as u64), EventFlags::IN)
-            .map_err(cannot_poll)?;
+        let socket = connected.map_err(|error| harness.server.broken(&name, &error))?;
+        harness.poller.add(&socket, place as u64)?;
         self.slots[place] = Some(Slot { socket, name, began, heard: Vec::new(), ended: false });
         Ok(())
     }
 
-    fn attend(&mut self, place: usize) -> Result<(), Failure> {
+    /// The server has closed behind one.
+    fn end(&mut self, place: usize, harness: &mut Harness<'_>) -> Result<(), Failure> {
+        let Some(slot) = self.slots[place].take() else { return Ok(()) };
+        slot.check(self.cycle, self.slots.len()).map_err(Failure::Wrong)?;
+        self.done += 1;
+        harness.meter.note_arrival();
+        harness.meter.record(slot.began, 1);
+        // Its port is free before the next one is taken.
+        drop(slot);
+        if harness.meter.is_draining() { Ok(()) } else { self.come(place, harness) }
+    }
+}
+
+impl Load for Churn {
+    fn begin(&mut self, harness: &mut Harness<'_>) -> Result<(), Failure> {
+        (0..self.slots.len()).try_for_each(|place| self.come(place, harness))
+    }
+
+    fn attend(&mut self, key: u64, _: EventFlags, harness: &mut Harness<'_>) -> Result<(), Failure> {
+        let place = key as usize;
         let Some(slot) = &mut self.slots[place] else { return Ok(()) };
         let mut buffer = [0; 4096];
         match slot.socket.read(&mut buffer) {
-            Ok(0) => return self.end(place),
+            Ok(0) => return self.end(place, harness),
             Ok(bytes) => slot.heard.extend_from_slice(&buffer[..bytes]),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => {
                 let name = slot.name.clone();
-                return Err(self.server.broken(&name, &error));
+                return Err(harness.server.broken(&name, &error));
             }
         }
         let is_answered = match self.cycle {
@@ -161,16 +127,17 @@ impl Churn<'_> {
         Ok(())
     }
 
-    /// The server has closed behind one.
-    fn end(&mut self, place: usize) -> Result<(), Failure> {
-        let Some(slot) = self.slots[place].take() else { return Ok(()) };
-        slot.check(self.cycle, self.slots.len()).map_err(Failure::Wrong)?;
-        self.done += 1;
-        self.meter.note_arrival();
-        self.meter.record(slot.began, 1);
-        // Its port is free before the next one is taken.
-        drop(slot);
-        if self.meter.is_draining() { Ok(()) } else { self.begin(place) }
+    fn units(&self) -> u64 {
+        self.done
+    }
+
+    fn is_over(&self) -> bool {
+        self.slots.iter().all(Option::is_none)
+    }
+
+    fn silence(&self) -> Failure {
+        let missing = self.slots.iter().flatten().next().map_or("nobody", |slot| &slot.name);
+        Failure::Wrong(format!("lost: {missing} waits; nothing has come for {SILENCE:?}"))
     }
 }
 
@@ -253,8 +220,4 @@ fn connect(to: SocketAddr, from: Ipv4Addr) -> io::Result<Socket> {
     socket.connect(&to.into())?;
     socket.set_nonblocking(true)?;
     Ok(socket)
-}
-
-fn cannot_poll(error: Errno) -> Failure {
-    Failure::of("can't poll", &error.into())
 }

@@ -6,7 +6,7 @@ use super::{Failure, is_interrupted, payload};
 use bstr::ByteSlice;
 use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// How many connect before they are waited for: below the backlog, whose overflow would cost whole seconds.
@@ -68,7 +68,9 @@ impl Crowd {
         let first = members.len();
         for place in first..count.min(first + AT_ONCE) {
             let small = place >= count - stalled;
-            let connected = connect(server, small).and_then(|mut stream| {
+            let connected = connect(server.address, small).and_then(|socket| {
+                socket.set_read_timeout(Some(PATIENCE))?;
+                let mut stream = TcpStream::from(socket);
                 if wire == Wire::Server {
                     stream.write_all(format!("#{}\n/ping in\n", payload::name(place)).as_bytes())?;
                 }
@@ -90,15 +92,18 @@ impl Crowd {
     }
 }
 
-fn connect(server: &Server, small: bool) -> std::io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(server.address), Type::STREAM, None)?;
+/// Connects; with a receive buffer of 4 KiB where nothing will be read, so that it shows soon.
+///
+/// # Errors
+/// Where that can't be.
+pub fn connect(to: SocketAddr, small: bool) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
     if small {
         socket.set_recv_buffer_size(4096)?;
     }
     socket.set_tcp_nodelay(true)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.connect(&server.address.into())?;
-    Ok(socket.into())
+    socket.connect(&to.into())?;
+    Ok(socket)
 }
 
 /// Why a member did not hear what it waited for.

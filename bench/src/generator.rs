@@ -1,33 +1,21 @@
-//! The generator: one thread, one loop over the sockets of all members, a window of messages on their way per sender.
-//! It reads 64 KiB at a time and answers all that a read has earned by one write. What stands on the wire, and whether it
-//! is right, is the ledger's business; when it is measured, the meter's.
+//! The generator: a load of messages, a window of them on their way per sender. It reads 64 KiB at a time and answers all
+//! that a read has earned by one write. What stands on the wire, and whether it is right, is the ledger's business.
 
-use super::child::Server;
 use super::crowd::Crowd;
+use super::harness::{Harness, Load};
 use super::ledger::{Ledger, Seen};
-use super::meter::{Meter, SILENCE, Timing};
-use super::results::Run;
-use super::{Failure, is_interrupted, payload};
+use super::meter::SILENCE;
+use super::{Failure, payload};
 use redpoll::limits::READ;
-use rustix::buffer::spare_capacity;
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::fd::OwnedFd;
+use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::io::{self, ErrorKind};
 
-/// The key of the connection that tells counters; members are numbered from 0.
-const CONTROL: u64 = u64::MAX;
-/// Events of one wait.
-const EVENTS: usize = 1024;
-
-/// A load that runs.
+/// A load of messages.
 pub struct Generator<'a> {
     crowd: &'a Crowd,
     ledger: Ledger,
-    server: &'a mut Server,
-    meter: Meter,
-    epoll: OwnedFd,
     /// Read here, behind what was left of a member's last read.
     scratch: Vec<u8>,
     /// Unfinished lines, by member.
@@ -39,121 +27,56 @@ pub struct Generator<'a> {
 }
 
 impl<'a> Generator<'a> {
-    /// Puts the members who read, and the server's counters, into a poller, and begins to warm up.
-    ///
-    /// # Errors
-    /// Where the system refuses.
-    pub fn new(
-        crowd: &'a Crowd,
-        ledger: Ledger,
-        server: &'a mut Server,
-        timing: Timing,
-    ) -> Result<Generator<'a>, Failure> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(cannot_poll)?;
+    /// Nothing is sent yet. Members are watched by their numbers.
+    #[must_use]
+    pub fn new(crowd: &'a Crowd, ledger: Ledger) -> Generator<'a> {
         let members = crowd.members.len();
-        // Whoever is stalled isn't even watched: its end would be told again and again.
-        for (place, member) in crowd.members.iter().enumerate().take(ledger.listening()) {
-            epoll::add(&epoll, member, EventData::new_u64(place as u64), EventFlags::IN)
-                .map_err(cannot_poll)?;
-        }
-        if let Some(control) = &server.control {
-            let control = control.descriptor();
-            epoll::add(&epoll, control, EventData::new_u64(CONTROL), EventFlags::IN).map_err(cannot_poll)?;
-        }
-        Ok(Generator {
+        Generator {
             crowd,
             ledger,
-            server,
-            meter: Meter::start(timing),
-            epoll,
             scratch: vec![0; 2 * READ],
             held: vec![Vec::new(); members],
             refused: vec![Vec::new(); members],
             batch: Vec::with_capacity(READ),
             seen: Seen::default(),
-        })
-    }
-
-    /// Runs the load once.
-    ///
-    /// # Errors
-    /// A message that was wrong, a server that ended, Ctrl-C.
-    pub fn run(mut self) -> Result<Run, Failure> {
-        for sender in 0..self.ledger.senders() {
-            self.send(sender)?;
         }
-        let mut events = Vec::with_capacity(EVENTS);
-        loop {
-            if !self.meter.advance(self.server, self.ledger.verified())? {
-                return Err(self.silence());
-            }
-            if self.meter.is_draining() && self.ledger.missing().is_none() {
-                return Ok(self.meter.result(self.server));
-            }
-            events.clear();
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&self.meter.patience())) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(cannot_poll(error)),
-            }
-            if is_interrupted() {
-                return Err(Failure::Interrupted);
-            }
-            for Event { flags, data } in events.iter().copied() {
-                self.attend(data.u64(), flags)?;
-            }
-        }
-    }
-
-    fn attend(&mut self, key: u64, flags: EventFlags) -> Result<(), Failure> {
-        if key == CONTROL {
-            let heard = self.meter.hear_counters(self.server);
-            return heard.map_err(|error| self.server.broken("its operator", &error));
-        }
-        let member = key as usize;
-        if flags.contains(EventFlags::OUT) {
-            self.send_refused(member)?;
-        }
-        if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
-            self.receive(member)?;
-        }
-        Ok(())
     }
 
     /// One read of a member, and one write of each sender whom it lets go on.
-    fn receive(&mut self, member: usize) -> Result<(), Failure> {
+    fn receive(&mut self, member: usize, harness: &mut Harness<'_>) -> Result<(), Failure> {
         let held = self.held[member].len();
         self.scratch[..held].copy_from_slice(&self.held[member]);
         self.held[member].clear();
         let room = &mut self.scratch[held..held + READ];
         let bytes = match recv(&self.crowd.members[member], room, RecvFlags::empty()) {
-            Ok((0, _)) => return Err(self.broken(member, ErrorKind::UnexpectedEof.into())),
+            Ok((0, _)) => return Err(self.broken(member, ErrorKind::UnexpectedEof.into(), harness)),
             Ok((bytes, _)) => held + bytes,
             Err(Errno::AGAIN | Errno::INTR) => held,
-            Err(error) => return Err(self.broken(member, error.into())),
+            Err(error) => return Err(self.broken(member, error.into(), harness)),
         };
         let read = self.ledger.read(member, &self.scratch[..bytes], &mut self.seen);
         let whole = read.map_err(|wrong| Failure::Wrong(wrong.to_string()))?;
         if whole < bytes {
             self.held[member].extend_from_slice(&self.scratch[whole..bytes]);
         }
-        self.meter.note_arrival();
+        harness.meter.note_arrival();
         for (sent, count) in self.seen.sent.drain(..) {
-            self.meter.record(sent, count);
+            harness.meter.record(sent, count);
         }
-        if self.meter.is_draining() {
+        if harness.meter.is_draining() {
             self.seen.ready.clear();
         }
         while let Some(sender) = self.seen.ready.pop() {
-            self.send(sender)?;
+            self.send(sender, harness)?;
         }
         Ok(())
     }
 
     /// Sends all that a sender may.
-    fn send(&mut self, sender: usize) -> Result<(), Failure> {
+    fn send(&mut self, sender: usize, harness: &mut Harness<'_>) -> Result<(), Failure> {
         self.batch.clear();
         let first = self.ledger.write(sender, &mut self.batch);
-        self.ledger.stamp(sender, first, self.meter.now());
+        self.ledger.stamp(sender, first, harness.meter.now());
         if self.batch.is_empty() {
             return Ok(());
         }
@@ -164,51 +87,72 @@ impl<'a> Generator<'a> {
         let taken = match send(&self.crowd.members[sender], &self.batch, SendFlags::NOSIGNAL) {
             Ok(taken) => taken,
             Err(Errno::AGAIN | Errno::INTR) => 0,
-            Err(error) => return Err(self.broken(sender, error.into())),
+            Err(error) => return Err(self.broken(sender, error.into(), harness)),
         };
         if taken < self.batch.len() {
             self.refused[sender].extend_from_slice(&self.batch[taken..]);
-            self.watch(sender, EventFlags::IN | EventFlags::OUT)?;
+            self.watch(sender, EventFlags::IN | EventFlags::OUT, harness)?;
         }
         Ok(())
     }
 
-    fn send_refused(&mut self, sender: usize) -> Result<(), Failure> {
+    fn send_refused(&mut self, sender: usize, harness: &mut Harness<'_>) -> Result<(), Failure> {
         match send(&self.crowd.members[sender], &self.refused[sender], SendFlags::NOSIGNAL) {
             Ok(taken) => drop(self.refused[sender].drain(..taken)),
             Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(error) => return Err(self.broken(sender, error.into())),
+            Err(error) => return Err(self.broken(sender, error.into(), harness)),
         }
-        if self.refused[sender].is_empty() { self.watch(sender, EventFlags::IN) } else { Ok(()) }
+        if self.refused[sender].is_empty() { self.watch(sender, EventFlags::IN, harness) } else { Ok(()) }
     }
 
-    fn watch(&self, member: usize, flags: EventFlags) -> Result<(), Failure> {
-        let data = EventData::new_u64(member as u64);
-        epoll::modify(&self.epoll, &self.crowd.members[member], data, flags).map_err(cannot_poll)
+    fn watch(&self, member: usize, flags: EventFlags, harness: &Harness<'_>) -> Result<(), Failure> {
+        harness.poller.modify(&self.crowd.members[member], member as u64, flags)
     }
 
-    fn broken(&mut self, member: usize, error: io::Error) -> Failure {
+    fn broken(&self, member: usize, error: io::Error, harness: &mut Harness<'_>) -> Failure {
         // What it was told last says why, if it was told.
         let farewell = String::from_utf8_lossy(&self.held[member]).into_owned();
         let who = payload::name(member);
-        self.server.broken(&if farewell.is_empty() { who } else { format!("{who} ({farewell})") }, &error)
-    }
-
-    /// Nothing has come for long.
-    fn silence(&mut self) -> Failure {
-        match (self.server.end(), self.ledger.missing()) {
-            (Some(end), _) => Failure::Broken(end),
-            // That is what the scenario is to show.
-            (None, Some(_)) if self.ledger.has_stalled() => {
-                Failure::Stopped(format!("those who read got nothing for {SILENCE:?}"))
-            }
-            (None, Some(wrong)) => Failure::Wrong(format!("{wrong}; nothing has come for {SILENCE:?}")),
-            (None, None) => Failure::Broken(format!("nothing has come for {SILENCE:?}")),
-        }
+        harness.server.broken(&if farewell.is_empty() { who } else { format!("{who} ({farewell})") }, &error)
     }
 }
 
-/// The poller has failed.
-pub fn cannot_poll(error: Errno) -> Failure {
-    Failure::of("can't poll", &error.into())
+impl Load for Generator<'_> {
+    fn begin(&mut self, harness: &mut Harness<'_>) -> Result<(), Failure> {
+        // Whoever is stalled isn't even watched: its end would be told again and again.
+        for (place, member) in self.crowd.members.iter().enumerate().take(self.ledger.listening()) {
+            harness.poller.add(member, place as u64)?;
+        }
+        (0..self.ledger.senders()).try_for_each(|sender| self.send(sender, harness))
+    }
+
+    fn attend(&mut self, key: u64, flags: EventFlags, harness: &mut Harness<'_>) -> Result<(), Failure> {
+        let member = key as usize;
+        if flags.contains(EventFlags::OUT) {
+            self.send_refused(member, harness)?;
+        }
+        if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
+            self.receive(member, harness)?;
+        }
+        Ok(())
+    }
+
+    fn units(&self) -> u64 {
+        self.ledger.verified()
+    }
+
+    fn is_over(&self) -> bool {
+        self.ledger.missing().is_none()
+    }
+
+    fn silence(&self) -> Failure {
+        match self.ledger.missing() {
+            // That is what the scenario is to show.
+            Some(_) if self.ledger.has_stalled() => {
+                Failure::Stopped(format!("those who read got nothing for {SILENCE:?}"))
+            }
+            Some(wrong) => Failure::Wrong(format!("{wrong}; nothing has come for {SILENCE:?}")),
+            None => Failure::Broken(format!("nothing has come for {SILENCE:?}")),
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod churn;
 pub mod cli;
 mod crowd;
 mod generator;
+mod harness;
 mod idle;
 mod ledger;
 pub mod limit;
@@ -15,6 +16,7 @@ mod machine;
 mod meter;
 mod notes;
 pub mod payload;
+mod poller;
 mod program;
 pub mod report;
 pub mod results;
@@ -23,6 +25,7 @@ pub mod soak;
 mod wrong;
 
 use child::{Server, Start};
+use churn::Churn;
 use cli::{Command, Options};
 use crowd::Crowd;
 use generator::Generator;
@@ -323,9 +326,12 @@ impl Bench<'_> {
                 ledger.notices = matches!(contender, Contender::Target { .. });
                 let stalled = connections - ledger.listening();
                 let crowd = Crowd::gather(&mut server, wire, connections, stalled)?;
-                Generator::new(&crowd, ledger, &mut server, timing)?.run()
+                harness::run(Generator::new(&crowd, ledger), &mut server, timing)
             }
-            (_, None) => churn::run(&mut server, load.cycle(wire, connections), connections, timing),
+            (_, None) => {
+                let churn = Churn::new(load.cycle(wire, connections), connections);
+                harness::run(churn, &mut server, timing)
+            }
         };
         Ok((run?, command))
     }

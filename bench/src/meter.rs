@@ -5,7 +5,6 @@ use super::Failure;
 use super::child::{self, Counters, Server};
 use super::results::{Latency, Run};
 use hdrhistogram::Histogram;
-use rustix::time::Timespec;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -13,8 +12,6 @@ use std::time::{Duration, Instant};
 const SETTLE: Duration = Duration::from_millis(30);
 /// How long nothing at all may come before it counts as lost.
 pub const SILENCE: Duration = Duration::from_secs(10);
-/// The longest wait of a generator, so that it notices Ctrl-C and silence.
-const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// How long.
 #[derive(Debug, Clone, Copy)]
@@ -93,13 +90,12 @@ impl Meter {
 
     /// How long to wait at most: up to the next border.
     #[must_use]
-    pub fn patience(&self) -> Timespec {
+    pub fn patience(&self) -> Duration {
         let until = match self.phase {
             Phase::Warming(until) | Phase::Settling(until) | Phase::Measuring(until) => until,
             Phase::Counting(_) | Phase::Draining => u64::MAX,
         };
-        let wait = until.saturating_sub(self.now()).clamp(1, nanoseconds(LONGEST_WAIT));
-        Timespec { tv_sec: 0, tv_nsec: wait as i64 }
+        Duration::from_nanos(until.saturating_sub(self.now()).max(1))
     }
 
     /// Passes a border if it is time; `units` have arrived so far. False once nothing has arrived for [`SILENCE`].

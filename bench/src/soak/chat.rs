@@ -5,15 +5,13 @@ use super::cast::PIT;
 use crate::Failure;
 use crate::child::Server;
 use crate::crowd::Crowd;
-use crate::generator::cannot_poll;
 use crate::ledger::{Ledger, Seen, Shape, Wire};
 use crate::meter::{SILENCE, new_histogram};
 use crate::payload::{self, Payload};
+use crate::poller::Poller;
 use bstr::ByteSlice;
 use hdrhistogram::Histogram;
 use redpoll::limits::READ;
-use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::io;
@@ -58,11 +56,10 @@ impl Chat {
     ///
     /// # Errors
     /// Where the server would not have them.
-    pub fn gather(server: &mut Server, poller: &OwnedFd) -> Result<Chat, Failure> {
+    pub fn gather(server: &mut Server, poller: &Poller) -> Result<Chat, Failure> {
         let crowd = Crowd::gather(server, Wire::Server, MEMBERS + 1, 0)?;
         for (place, member) in crowd.members.iter().enumerate() {
-            let data = EventData::new_u64(place as u64);
-            epoll::add(poller, member, data, EventFlags::IN).map_err(cannot_poll)?;
+            poller.add(member, place as u64)?;
         }
         let lanes = MEMBERS + SENDERS;
         // Not all at the same moment.

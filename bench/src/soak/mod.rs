@@ -8,9 +8,9 @@ mod drift;
 mod peer;
 
 use super::child::{Counters, Server, Start};
-use super::generator::cannot_poll;
 use super::machine::Processors;
 use super::meter::SILENCE;
+use super::poller::{CONTROL, Poller};
 use super::{Failure, is_interrupted, program, watch_signals};
 use crate::cli::SoakOptions;
 use cast::FLOWS;
@@ -20,11 +20,6 @@ use fastrand::Rng;
 use indicatif::ProgressBar;
 use peer::{Peer, Progress, Role};
 use redpoll::limits::READ;
-use rustix::buffer::spare_capacity;
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::fd::OwnedFd;
-use rustix::io::Errno;
-use rustix::time::Timespec;
 use slab::Slab;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -32,14 +27,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// The key of the operator.
-const CONTROL: u64 = u64::MAX;
 /// Peers have keys from here on, those who chat below.
 const PEERS: u64 = 1 << 32;
-/// Events of one wait.
-const EVENTS: usize = 256;
-/// The longest wait, so that Ctrl-C is noticed.
-const LONGEST_WAIT: Duration = Duration::from_millis(100);
 /// How long the server has to be as it was after everyone has gone.
 const REST: Duration = Duration::from_secs(2);
 /// How far apart samples are: as in the help.
@@ -138,7 +127,7 @@ struct Arrivals {
 
 struct Soak<'a> {
     server: &'a mut Server,
-    poller: OwnedFd,
+    poller: Poller,
     chat: Chat,
     peers: Slab<Peer>,
     /// When each may go on, by its place.
@@ -157,11 +146,7 @@ struct Soak<'a> {
 
 impl<'a> Soak<'a> {
     fn new(server: &'a mut Server, options: &SoakOptions, record: Record) -> Result<Soak<'a>, Failure> {
-        let poller = epoll::create(CreateFlags::CLOEXEC).map_err(cannot_poll)?;
-        if let Some(control) = &server.control {
-            let data = EventData::new_u64(CONTROL);
-            epoll::add(&poller, control.descriptor(), data, EventFlags::IN).map_err(cannot_poll)?;
-        }
+        let poller = Poller::new(server)?;
         let chat = Chat::gather(server, &poller)?;
         let now = Instant::now();
         Ok(Soak {
@@ -190,7 +175,6 @@ impl<'a> Soak<'a> {
         let count = samples(time);
         let every = time / count;
         let mut next_sample = self.started + every;
-        let mut events = Vec::with_capacity(EVENTS);
         while self.samples.len() < count as usize {
             let now = Instant::now();
             match self.asked {
@@ -206,38 +190,30 @@ impl<'a> Soak<'a> {
             }
             let wake = self.asked.map_or(next_sample, |asked| asked + SILENCE);
             let wake = wake.min(self.chat.talk(self.server)?);
-            let wake = wake.min(self.let_come(now)?).min(self.let_go_on(now)?);
-            self.wait(wake, &mut events)?;
+            let wake = wake.min(self.let_come(now)?);
+            let wake = self.let_go_on(now, wake)?;
+            self.wait(wake)?;
         }
-        self.listen_out(&mut events)
+        self.listen_out()
     }
 
     /// Nobody says any more; what was said must still be heard.
-    fn listen_out(&mut self, events: &mut Vec<Event>) -> Result<(), Failure> {
+    fn listen_out(&mut self) -> Result<(), Failure> {
         let last = Instant::now() + SILENCE;
         while let Some(missing) = self.chat.missing() {
             if Instant::now() > last {
                 return Err(Failure::Wrong(format!("{missing}; nothing has come for {SILENCE:?}")));
             }
-            self.wait(last, events)?;
+            self.wait(last)?;
         }
         Ok(())
     }
 
     /// Waits until something comes or it is that time, and attends to it.
-    fn wait(&mut self, wake: Instant, events: &mut Vec<Event>) -> Result<(), Failure> {
-        if is_interrupted() {
-            return Err(Failure::Interrupted);
-        }
-        let patience = wake.saturating_duration_since(Instant::now()).min(LONGEST_WAIT);
-        let patience = Timespec { tv_sec: 0, tv_nsec: patience.as_nanos() as i64 };
-        events.clear();
-        match epoll::wait(&self.poller, spare_capacity(events), Some(&patience)) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(cannot_poll(error)),
-        }
-        for event in events.iter() {
-            self.attend(event.data.u64())?;
+    fn wait(&mut self, wake: Instant) -> Result<(), Failure> {
+        for place in 0..self.poller.wait(wake.saturating_duration_since(Instant::now()))? {
+            let (key, _) = self.poller.event(place);
+            self.attend(key)?;
         }
         Ok(())
     }
@@ -279,7 +255,7 @@ impl<'a> Soak<'a> {
             arrivals.number += 1;
             let entry = self.peers.vacant_entry();
             let key = entry.key();
-            let peer = Peer::new(flow.role, script, self.server.address, PEERS + key as u64, &self.poller);
+            let peer = Peer::connect(flow.role, script, self.server.address, PEERS + key as u64);
             entry.insert(peer.map_err(|error| self.server.broken("somebody new", &error))?);
             self.wakes.resize(self.wakes.len().max(key + 1), now);
             self.wakes[key] = now;
@@ -287,9 +263,9 @@ impl<'a> Soak<'a> {
         Ok(self.arrivals.iter().map(|arrivals| arrivals.next).min().unwrap_or(now))
     }
 
-    /// Lets those go on whose time it is; when the next one may.
-    fn let_go_on(&mut self, now: Instant) -> Result<Instant, Failure> {
-        let mut next = now + LONGEST_WAIT;
+    /// Lets those go on whose time it is. Returns when the next one may, if that is before `wake`, else that.
+    fn let_go_on(&mut self, now: Instant, wake: Instant) -> Result<Instant, Failure> {
+        let mut next = wake;
         let mut gone = Vec::new();
         for (place, peer) in &mut self.peers {
             if self.wakes[place] <= now {
@@ -408,7 +384,7 @@ fn rest() -> Result<(), Failure> {
         if is_interrupted() {
             return Err(Failure::Interrupted);
         }
-        std::thread::sleep(LONGEST_WAIT);
+        std::thread::sleep(Duration::from_millis(100));
     }
     Ok(())
 }

@@ -3,15 +3,14 @@
 
 use super::cast::PIT;
 use crate::Failure;
-use crate::generator::cannot_poll;
+use crate::crowd::connect;
 use crate::meter::SILENCE;
 use crate::payload::Payload;
+use crate::poller::Poller;
 use bstr::ByteSlice;
-use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use socket2::{Domain, Socket, Type};
+use socket2::Socket;
 use std::collections::VecDeque;
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
@@ -63,8 +62,6 @@ pub enum Progress {
 const AGAIN: Duration = Duration::from_millis(20);
 /// How long it may take until one is answered: longer than a peer above its rate is read on after its end.
 const PATIENCE: Duration = SILENCE.saturating_mul(3);
-/// Bytes of the receive buffer of those who won't read, so that it shows soon.
-const SMALL: usize = 4096;
 
 /// Somebody who plays.
 pub struct Peer {
@@ -87,25 +84,18 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Connects, and is watched from now on.
+    /// Connects. It is watched, under `key`, once it takes a step.
     ///
     /// # Errors
     /// Where that can't be.
-    pub fn new(
+    pub fn connect(
         role: Role,
         (name, steps): (String, Vec<Step>),
         to: SocketAddr,
         key: u64,
-        poller: &OwnedFd,
     ) -> std::io::Result<Peer> {
-        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
-        if role == Role::Staller {
-            socket.set_recv_buffer_size(SMALL)?;
-        }
-        socket.set_tcp_nodelay(true)?;
-        socket.connect(&to.into())?;
+        let socket = connect(to, role == Role::Staller)?;
         socket.set_nonblocking(true)?;
-        epoll::add(poller, &socket, EventData::new_u64(key), EventFlags::IN)?;
         Ok(Peer {
             role,
             name,
@@ -113,7 +103,7 @@ impl Peer {
             key,
             steps: steps.into(),
             since: Instant::now(),
-            is_deaf: false,
+            is_deaf: true,
             has_ended: false,
             too_slow: false,
             held: Vec::new(),
@@ -147,7 +137,7 @@ impl Peer {
     ///
     /// # Errors
     /// An answer that didn't come.
-    pub fn advance(&mut self, now: Instant, poller: &OwnedFd) -> Result<Progress, Failure> {
+    pub fn advance(&mut self, now: Instant, poller: &Poller) -> Result<Progress, Failure> {
         loop {
             let until = match self.steps.front() {
                 None => return Ok(Progress::Done),
@@ -157,8 +147,8 @@ impl Peer {
                 Some(Step::Rest(time) | Step::Deaf(time)) => self.since + *time,
                 Some(Step::Await(_) | Step::End) => self.since + PATIENCE,
             };
+            self.watch(!matches!(self.steps.front(), Some(Step::Deaf(_))), poller)?;
             if now < until {
-                self.watch(!matches!(self.steps.front(), Some(Step::Deaf(_))), poller)?;
                 return Ok(Progress::Waits(until));
             }
             if !self.take(now)? {
@@ -198,17 +188,12 @@ impl Peer {
     }
 
     /// Whoever doesn't read isn't watched at all: its end would be told again and again.
-    fn watch(&mut self, reads: bool, poller: &OwnedFd) -> Result<(), Failure> {
-        if reads == self.is_deaf {
-            let data = EventData::new_u64(self.key);
-            self.is_deaf = !reads;
-            match reads {
-                true => epoll::add(poller, &self.socket, data, EventFlags::IN),
-                false => epoll::delete(poller, &self.socket),
-            }
-            .map_err(cannot_poll)?;
+    fn watch(&mut self, reads: bool, poller: &Poller) -> Result<(), Failure> {
+        if reads != self.is_deaf {
+            return Ok(());
         }
-        Ok(())
+        self.is_deaf = !reads;
+        if reads { poller.add(&self.socket, self.key) } else { poller.delete(&self.socket) }
     }
 
     fn step(&mut self, now: Instant) {
