@@ -1,6 +1,6 @@
 //! The members of a load: so many connections, registered where the engine registers, of whom nobody has anything unread.
 
-use super::child::{Control, Server};
+use super::child::Server;
 use super::ledger::Wire;
 use super::{Failure, is_interrupted, payload};
 use bstr::ByteSlice;
@@ -78,16 +78,15 @@ impl Crowd {
             });
             members.push(connected.map_err(|error| Failure::of("can't connect", &error))?);
         }
-        match (wire, &mut server.control) {
-            (Wire::Server, _) => {
-                for (place, member) in members.iter_mut().enumerate().skip(first) {
-                    read_until(member, b"+pong in\n").map_err(|why| why.of(place))?;
-                }
-                Ok(())
+        match wire {
+            Wire::Server => {
+                let mut newcomers = members.iter_mut().enumerate().skip(first);
+                newcomers.try_for_each(|(place, member)| {
+                    read_until(member, b"+pong in\n").map_err(|why| why.of(place))
+                })
             }
             // Whoever isn't accepted yet would miss what is said.
-            (Wire::Limit, Some(control)) => wait_for_accept(control, members.len()),
-            (Wire::Limit, None) => Ok(()),
+            Wire::Limit => wait_for_accept(server, members.len()),
         }
     }
 }
@@ -152,17 +151,11 @@ fn read_until(stream: &mut TcpStream, end: &[u8]) -> Result<(), Why> {
     }
 }
 
-fn wait_for_accept(control: &mut Control, count: usize) -> Result<(), Failure> {
+fn wait_for_accept(server: &mut Server, count: usize) -> Result<(), Failure> {
     let failure = |error| Failure::of("the engine does not tell its counters", &error);
     let started = Instant::now();
     while started.elapsed() < PATIENCE && !is_interrupted() {
-        control.ask().map_err(failure)?;
-        let counters = loop {
-            if let Some(counters) = control.hear().map_err(failure)? {
-                break counters;
-            }
-            std::thread::yield_now();
-        };
+        let counters = server.counters().map_err(failure)?;
         if counters.get("connections").is_some_and(|connections| *connections >= count as u64) {
             return Ok(());
         }

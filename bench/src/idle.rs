@@ -6,7 +6,7 @@ use super::crowd::Crowd;
 use super::ledger::Wire;
 use super::payload::{self, Payload};
 use super::results::Run;
-use super::{Failure, is_interrupted};
+use super::{Failure, rest};
 use bstr::ByteSlice;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -73,18 +73,6 @@ pub fn run(server: &mut Server, count: usize, silence: Duration) -> Result<Run, 
             .collect::<BTreeMap<_, _>>(),
         ..Run::default()
     })
-}
-
-/// Sleeps, unless Ctrl-C is pressed.
-fn rest(time: Duration) -> Result<(), Failure> {
-    let until = Instant::now() + time;
-    while let Some(left) = until.checked_duration_since(Instant::now()) {
-        if is_interrupted() {
-            return Err(Failure::Interrupted);
-        }
-        std::thread::sleep(left.min(Duration::from_millis(50)));
-    }
-    Ok(())
 }
 
 /// Everybody sends, all at once, and then everybody reads.

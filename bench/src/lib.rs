@@ -44,7 +44,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tz::UtcDateTime;
 
 /// Why there is no result of a run.
@@ -129,6 +129,18 @@ fn watch_signals() -> Result<(), Failure> {
     for signal in [SIGINT, SIGTERM] {
         flag::register(signal, Arc::clone(interrupted))
             .map_err(|error| Failure::of("can't watch for signals", &error))?;
+    }
+    Ok(())
+}
+
+/// Sleeps, unless Ctrl-C is pressed.
+fn rest(time: Duration) -> Result<(), Failure> {
+    let until = Instant::now() + time;
+    while let Some(left) = until.checked_duration_since(Instant::now()) {
+        if is_interrupted() {
+            return Err(Failure::Interrupted);
+        }
+        std::thread::sleep(left.min(Duration::from_millis(50)));
     }
     Ok(())
 }

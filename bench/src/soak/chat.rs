@@ -2,6 +2,7 @@
 //! for the lobby, and timed from when it was due. Besides, somebody who talks much in the pit, which nobody has to hear.
 
 use super::cast::PIT;
+use super::whole_lines;
 use crate::Failure;
 use crate::child::Server;
 use crate::crowd::Crowd;
@@ -164,17 +165,10 @@ impl Chat {
             Err(error) => return Err(server.broken(&payload::name(member), &error.into())),
         };
         let Some(held) = self.held.get_mut(member) else { return Ok(()) };
-        held.extend_from_slice(&scratch[..bytes]);
-        let heard = std::mem::take(held);
+        let lines = whole_lines(&scratch[..bytes], held);
         let now = self.now();
-        for line in heard.lines_with_terminator() {
-            if line.ends_with(b"\n") {
-                self.hear(member, line, now).map_err(Failure::Wrong)?;
-            } else {
-                self.held[member].extend_from_slice(line);
-            }
-        }
-        Ok(())
+        let mut each = lines.lines_with_terminator();
+        each.try_for_each(|line| self.hear(member, line, now).map_err(Failure::Wrong))
     }
 
     fn hear(&mut self, member: usize, line: &[u8], now: u64) -> Result<(), String> {

@@ -11,8 +11,9 @@ use super::child::{Counters, Server, Start};
 use super::machine::Processors;
 use super::meter::SILENCE;
 use super::poller::{CONTROL, Poller};
-use super::{Failure, is_interrupted, program, watch_signals};
+use super::{Failure, program, rest, watch_signals};
 use crate::cli::SoakOptions;
+use bstr::ByteSlice;
 use cast::FLOWS;
 use chat::Chat;
 use drift::Sample;
@@ -73,7 +74,7 @@ fn soak(options: &SoakOptions) -> Result<(), Failure> {
         print!("{}", drift::table(&samples));
     }
     result?;
-    rest()?;
+    rest(REST)?;
     let after = look(&mut server)?;
     println!("{}", drift::ends(&before, &after));
     let complaints = drift::complaints(&samples, &before, &after);
@@ -377,14 +378,9 @@ fn look(server: &mut Server) -> Result<Sample, Failure> {
     Ok(of_process(server, &counters))
 }
 
-/// Lets the server rest.
-fn rest() -> Result<(), Failure> {
-    let until = Instant::now() + REST;
-    while Instant::now() < until {
-        if is_interrupted() {
-            return Err(Failure::Interrupted);
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    Ok(())
+/// Returns the whole lines of what was held and what has come. What is held then is the unfinished one.
+fn whole_lines(come: &[u8], held: &mut Vec<u8>) -> Vec<u8> {
+    held.extend_from_slice(come);
+    let end = held.rfind_byte(b'\n').map_or(0, |at| at + 1);
+    held.drain(..end).collect()
 }

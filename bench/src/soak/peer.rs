@@ -2,6 +2,7 @@
 //! loop that lets it go on is in `mod.rs`.
 
 use super::cast::PIT;
+use super::whole_lines;
 use crate::Failure;
 use crate::crowd::connect;
 use crate::meter::SILENCE;
@@ -122,15 +123,8 @@ impl Peer {
             Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
             Err(error) => return self.end(&error.to_string()),
         };
-        self.held.extend_from_slice(&scratch[..bytes]);
-        let heard = std::mem::take(&mut self.held);
-        for line in heard.lines_with_terminator() {
-            match line.strip_suffix(b"\n") {
-                Some(line) => self.hear(line)?,
-                None => self.held.extend_from_slice(line),
-            }
-        }
-        Ok(())
+        let lines = whole_lines(&scratch[..bytes], &mut self.held);
+        lines.lines_with_terminator().try_for_each(|line| self.hear(line.strip_suffix(b"\n").unwrap_or(line)))
     }
 
     /// Takes as many steps as it can.
