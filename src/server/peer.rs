@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_peer_is_small() {
-        assert!(size_of::<Peer>() <= 48, "{}", size_of::<Peer>());
+        assert!(size_of::<Peer>() <= 44, "{}", size_of::<Peer>());
     }
 
     #[test]

@@ -2,62 +2,75 @@
 //! changes the result: every decision here depends on the bytes and their positions alone.
 
 use super::{Step, step};
-use crate::limits::{MAX_PAUSES, THROWN_AWAY_A_TOKEN};
+use crate::limits::{MAX_MAX_LINE, MAX_PAUSES, THROWN_AWAY_A_TOKEN};
 use crate::protocol::message::{self, END};
 use bstr::ByteSlice;
+use std::num::NonZeroU8;
 
-/// The state of a stream of lines.
+/// The state of a stream of lines, in four bytes: every connection has one, see `a_frame_is_small`.
 #[derive(Debug, Default)]
 pub struct LineFrame {
-    /// So many bytes at the front of the unfinished line hold no LF: they are not searched again. While `discarding`, the
-    /// bytes that were thrown away of its last started 4 KiB.
-    searched: u32,
-    /// Those bytes hold NUL.
-    nul: bool,
-    /// True while the rest of a line that was too long passes by.
-    discarding: bool,
-    /// Pauses in a row that came within a character.
-    pauses: u8,
-    /// What is left when nothing has come for a while is a line too.
-    by_pause: bool,
+    /// So many bytes at the front of the unfinished line hold no END: they are not searched again. In [`Mode::Discarding`]
+    /// the bytes that were thrown away of its last started 4 KiB.
+    searched: u16,
+    mode: Mode,
+    /// Lines end by pauses too: 1, and how many in a row came within a character.
+    pauses: Option<NonZeroU8>,
 }
+
+/// What is known of the unfinished line.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// The bytes that were searched hold NUL.
+    Nul,
+    /// It was too long, and its rest passes by.
+    Discarding,
+}
+
+const _: () =
+    assert!(MAX_MAX_LINE <= u16::MAX as usize + 1, "all but the last byte of a line are counted as searched");
 
 impl LineFrame {
     /// Lines that end by pauses too.
     #[must_use]
     pub fn by_pause() -> LineFrame {
-        LineFrame { by_pause: true, ..LineFrame::default() }
+        LineFrame { pauses: Some(NonZeroU8::MIN), ..LineFrame::default() }
     }
 
     /// Whether lines end by pauses too.
     #[must_use]
     pub fn is_by_pause(&self) -> bool {
-        self.by_pause
+        self.pauses.is_some()
     }
 
     /// See [`Frame::next`](super::Frame::next). A line is too long as soon as `max` bytes are known to be too few for
-    /// it and its LF.
+    /// it and its END.
     pub fn next<'a>(&mut self, input: &'a [u8], max: usize) -> Step<'a> {
-        if self.discarding {
+        if self.is_discarding() {
             return self.discard(input);
         }
-        self.pauses = 0;
+        if self.pauses.is_some() {
+            self.pauses = Some(NonZeroU8::MIN);
+        }
         let searched = self.searched as usize;
-        match self.find_lf(input, searched) {
+        match self.find_end(input, searched) {
             Some(end) => {
                 self.searched = 0;
-                let nul = std::mem::take(&mut self.nul);
+                let nul = std::mem::take(&mut self.mode) == Mode::Nul;
                 if end < max { step(end + 1, without_cr(&input[..end]), nul) } else { Step::TooLong(end + 1) }
             }
             None if input.len() > max => {
                 self.searched = 0;
                 self.throw_away(input.len());
-                self.nul = false;
-                self.discarding = true;
+                self.mode = Mode::Discarding;
                 Step::TooLong(input.len())
             }
             None => {
-                self.searched = input.len() as u32;
+                // The last byte of the longest line may be searched again: it is not END.
+                self.searched = u16::try_from(input.len()).unwrap_or(u16::MAX);
                 Step::More
             }
         }
@@ -65,12 +78,12 @@ impl LineFrame {
 
     /// See [`Frame::finish`](super::Frame::finish): an unterminated last line counts as a line.
     pub fn finish<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
-        let LineFrame { nul, by_pause, .. } = *self;
-        *self = LineFrame { by_pause, ..LineFrame::default() };
+        let nul = self.mode == Mode::Nul;
+        *self = if self.is_by_pause() { LineFrame::by_pause() } else { LineFrame::default() };
         if input.is_empty() { Step::More } else { step(input.len(), without_cr(input), nul) }
     }
 
-    /// See [`Frame::pause`](super::Frame::pause): what has come is a message, as if LF had ended it, and ends the
+    /// See [`Frame::pause`](super::Frame::pause): what has come is a message, as if END had ended it, and ends the
     /// discarding of one. A client sends whole characters, so a pause within one is the network's: the rest of it is
     /// waited for, but not for ever.
     pub fn pause<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
@@ -79,42 +92,43 @@ impl LineFrame {
 
     /// Whether a pause behind these bytes ends a message, which is then asked no more.
     pub fn ends_by_pause(&mut self, input: &[u8]) -> bool {
+        let Some(pauses) = &mut self.pauses else { return false };
         let cut = std::str::from_utf8(input).is_err_and(|error| error.error_len().is_none());
-        let waits = cut && self.pauses < MAX_PAUSES;
-        self.pauses = if waits { self.pauses + 1 } else { 0 };
+        let waits = cut && pauses.get() <= MAX_PAUSES;
+        *pauses = if waits { pauses.saturating_add(1) } else { NonZeroU8::MIN };
         !waits
     }
 
     /// Whether the rest of a line that was too long passes by.
     #[must_use]
     pub fn is_discarding(&self) -> bool {
-        self.discarding
+        self.mode == Mode::Discarding
     }
 
     /// Bytes that were thrown away of the last started 4 KiB of a line that is too long.
     #[must_use]
     pub fn thrown_away(&self) -> usize {
-        if self.discarding { self.searched as usize } else { 0 }
+        if self.is_discarding() { self.searched as usize } else { 0 }
     }
 
     fn throw_away(&mut self, bytes: usize) {
-        self.searched = ((self.searched as usize + bytes) % THROWN_AWAY_A_TOKEN) as u32;
+        self.searched = ((self.searched as usize + bytes) % THROWN_AWAY_A_TOKEN) as u16;
     }
 
     /// Where the line ends, its first bytes having been searched; NUL on the way is noted.
-    fn find_lf(&mut self, input: &[u8], searched: usize) -> Option<usize> {
+    fn find_end(&mut self, input: &[u8], searched: usize) -> Option<usize> {
         let found = searched + input[searched..].find_byteset([END, 0])?;
         if input[found] == END {
             return Some(found);
         }
-        self.nul = true;
+        self.mode = Mode::Nul;
         Some(found + message::find_end(&input[found..])?)
     }
 
     fn discard<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         match message::find_end(input) {
             Some(end) => {
-                self.discarding = false;
+                self.mode = Mode::Plain;
                 self.searched = 0;
                 Step::Skip(end + 1)
             }
@@ -165,6 +179,11 @@ mod tests {
 
     fn some(line: &str) -> Option<Vec<u8>> {
         Some(line.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn a_frame_is_small() {
+        assert_eq!(size_of::<crate::protocol::frame::Frame>(), 4);
     }
 
     #[test]
