@@ -2,7 +2,6 @@
 //! it is started, asked for its counters and what the system says of it, and stopped.
 
 use super::machine::Processors;
-use super::meter::SILENCE;
 use super::{Failure, is_interrupted};
 use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
@@ -16,6 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+/// How long nothing at all may come before it counts as lost.
+pub const SILENCE: Duration = Duration::from_secs(10);
 
 /// How an engine is started.
 #[derive(Debug, Clone, PartialEq, Eq)]

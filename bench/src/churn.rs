@@ -2,8 +2,8 @@
 //! letter, and if the server closes behind it.
 
 use super::Failure;
+use super::child::SILENCE;
 use super::harness::{Harness, Load};
-use super::meter::SILENCE;
 use bstr::ByteSlice;
 use redpoll::protocol::dialect::{Context, Dialect};
 use redpoll::protocol::name::Name;

@@ -1,10 +1,10 @@
 //! The generator: a load of messages, a window of them on their way per sender. It reads 64 KiB at a time and answers all
 //! that a read has earned by one write. What stands on the wire, and whether it is right, is the ledger's business.
 
+use super::child::SILENCE;
 use super::crowd::Crowd;
 use super::harness::{Harness, Load};
 use super::ledger::{Ledger, Seen};
-use super::meter::SILENCE;
 use super::{Failure, payload};
 use redpoll::limits::READ;
 use rustix::event::epoll::EventFlags;

@@ -28,7 +28,7 @@ pub trait Load {
     fn units(&self) -> u64;
     /// Whether nothing is on its way.
     fn is_over(&self) -> bool;
-    /// What is missing where nothing has come for [`SILENCE`](super::meter::SILENCE) and the server runs.
+    /// What is missing where nothing has come for [`SILENCE`](super::child::SILENCE) and the server runs.
     fn silence(&self) -> Failure;
 }
 

@@ -2,7 +2,7 @@
 //! rest in which what is on its way must still arrive. Generators ask it where they are and tell it what has arrived.
 
 use super::Failure;
-use super::child::{self, Counters, Server};
+use super::child::{self, Counters, SILENCE, Server};
 use super::results::{Latency, Run};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 
 /// How long the load goes on between reading what takes a while to read, and a border.
 const SETTLE: Duration = Duration::from_millis(30);
-/// How long nothing at all may come before it counts as lost.
-pub const SILENCE: Duration = Duration::from_secs(10);
 
 /// How long.
 #[derive(Debug, Clone, Copy)]

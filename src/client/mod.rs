@@ -22,13 +22,21 @@ mod words;
 
 pub use address::Address;
 
-use crate::cli::ChatOptions;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
+/// Where to connect, and as which user.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The server.
+    pub address: Address,
+    /// The name to register with; asked for where there is none.
+    pub nick: Option<String>,
+}
+
 /// Runs the client: line editing if standard input and output are terminals, a plain pipe otherwise.
 #[must_use]
-pub fn run(options: &ChatOptions) -> ExitCode {
+pub fn run(options: &Options) -> ExitCode {
     if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
         return pipe::run(options);
     }

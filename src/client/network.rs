@@ -1,6 +1,7 @@
 //! The talk with the server beside the typing: one thread reads and reconnects, one writes, so that neither a slow server
 //! nor a large paste ever holds up the keyboard, or the reading that a server may wait for before it reads on.
 
+use super::Options;
 use super::address::Address;
 use super::backoff::Backoff;
 use super::connection::{self, Lines};
@@ -9,7 +10,6 @@ use super::roster::MAX_ROOMS;
 use super::screen::Screen;
 use super::session::{Session, Then, Wants};
 use super::view::View;
-use crate::cli::ChatOptions;
 use rustix::process::{Signal, getpid, kill_process};
 use std::net::TcpStream;
 use std::ops::Deref;
@@ -76,7 +76,7 @@ impl Deref for SessionRef<'_> {
 }
 
 /// Goes on talking over `stream`, in the background.
-pub fn start(options: &ChatOptions, stream: TcpStream, screen: Screen, view: Arc<View>) -> Talk {
+pub fn start(options: &Options, stream: TcpStream, screen: Screen, view: Arc<View>) -> Talk {
     let session = Session::new(options.nick.clone());
     let state = State {
         session,

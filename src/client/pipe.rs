@@ -1,9 +1,9 @@
 //! `redpoll chat` in a pipe: standard input goes to the server as it is, the server's lines go to standard output.
 //! Nothing is coloured, timed or repeated here, so that scripts can rely on the protocol alone.
 
+use super::Options;
 use super::connection::{self, Lines};
 use super::line::Line;
-use crate::cli::ChatOptions;
 use std::io::{self, ErrorKind, Write};
 use std::net::TcpStream;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use std::thread;
 
 /// Talks until the server closes: 0, or 1 if it closed with a refusal or the connection broke.
 #[must_use]
-pub fn run(options: &ChatOptions) -> ExitCode {
+pub fn run(options: &Options) -> ExitCode {
     let stream = match connection::connect(&options.address) {
         Ok(stream) => stream,
         Err(error) => {

@@ -1,12 +1,12 @@
 //! `redpoll chat` on a terminal: reads lines with rustyline, and does what the session says. The talk with the server
 //! goes on beside it, in `network`.
 
+use super::Options;
 use super::connection;
 use super::network::{self, Ended, Talk};
 use super::screen::{self, Screen};
 use super::session::{NOT_CONNECTED, Typed, Wants};
 use super::view::{View, own_line};
-use crate::cli::ChatOptions;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::{CmdKind, Highlighter};
@@ -40,7 +40,7 @@ const COLUMNS: u16 = 80;
 ///
 /// # Errors
 /// The terminal's. `Ok(None)` if this terminal can't edit lines; then nothing has happened yet.
-pub fn run(options: &ChatOptions) -> io::Result<Option<ExitCode>> {
+pub fn run(options: &Options) -> io::Result<Option<ExitCode>> {
     let config = Config::builder()
         .max_history_size(HISTORY)
         .map_err(io::Error::other)?

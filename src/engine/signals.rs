@@ -4,7 +4,7 @@
 use log::info;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -38,11 +38,21 @@ impl Signals {
     /// Takes what has come out of the socket, and says in the log which signal it was.
     pub fn hear(&mut self) {
         // Whatever came, and whether it can be read: it says the same.
-        let _ = super::sockets::uninterrupted(|| self.socket.read(&mut [0; 16]));
+        let _ = uninterrupted(|| self.socket.read(&mut [0; 16]));
         let reason = match self.last.load(Ordering::Relaxed) as i32 {
             SIGINT => "SIGINT",
             _ => "SIGTERM",
         };
         info!(target: "stopping", reason; "stopping: {reason}");
+    }
+}
+
+/// A call that a signal handler interrupted is made again.
+pub(super) fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
     }
 }

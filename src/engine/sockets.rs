@@ -337,16 +337,6 @@ fn interest(key: usize, interest: Interest) -> Event {
     Event::new(key, interest.read == Reading::Bytes, interest.write)
 }
 
-/// A call that a signal handler interrupted is made again.
-pub(super) fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! Two kinds of drawing, as SVG text: curves over two axes, and bars beside each other in panels. What they mean is
 //! not known here. Every axis says where its ticks are; logarithms are taken before the library sees a value.
 
-use super::figures::Spread;
+use super::spread::Spread;
 use super::units::{self, Kind};
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};

@@ -1,40 +1,13 @@
 //! What follows from the runs: per-unit figures, their medians with least and most, ratios to the floor. All that the
 //! table, the page and the plots show comes from here, so that they can't disagree. Nothing here writes text.
 
+use super::spread::Spread;
 use super::units::Kind;
 use crate::results::{Results, Run, Series};
 use std::collections::BTreeSet;
 
 /// Engines that do the least that a server could, the better floor first: what the others are measured by.
 const FLOORS: [&str; 2] = ["limit", "answer"];
-
-/// A median with its least and most; all three are finite.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Spread {
-    /// Half are below.
-    pub median: f64,
-    /// Of all.
-    pub min: f64,
-    /// Of all.
-    pub max: f64,
-}
-
-impl Spread {
-    /// Of what is finite; `None` if nothing is. The median of an even number is the middle of the middle two.
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
-        let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
-        values.sort_by(f64::total_cmp);
-        let (min, max) = (*values.first()?, *values.last()?);
-        let median = (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0;
-        Some(Spread { median, min, max })
-    }
-
-    /// Whether any figure of one lies within the other.
-    #[must_use]
-    pub fn overlaps(self, other: Spread) -> bool {
-        self.min <= other.max && other.min <= self.max
-    }
-}
 
 /// One figure of a run.
 #[derive(Debug, Clone, Copy)]

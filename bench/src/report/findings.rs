@@ -1,7 +1,8 @@
 //! What the figures say, in sentences: where threads win, what the members who stopped reading cost the others, and
 //! which series ended early. The same in the terminal and on the page.
 
-use super::figures::{self, Block, CPU, Measure, P50, P99, P999, RATE, RSS, Spread};
+use super::figures::{self, Block, CPU, Measure, P50, P99, P999, RATE, RSS};
+use super::spread::Spread;
 use super::units::{self, Kind};
 use crate::results::{Results, Series};
 

@@ -2,12 +2,12 @@
 //! machine, the command line or a server is escaped.
 
 use super::draw;
-use super::figures::Spread;
 use super::figures::{
     self, Block, CALLS, CPU, Measure, P50, P90, P99, P999, PSS, RATE, RSS, SLOWEST, SWITCHES, SYSTEM,
 };
 use super::findings;
 use super::plots::Plot;
+use super::spread::Spread;
 use super::units::{self, Kind};
 use crate::results::{Results, Run, Series};
 use std::fmt::Write as _;

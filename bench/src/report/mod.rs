@@ -8,6 +8,7 @@ mod html;
 #[cfg(test)]
 mod made_up;
 mod plots;
+mod spread;
 mod table;
 mod units;
 

@@ -1,8 +1,9 @@
 //! Which plots there are, and what is seen in each: throughput and CPU time against connections, latencies, memory.
 
 use super::draw::{self, Axis, Line, Look, Mark, Panel};
-use super::figures::{self, Block, CPU, Measure, RATE, RSS, Spread};
+use super::figures::{self, Block, CPU, Measure, RATE, RSS};
 use super::findings;
+use super::spread::Spread;
 use super::units::{self, Kind};
 use crate::results::{Results, Series};
 use plotters::style::RGBColor;

@@ -1,6 +1,6 @@
 //! Figures as people read them: three digits and a unit that suits. What can't be had, or isn't a number, is `-`.
 
-use super::figures::Spread;
+use super::spread::Spread;
 use redpoll::protocol::text;
 
 /// What a figure counts, and so in which units it is written.

@@ -1,7 +1,7 @@
 //! Who else there is while people chat: those who come and go, those who don't read, and those who send garbage. Each is
 //! a script of steps, drawn from the seed; how it is played is in `peer.rs`.
 
-use super::peer::{Role, Step};
+use super::peer::{PIT, Role, Step};
 use fastrand::Rng;
 use redpoll::limits::KIB;
 use std::time::Duration;
@@ -23,8 +23,6 @@ pub const FLOWS: [Flow; 3] = [
     Flow { role: Role::Garbage, every: Duration::from_millis(100), at_once: 80 },
 ];
 
-/// The room in which much is said, for those who don't read it.
-pub const PIT: &str = "pit";
 /// Rooms for those who come and go: few, so that they meet there, and many enough that rooms come and go too.
 const ROOMS: usize = 8;
 /// What it is to read late, in milliseconds: some are back before their queues are full, some long after they were given

@@ -1,13 +1,14 @@
 //! Those who chat all the time: every message is in the books of two ledgers, one for what is said to one another and one
 //! for the lobby, and timed from when it was due. Besides, somebody who talks much in the pit, which nobody has to hear.
 
-use super::cast::PIT;
+use super::peer::PIT;
 use super::whole_lines;
 use crate::Failure;
+use crate::child::SILENCE;
 use crate::child::Server;
 use crate::crowd::Crowd;
 use crate::ledger::{Ledger, Seen, Shape, Wire};
-use crate::meter::{SILENCE, new_histogram};
+use crate::meter::new_histogram;
 use crate::payload::{self, Payload};
 use crate::poller::Poller;
 use bstr::ByteSlice;

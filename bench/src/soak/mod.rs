@@ -7,9 +7,9 @@ mod chat;
 mod drift;
 mod peer;
 
+use super::child::SILENCE;
 use super::child::{Counters, Server, Start};
 use super::machine::Processors;
-use super::meter::SILENCE;
 use super::poller::{CONTROL, Poller};
 use super::{Failure, program, rest, watch_signals};
 use crate::cli::SoakOptions;

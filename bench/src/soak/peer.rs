@@ -1,11 +1,10 @@
 //! One who plays a script: a connection, the steps that are left, and what may be heard meanwhile. It never blocks; the
 //! loop that lets it go on is in `mod.rs`.
 
-use super::cast::PIT;
 use super::whole_lines;
 use crate::Failure;
+use crate::child::SILENCE;
 use crate::crowd::connect;
-use crate::meter::SILENCE;
 use crate::payload::Payload;
 use crate::poller::Poller;
 use bstr::ByteSlice;
@@ -15,6 +14,9 @@ use socket2::Socket;
 use std::collections::VecDeque;
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
+
+/// The room in which much is said, for those who don't read it.
+pub const PIT: &str = "pit";
 
 /// What a peer is there for, and so what the server may do to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 //! All that differs between the two engines with threads is in [`Way`]. [`Links`] is all of them, as the server sends by
 //! them.
 
+use super::channel::Channel;
 use super::direct;
-use super::queued::Channel;
 use crate::engine::listener;
 use crate::protocol::{ConnId, Origin};
 use crate::server::transport::{DatagramPath, Interest, Shutdown, Transport};

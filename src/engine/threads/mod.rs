@@ -2,8 +2,10 @@
 //! queues and the limits that the reactor has; only the moving of bytes differs. They are what the reactor is measured
 //! against. The main thread is here: it accepts, and keeps the deadlines.
 
+mod channel;
 mod connection;
 mod direct;
+mod input;
 mod link;
 mod queued;
 mod shared;
@@ -21,9 +23,10 @@ use crate::limits::{
 use crate::protocol::Origin;
 use crate::protocol::scheme::Scheme;
 use crate::server::log_events;
+use channel::Channel;
 use link::{Link, Way};
 use log::{info, warn};
-use queued::Channel;
+
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::time::Timespec;

@@ -2,7 +2,7 @@
 //! reactor's; here is only what a reader, a writer and the main thread each do next. A slot is released by its reader alone,
 //! which is its last user.
 
-use super::connection::Input;
+use super::input::Input;
 use super::link::{Link, Links, Way};
 use crate::limits::{IDLE_AFTER, Limits, MIN_DRAIN, WRITER_GRACE};
 use crate::protocol::scheme::Scheme;
