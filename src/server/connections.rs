@@ -2,6 +2,7 @@
 //! input. What the hub has to do with it (requests, names, who is told of an end) is in `mod.rs`.
 
 use crate::limits::{LAST_WORDS, LINGER_TIMEOUT, LOW_READ, Limits, NOTICES_APART, READ, TOO_SLOW_AFTER};
+use crate::protocol::dialect::Dialect;
 use crate::protocol::frame::Frame;
 use crate::protocol::scheme::Scheme;
 use crate::protocol::{CloseReason, ConnId, Event, Outbox, Refusal, Time, message};
@@ -73,7 +74,7 @@ impl Connections {
     pub fn open(&mut self, id: ConnId) {
         let opened = self.peers.open();
         debug_assert_eq!(opened, id, "a connection gets the vacant slot");
-        self.queues.open(id, self.peers[id].dialect);
+        self.queues.open(id, Dialect::Native);
     }
 
     /// Arms the time to register in. Without a limit of time unregistered connections stand in line too: where there are
@@ -166,7 +167,7 @@ impl Connections {
     #[must_use]
     pub fn read_ahead_limit(&self, id: ConnId) -> Option<usize> {
         let peer = &self.peers[id];
-        let is_wanted = peer.state.is_blocked_by(Blocked::RATE) && peer.interest.read == Reading::Bytes;
+        let is_wanted = peer.state.is_blocked_by(Blocked::RATE) && peer.interest().read == Reading::Bytes;
         is_wanted.then(|| match self.input.is_high(&self.limits) {
             true => 0,
             false => READ.saturating_sub(self.input.len(peer)),
@@ -187,7 +188,7 @@ impl Connections {
         let is_read = self.wanted_reading(id) == Reading::Bytes;
         let peer = &mut self.peers[id];
         // Where no more may be kept, it is the server that has paused.
-        if peer.interest.read != Reading::Bytes {
+        if peer.interest().read != Reading::Bytes {
             return;
         }
         if peer.input.is_none() {
@@ -407,8 +408,7 @@ impl Connections {
     pub fn update_interest(&mut self, id: ConnId, transport: &mut impl Transport) {
         let interest = Interest { read: self.wanted_reading(id), write: self.queues.unsent(id) > 0 };
         let peer = &mut self.peers[id];
-        if interest != peer.interest {
-            peer.interest = interest;
+        if peer.set_interest(interest) {
             self.stats.watch_calls += u64::from(self.driver.polls);
             if transport.set_interest(id, interest).is_err() {
                 self.schedule_close(id, CloseReason::Lost);
@@ -542,7 +542,7 @@ impl Connections {
     #[must_use]
     pub fn attending(&self, id: ConnId) -> Option<(State, Interest)> {
         let peer = self.peers.get(id)?;
-        (!self.queues.is_deaf(id)).then_some((peer.state, peer.interest))
+        (!self.queues.is_deaf(id)).then_some((peer.state, peer.interest()))
     }
 
     /// Whether a connection is open and may be read now.
@@ -572,7 +572,7 @@ impl Connections {
     /// What the transport was last told to watch a connection for.
     #[must_use]
     pub fn interest(&self, id: ConnId) -> Interest {
-        self.peers[id].interest
+        self.peers[id].interest()
     }
 
     /// Whether less than half of a connection's queue is in use.

@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn input_is_loaded_as_it_was_saved() {
-        let (mut input, mut peer, mut buffer) = (Input::default(), Peer::new(), Vec::new());
+        let (mut input, mut peer, mut buffer) = (Input::default(), Peer::new(1), Vec::new());
         input.save(&mut peer, b"");
         assert_eq!((input.buffers(), input.load(&mut peer, &mut buffer)), (0, 0));
         input.append(&mut peer, b"one\ntw");

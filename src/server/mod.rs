@@ -141,6 +141,7 @@ impl Server {
                 Deadline::Silence => {
                     peer.deadline = None;
                     self.hub.leave(id, CloseReason::Silent, b"", &mut self.connections.queues);
+                    self.act_on_effects(transport);
                     self.connections.close_now(id, transport);
                 }
                 Deadline::Refill => {
@@ -234,7 +235,8 @@ impl Server {
             let peer = &mut peers[id];
             let tokens = peer.bucket.left(*rate, *now);
             let bounds = Bounds { max_line: limits.max_line, tokens };
-            let fed = feed::feed(hub, id, &mut peer.frame, peer.dialect, &input[consumed..], bounds, queues);
+            let fed =
+                feed::feed(hub, id, &mut peer.frame, queues.dialect(id), &input[consumed..], bounds, queues);
             peer.bucket.spend(fed.cost, *rate, *now);
             consumed += fed.consumed;
             stats.lines_in += fed.messages;
@@ -281,7 +283,7 @@ impl Server {
         let Connections { peers, queues, stats, .. } = connections;
         let peer = &mut peers[id];
         stats.lines_in += u64::from(!rest.is_empty());
-        match feed::finish(hub, id, &mut peer.frame, peer.dialect, rest, queues) {
+        match feed::finish(hub, id, &mut peer.frame, queues.dialect(id), rest, queues) {
             Next::Close => {}
             Next::Stay => hub.leave(id, CloseReason::EndOfStream, b"", queues),
         }
@@ -298,7 +300,8 @@ impl Server {
         if !peer.state.is_readable() || queues.is_deaf(id) {
             return nothing;
         }
-        let Some((next, cost)) = feed::pause(hub, id, &mut peer.frame, peer.dialect, rest, queues) else {
+        let Some((next, cost)) = feed::pause(hub, id, &mut peer.frame, queues.dialect(id), rest, queues)
+        else {
             return nothing;
         };
         peer.bucket.spend(cost, *rate, *now);
@@ -380,7 +383,7 @@ impl Server {
         // What others hear of it is a line, which has its limit too.
         let max_line = MAX_SHORT.min(limits.max_line);
         let bounds = Bounds { max_line, tokens: peer.bucket.left(*rate, *now) };
-        let fed = feed::feed(hub, id, &mut peer.frame, peer.dialect, bytes, bounds, queues);
+        let fed = feed::feed(hub, id, &mut peer.frame, queues.dialect(id), bytes, bounds, queues);
         peer.bucket.spend(fed.cost, *rate, *now);
         stats.lines_in += fed.messages;
         let is_registered = hub.rank(id).is_registered();
@@ -428,6 +431,7 @@ impl Server {
             _ => {
                 if !was_closing {
                     self.hub.leave(id, reason, b"", &mut self.connections.queues);
+                    self.act_on_effects(transport);
                 }
                 self.connections.close_now(id, transport);
             }
@@ -561,7 +565,7 @@ impl Server {
             queues.invariants(id);
             let (state, unsent) = (peer.state, queues.unsent(id));
             assert!(unsent <= driver.max_unsent, "{unsent} bytes queued");
-            assert_eq!(peer.interest.write, unsent > 0, "write interest is armed only while bytes remain");
+            assert_eq!(peer.interest().write, unsent > 0, "write interest is armed only while bytes remain");
             assert!(!state.is_closing() || !self.hub.rank(id).is_registered() || self.is_stopping());
             let max = if state.is_readable() { limits.max_line } else { READ + limits.max_line };
             assert_eq!(peer.refill.is_some(), driver.polls && state.is_blocked_by(Blocked::RATE));

@@ -1,7 +1,6 @@
 //! What the server knows of one connection, but for what it is still to be sent: see `send_queue/`. The rules by which its
 //! state changes are here; what follows for others is decided in `mod.rs`.
 
-use crate::protocol::dialect::Dialect;
 use crate::protocol::frame::{Frame, LineFrame};
 use crate::protocol::scheme::Language;
 use crate::server::admission::AddressId;
@@ -15,12 +14,12 @@ use crate::server::transport::{Interest, Reading};
 pub struct Peer {
     /// Where its messages end.
     pub frame: Frame,
-    /// What they mean.
-    pub dialect: Dialect,
     /// Phase, and what blocks it.
     pub state: State,
-    /// What the transport was last told.
-    pub interest: Interest,
+    /// What the transport was last told, packed.
+    interest: u8,
+    /// The low 48 bits of its number, which are all for 8,900 years of 1,000 connections a second.
+    number: [u8; 6],
     /// Bytes that were read and not consumed: an unfinished message, or whole ones while the connection is blocked. In a
     /// connection that is blocked by rate, a message that a timeout has ended ends with END here. Only of drivers that
     /// leave input buffers to the server.
@@ -191,14 +190,15 @@ impl State {
 }
 
 impl Peer {
-    /// A connection that was accepted, of which nothing is known yet.
+    /// The connection of that number, of which nothing else is known yet.
     #[must_use]
-    pub fn new() -> Peer {
+    pub fn new(number: u64) -> Peer {
+        let [number @ .., _, _] = number.to_le_bytes();
         Peer {
+            number,
             frame: Frame::Line(LineFrame::default()),
-            dialect: Dialect::Native,
             state: State::new(Phase::Opening),
-            interest: Interest::BYTES,
+            interest: Interest::BYTES.pack(),
             input: None,
             deadline: None,
             slow: None,
@@ -213,14 +213,32 @@ impl Peer {
     /// It may speak from now on, and this is how.
     pub fn admit(&mut self, language: Language) {
         self.frame = language.frame();
-        self.dialect = language.dialect;
         self.state = State::new(Phase::Open);
+    }
+
+    /// Its number: they count up from 1, and none is given twice.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        let [a, b, c, d, e, f] = self.number;
+        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+    }
+
+    /// What the transport was last told.
+    #[must_use]
+    pub fn interest(&self) -> Interest {
+        Interest::unpack(self.interest)
+    }
+
+    /// Notes what the transport is told; returns false where it was told so before.
+    pub fn set_interest(&mut self, interest: Interest) -> bool {
+        let was = std::mem::replace(&mut self.interest, interest.pack());
+        was != interest.pack()
     }
 
     /// Whether it is open and nothing about it depends on what is unsent.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        self.state.is_readable() && self.slow.is_none() && self.interest == Interest::BYTES
+        self.state.is_readable() && self.slow.is_none() && self.interest == Interest::BYTES.pack()
     }
 
     /// Takes back all that is armed for it.
@@ -249,12 +267,6 @@ impl Peer {
     }
 }
 
-impl Default for Peer {
-    fn default() -> Self {
-        Peer::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,14 +283,27 @@ mod tests {
     ];
 
     fn open(scheme: Scheme) -> Peer {
-        let mut peer = Peer::new();
+        let mut peer = Peer::new(1);
         peer.admit(scheme.row().language.unwrap());
         peer
     }
 
     #[test]
     fn a_peer_is_small() {
-        assert!(size_of::<Peer>() <= 44, "{}", size_of::<Peer>());
+        assert!(size_of::<Peer>() <= 48, "{}", size_of::<Peer>());
+    }
+
+    #[test]
+    fn number_and_interest_are_kept_whole() {
+        let mut peer = Peer::new(u64::MAX >> 16);
+        assert_eq!((peer.number(), peer.interest()), (u64::MAX >> 16, Interest::BYTES));
+        for read in [Reading::Bytes, Reading::End, Reading::Nothing] {
+            for write in [true, false] {
+                let interest = Interest { read, write };
+                peer.set_interest(interest);
+                assert_eq!((peer.interest(), peer.set_interest(interest)), (interest, false));
+            }
+        }
     }
 
     #[test]

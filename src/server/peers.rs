@@ -34,8 +34,6 @@ pub struct Peers {
     slots: Slab<Peer>,
     /// How many of them are closing.
     closing: usize,
-    /// By slot: the number of the connection that has it, or had it last.
-    numbers: Vec<u64>,
     /// The last number that was given. They count up from 1, over all listeners, and none is given twice.
     last_number: u64,
     /// Connections that are to be closed before the turn is over, each once: their queues discard output meanwhile.
@@ -47,7 +45,7 @@ pub struct Peers {
 impl Peers {
     /// The most memory that one connection takes here.
     pub const MAX_BYTES_PER_CONNECTION: usize =
-        size_of::<Peer>() + size_of::<u64>() + size_of::<Scheduled>() + size_of::<ConnId>();
+        size_of::<Peer>() + size_of::<Scheduled>() + size_of::<ConnId>();
 
     /// The id that the next connection gets.
     #[must_use]
@@ -57,19 +55,14 @@ impl Peers {
 
     /// A new connection in the vacant slot, with the next number.
     pub fn open(&mut self) -> ConnId {
-        let id = ConnId(self.slots.insert(Peer::new()) as u32);
-        if self.numbers.len() <= id.index() {
-            self.numbers.resize(id.index() + 1, 0);
-        }
         self.last_number += 1;
-        self.numbers[id.index()] = self.last_number;
-        id
+        ConnId(self.slots.insert(Peer::new(self.last_number)) as u32)
     }
 
-    /// The number of the connection that has this id, or had it last.
+    /// The number of the connection that has this id; 0 where its slot is free.
     #[must_use]
     pub fn number(&self, id: ConnId) -> u64 {
-        self.numbers.get(id.index()).copied().unwrap_or_default()
+        self.get(id).map_or(0, Peer::number)
     }
 
     /// A connection, unless its slot is free.

@@ -62,6 +62,23 @@ pub struct Interest {
 impl Interest {
     /// That of a new connection.
     pub const BYTES: Interest = Interest { read: Reading::Bytes, write: false };
+
+    /// The same in a byte: bits 0 and 1 say what is read, bit 2 is set for room to send.
+    #[must_use]
+    pub const fn pack(self) -> u8 {
+        self.read as u8 | (self.write as u8) << 2
+    }
+
+    /// What [`Interest::pack`] has packed.
+    #[must_use]
+    pub const fn unpack(packed: u8) -> Interest {
+        let read = match packed & 0b11 {
+            0 => Reading::Bytes,
+            1 => Reading::End,
+            _ => Reading::Nothing,
+        };
+        Interest { read, write: packed & 0b100 != 0 }
+    }
 }
 
 /// What of a peer's stream a connection is watched for.

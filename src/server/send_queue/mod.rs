@@ -116,6 +116,12 @@ impl SendQueues {
         self.context
     }
 
+    /// What is spoken on a connection.
+    #[must_use]
+    pub fn dialect(&self, id: ConnId) -> Dialect {
+        self.queues[id.index()].dialect
+    }
+
     /// An empty queue for a new connection.
     pub fn open(&mut self, id: ConnId, dialect: Dialect) {
         let fresh = || SendQueue {
