@@ -78,7 +78,7 @@ const ARROWS: [(&str, &[&str]); 38] = [
     ("server/backlog", &["limits", "protocol"]),
     ("server/timers", &["limits", "protocol"]),
     ("server/rate_limit", &["limits", "protocol"]),
-    ("server/admission", &["limits", "protocol", "subnet"]),
+    ("server/admission", &["limits", "protocol", "server/rate_limit", "subnet"]),
     ("server/datagrams", &["limits", "protocol", "server/transport"]),
     ("server/feed", &["hub", "limits", "protocol"]),
     (

@@ -4,6 +4,7 @@
 
 use crate::limits::{FAREWELLS, GROWN, Limits, TABLE};
 use crate::protocol::{Origin, Refusal};
+use crate::server::rate_limit::TokenBucket;
 use crate::subnet::Subnet;
 use slab::Slab;
 use std::collections::HashMap;
@@ -36,8 +37,17 @@ pub struct Admission {
     most: Option<usize>,
     trusted: Vec<Subnet>,
     places: HashMap<Household, u32>,
-    /// Each with how many are connected: at least one.
-    counts: Slab<(Household, usize)>,
+    counts: Slab<Counted>,
+}
+
+/// An address that is counted.
+#[derive(Debug)]
+struct Counted {
+    household: Household,
+    /// How many are connected: at least one.
+    connections: usize,
+    /// What all of them together may still ask of what costs the address.
+    bucket: TokenBucket,
 }
 
 /// What is counted as one.
@@ -47,10 +57,22 @@ enum Household {
     V6(u64),
 }
 
+impl AddressId {
+    fn slot(&self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
+impl Counted {
+    fn new(household: Household) -> Counted {
+        Counted { household, connections: 0, bucket: TokenBucket::full() }
+    }
+}
+
 impl Admission {
     /// The most memory that one connection takes, which is the only one of its address.
     pub const OF_ONE: usize =
-        TABLE * (size_of::<(Household, u32)>() + 1) + GROWN * size_of::<Option<(Household, usize)>>();
+        TABLE * (size_of::<(Household, u32)>() + 1) + GROWN * size_of::<Option<Counted>>();
 
     /// Nobody is connected.
     #[must_use]
@@ -104,25 +126,30 @@ impl Admission {
             IpAddr::V6(v6) => Household::V6((v6.to_bits() >> 64) as u64),
         };
         let counts = &mut self.counts;
-        let place = *self.places.entry(household).or_insert_with(|| counts.insert((household, 0)) as u32);
-        let (_, count) = &mut counts[place as usize];
-        if *count >= most {
+        let place =
+            *self.places.entry(household).or_insert_with(|| counts.insert(Counted::new(household)) as u32);
+        let counted = &mut counts[place as usize];
+        if counted.connections >= most {
             return Err(TooMany);
         }
-        *count += 1;
+        counted.connections += 1;
         Ok(Some(AddressId(NonZeroU32::MIN.saturating_add(place))))
     }
 
     /// One of them is gone.
     #[expect(clippy::needless_pass_by_value, reason = "a connection goes once")]
     pub fn leave(&mut self, id: AddressId) {
-        let place = id.0.get() as usize - 1;
-        let (household, count) = &mut self.counts[place];
-        *count -= 1;
-        if *count == 0 {
-            self.places.remove(household);
-            self.counts.remove(place);
+        let counted = &mut self.counts[id.slot()];
+        counted.connections -= 1;
+        if counted.connections == 0 {
+            self.places.remove(&counted.household);
+            self.counts.remove(id.slot());
         }
+    }
+
+    /// The bucket that the connections of an address share.
+    pub fn bucket(&mut self, id: &AddressId) -> &mut TokenBucket {
+        &mut self.counts[id.slot()].bucket
     }
 
     /// Addresses that are counted.

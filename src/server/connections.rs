@@ -12,7 +12,7 @@ use crate::server::driver::Driver;
 use crate::server::input::{Input, read_at_once};
 use crate::server::peer::{Blocked, CloseMode, Phase, State};
 use crate::server::peers::{Peers, Scheduled, Unsent};
-use crate::server::rate_limit::Rate;
+use crate::server::rate_limit::{BucketKey, Rate, TokenBucket};
 use crate::server::send_queue::{Flushed, SendQueues};
 use crate::server::stats::Stats;
 use crate::server::timers::{Deadline, Timers};
@@ -223,6 +223,17 @@ impl Connections {
     /// Tokens that are left in the bucket of a connection.
     pub(super) fn tokens(&self, id: ConnId) -> u64 {
         self.peers[id].bucket.left(self.rate, self.now)
+    }
+
+    /// The bucket that pays by this key; `None` where an address isn't counted, and so has no limit.
+    pub fn bucket(&mut self, key: BucketKey) -> Option<&mut TokenBucket> {
+        match key {
+            BucketKey::Connection(id) => Some(&mut self.peers[id].bucket),
+            BucketKey::Address(id) => {
+                let address = self.peers[id].address.as_ref()?;
+                Some(self.admission.bucket(address))
+            }
+        }
     }
 
     /// How long a connection that is blocked by rate waits before its bucket is looked at again. All wait equally long,

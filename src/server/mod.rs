@@ -576,6 +576,7 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
+    use super::rate_limit::{BucketKey, Rate};
     use super::transport::{Interest, Reading, Shutdown};
     use super::*;
     use crate::limits::LINGER_TIMEOUT;
@@ -847,6 +848,33 @@ mod tests {
             assert_eq!(first + &world.heard(al), expected);
             world.at(Duration::from_secs(1).as_millis() as u64);
         }
+    }
+
+    #[test]
+    fn connections_of_an_address_share_its_bucket() {
+        let mut world = World::new(|_, _| {});
+        let connect = |world: &mut World, address: [u8; 4]| {
+            let id = world.server.connections.vacant();
+            world.server.connections.open(id);
+            world.server.admit(id, Scheme::Line, Origin::Inet((address, 1).into()), &mut world.fake);
+            id
+        };
+        let [one, two, other] = [1, 1, 2].map(|last| connect(&mut world, [192, 0, 2, last]));
+        let rate = Rate::new(&Limits::default());
+        let connections = &mut world.server.connections;
+        let mut left = |key| {
+            connections.bucket(key).map(|bucket| {
+                bucket.spend(1, rate, Time(0));
+                bucket.left(rate, Time(0))
+            })
+        };
+        assert_eq!(
+            [one, two, other].map(|id| left(BucketKey::Address(id))),
+            [Some(199), Some(198), Some(199)]
+        );
+        assert_eq!([one, two].map(|id| left(BucketKey::Connection(id))), [Some(199), Some(199)]);
+        let local = world.connect(Scheme::Line);
+        assert_eq!(world.server.connections.bucket(BucketKey::Address(local)), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! until it has one again; what has begun is always finished, and paid for afterwards. `now` is an argument.
 
 use crate::limits::{Limits, REFILL};
-use crate::protocol::Time;
+use crate::protocol::{ConnId, Time};
 use std::time::Duration;
 
 /// The unit in which tokens are counted: with it, `--rate` tokens a second are so many units a millisecond, and
@@ -32,6 +32,16 @@ impl Rate {
         let time_of = |units: u64| Duration::from_millis(units.div_ceil(self.refill.max(1)));
         REFILL.min(time_of(self.full)).max(time_of(TOKEN))
     }
+}
+
+/// Whose bucket pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BucketKey {
+    /// That of a connection, for what it asks once it may speak.
+    Connection(ConnId),
+    /// That of the address which this connection comes from, shared with all of its connections, for what it costs to
+    /// take one in.
+    Address(ConnId),
 }
 
 /// What one peer may still do: the point in time at which its allowance is full, in units that were given out until
