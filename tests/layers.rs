@@ -121,15 +121,22 @@ const ARROWS: [(&str, &[&str]); 38] = [
 /// A source file: the module at the top of the tree that it belongs to, and what it says.
 struct Source {
     module: String,
+    /// Its path from the root of the crate: `["engine", "threads"]` for `src/engine/threads/mod.rs`.
+    path: Vec<String>,
     text: String,
 }
 
 impl Source {
     fn new(module: &str, text: &str) -> Source {
+        Source::at(&[module], text)
+    }
+
+    fn at(path: &[&str], text: &str) -> Source {
         // Tests stand last in a file, and may name what they like.
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
         let code: Vec<&str> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
-        Source { module: module.into(), text: code.join("\n") }
+        let path_of = path.iter().map(|part| (*part).to_owned()).collect();
+        Source { module: module_of(path), path: path_of, text: code.join("\n") }
     }
 
     /// What of the world outside it names, in a `use` with braces too.
@@ -172,6 +179,33 @@ impl Source {
         named.filter(|name| !is_allowed(name)).chain(edges).collect()
     }
 
+    /// Modules in the same folder as this one, or as a folder that it is in, that it names: folder, itself or the folder that
+    /// it is in, the other.
+    fn siblings(&self) -> Vec<(String, String, String)> {
+        let mut found = Vec::new();
+        for path in self.paths() {
+            let parts: Vec<&str> = path.split("::").collect();
+            let ups = parts.iter().take_while(|part| **part == "super").count();
+            let named: Vec<&str> = match parts[0] {
+                "crate" => parts[1..].to_vec(),
+                "super" if ups <= self.path.len() => {
+                    let base = self.path[..self.path.len() - ups].iter().map(String::as_str);
+                    base.chain(parts[ups..].iter().copied()).collect()
+                }
+                _ => continue,
+            };
+            let shared = self.path.iter().zip(&named).take_while(|(own, other)| own == other).count();
+            // An item of a folder above is no module, and what is below this one is its own.
+            if shared < self.path.len()
+                && named.get(shared).is_some_and(|name| name.starts_with(char::is_lowercase))
+            {
+                let folder = self.path[..shared].join("/");
+                found.push((folder, self.path[shared].clone(), named[shared].to_owned()));
+            }
+        }
+        found
+    }
+
     fn words(&self) -> impl Iterator<Item = &str> {
         self.text.split(|c: char| !c.is_alphanumeric() && c != '_')
     }
@@ -180,7 +214,10 @@ impl Source {
     fn paths(&self) -> Vec<String> {
         let code: String = self.text.chars().filter(|c| !c.is_whitespace() || *c == ' ').collect();
         let mut paths = Vec::new();
-        for (at, _) in code.match_indices("std::").chain(code.match_indices("crate::")) {
+        let roots = ["std::", "crate::", "super::"];
+        // `super::super::x` is one path.
+        let begins = |at: &usize| !code[..*at].ends_with("::");
+        for at in roots.iter().flat_map(|root| code.match_indices(root)).map(|(at, _)| at).filter(begins) {
             spell_out(&code[at..], "", &mut paths);
         }
         paths
@@ -229,7 +266,7 @@ fn sources() -> Vec<(PathBuf, Source)> {
                 let parts: Vec<_> = inner.iter().map(|part| part.to_string_lossy()).collect();
                 let parts: Vec<&str> =
                     parts.iter().map(|part| &**part).filter(|part| *part != "mod").collect();
-                found.push((path.clone(), Source::new(&module_of(&parts), &text)));
+                found.push((path.clone(), Source::at(&parts, &text)));
             }
         }
     }
@@ -270,6 +307,35 @@ fn the_table_of_arrows_has_no_circle() {
             assert!(under, "{module} names {name}, which stands no lower in the table");
         }
     }
+}
+
+#[test]
+fn siblings_are_in_no_circle() {
+    let mut arrows: BTreeSet<(String, String, String)> = BTreeSet::new();
+    let sources = sources();
+    let is_module = |folder: &str, name: &str| {
+        sources
+            .iter()
+            .any(|(_, source)| source.path.join("/") == format!("{folder}/{name}").trim_start_matches('/'))
+    };
+    for (_, source) in &sources {
+        let named = source.siblings().into_iter().filter(|(folder, _, other)| is_module(folder, other));
+        arrows.extend(named);
+    }
+    assert!(arrows.len() > 50, "only {} are found", arrows.len());
+    // Take away what names nothing else, until nothing is left, or a circle.
+    loop {
+        let ends: BTreeSet<(String, String, String)> = arrows
+            .iter()
+            .filter(|(folder, _, other)| !arrows.iter().any(|(at, from, _)| at == folder && from == other))
+            .cloned()
+            .collect();
+        if ends.is_empty() {
+            break;
+        }
+        arrows.retain(|arrow| !ends.contains(arrow));
+    }
+    assert!(arrows.is_empty(), "these name each other: {arrows:?}");
 }
 
 #[test]
@@ -314,4 +380,16 @@ fn what_offends_is_found_however_it_is_written() {
     assert_eq!(upward("hub", "use super::engine::serve;"), ["engine"]);
     assert!(upward("hub", "use crate::protocol::{Event, name::Name};\nuse crate::hub::Next;").is_empty());
     assert!(upward("protocol", "pub use crate::protocol::name::Name;").is_empty());
+
+    let siblings = |path: &[&str], text: &str| {
+        let found = Source::at(path, text).siblings().into_iter();
+        found.map(|(folder, own, other)| format!("{folder}: {own} -> {other}")).collect::<Vec<_>>()
+    };
+    assert_eq!(siblings(&["engine", "a"], "use super::b::C;"), ["engine: a -> b"]);
+    assert_eq!(siblings(&["engine", "a", "deep"], "use super::super::b::C;"), ["engine: a -> b"]);
+    assert_eq!(
+        siblings(&["engine", "a"], "use crate::{hub::Hub, engine::b};"),
+        [": engine -> hub", "engine: a -> b"]
+    );
+    assert!(siblings(&["engine", "a"], "use super::Item;\nuse crate::engine::a::own::C;").is_empty());
 }
