@@ -1,10 +1,14 @@
-//! Every story of `tests/stories/`, in the simulator and over real sockets. The grammar is at the top of `tests/kit/src/story/mod.rs`.
+//! Every story of `tests/stories/`, in the simulator and over real sockets. The grammar is at the top of
+//! `tests/kit/src/story/mod.rs`. `REDPOLL_STORY=who_is_where cargo test --test stories` tells one story alone; with
+//! `REDPOLL_SEED=7` the simulator that goes wrong does so by one seed alone.
 #![allow(clippy::panic, reason = "a test says by it what is wrong")]
 
 use redpoll::protocol::name::EVERY_SCRIPT;
+use redpoll_kit::replay;
 use redpoll_kit::story::simulated::{Simulated, gone_wrong};
 use redpoll_kit::story::sockets::Sockets;
 use redpoll_kit::story::{Story, tell_all};
+use std::panic::catch_unwind;
 use std::path::Path;
 
 /// The built program.
@@ -24,34 +28,43 @@ fn of_streams(story: &Story) -> bool {
     on_sockets(story) && !story.doors().contains(&redpoll::protocol::scheme::Scheme::Udp)
 }
 
+fn tell_on_sockets(test: &str, may: impl Fn(&Story) -> bool, engine: &str) {
+    tell_all(test, None, may, |story| Sockets::new(Path::new(PROGRAM), story, engine));
+}
+
 #[test]
 fn every_story_in_the_simulator() {
-    tell_all(can_be_told, Simulated::new);
+    tell_all("every_story_in_the_simulator", None, can_be_told, Simulated::new);
 }
 
 #[test]
 fn every_story_in_a_simulator_that_goes_wrong() {
-    for seed in 0..8 {
+    for seed in replay::seeds(0..8) {
         println!("seed {seed}");
-        tell_all(can_be_told, |story| gone_wrong(story, seed));
+        let test = "every_story_in_a_simulator_that_goes_wrong";
+        tell_all(test, Some(seed), can_be_told, |story| gone_wrong(story, seed));
     }
 }
 
 #[test]
 fn every_story_over_real_sockets() {
-    tell_all(on_sockets, |story| Sockets::new(Path::new(PROGRAM), story, "reactor"));
+    tell_on_sockets("every_story_over_real_sockets", on_sockets, "reactor");
 }
 
 #[cfg(feature = "threads")]
 #[test]
 fn every_story_of_streams_by_a_thread_for_each_connection() {
-    tell_all(of_streams, |story| Sockets::new(Path::new(PROGRAM), story, "threads"));
+    tell_on_sockets("every_story_of_streams_by_a_thread_for_each_connection", of_streams, "threads");
 }
 
 #[cfg(feature = "threads")]
 #[test]
 fn every_story_of_streams_by_two_threads_for_each_connection() {
-    tell_all(of_streams, |story| Sockets::new(Path::new(PROGRAM), story, "threads-queued"));
+    tell_on_sockets(
+        "every_story_of_streams_by_two_threads_for_each_connection",
+        of_streams,
+        "threads-queued",
+    );
 }
 
 /// What is wrong with a story that this text tells in the simulator.
@@ -79,6 +92,22 @@ fn a_story_that_is_wrong_says_where() {
     assert!(wrong("alice, alice arrives\n").contains("alice is there already"));
     assert!(wrong("alice arrives\nbob > hi\n").contains("bob has not connected"));
     assert!(wrong("alice arrives\nalice > /help\nalice <* +help\nalice <* +help\n").contains("+end help"));
+}
+
+#[test]
+fn failure_says_how_to_replay_it() {
+    let told = catch_unwind(|| {
+        let is_it = |story: &Story| story.name == "renaming";
+        tell_all("this_test", Some(7), is_it, |_| -> Simulated { panic!("there is no stage") });
+    });
+    // Nothing is told where `REDPOLL_STORY` names another story.
+    let Err(panic) = told else { return assert!(replay::story().is_some(), "a panic is a failure") };
+    let said = panic.downcast_ref::<String>().expect("an assertion has a text");
+    let replay = "REDPOLL_STORY=renaming REDPOLL_SEED=7 cargo test --test stories this_test";
+    assert_eq!(
+        *said,
+        format!("of 1 stories:\ntests/stories/renaming.story: a panic, see above\n  replay it by: {replay}")
+    );
 }
 
 #[test]

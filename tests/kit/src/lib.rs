@@ -5,7 +5,8 @@
 //! - [`fuzz`]: what each fuzz target asserts, whatever the bytes. The oracles share no code with what they judge.
 //! - [`story`]: stories of `tests/stories/`, told to the simulator and to the built program. [`program`] starts that.
 //! - [`unicode_tables`]: generates two files of `src/protocol/name/`.
-//! - [`members`]: registered members of a simulated server. [`rng`]: pseudo-random numbers by seed.
+//! - [`members`]: registered members of a simulated server. [`rng`]: pseudo-random numbers by seed. [`replay`]: the
+//!   variables by which a failure is replayed.
 //!
 //! Unit tests inside the package `redpoll` can't use this package: it links another copy of the library, whose types are
 //! not theirs. Tests in `tests/` can.
@@ -13,6 +14,7 @@
 pub mod fuzz;
 pub mod members;
 pub mod program;
+pub mod replay;
 pub mod rng;
 mod sim;
 pub mod story;

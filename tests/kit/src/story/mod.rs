@@ -38,9 +38,11 @@
 pub mod simulated;
 pub mod sockets;
 
+use crate::replay;
 use redpoll::protocol::scheme::Scheme;
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
@@ -464,21 +466,89 @@ fn unescape(text: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Tells every story that `may` be told, each on a stage of its own.
+/// Tells every story that `may` be told, or of these the one of `REDPOLL_STORY`, each on a stage of its own. `test` is what
+/// calls this, and `seed` what its stages depend on besides.
 ///
 /// # Panics
-/// Where one isn't as the server has it; says all of them.
-pub fn tell_all<S: Stage>(may: impl Fn(&Story) -> bool, stage: impl Fn(&Story) -> S) {
+/// Where one isn't as the server has it: says all of them, and how to replay each. Where `REDPOLL_STORY` is no story.
+pub fn tell_all<S: Stage>(
+    test: &str,
+    seed: Option<u64>,
+    may: impl Fn(&Story) -> bool,
+    stage: impl Fn(&Story) -> S,
+) {
+    let all = Story::all();
+    let chosen = replay::story();
+    let chosen = chosen.as_deref().map(|name| named(&all, name).unwrap_or_else(|why| panic!("{why}")));
+    let is_chosen = |story: &Story| chosen.is_none_or(|chosen| story.name == chosen.name);
     let mut wrong = String::new();
     let mut told = 0;
-    for story in Story::all().iter().filter(|story| may(story)) {
+    for story in all.iter().filter(|story| is_chosen(story) && may(story)) {
         told += 1;
-        // Where a server panics, the last one that is shown is the story.
         println!("{}", story.name);
-        if let Err(why) = story.tell(stage(story)) {
-            let _ = write!(wrong, "\n{why}");
+        // What a panic says is printed above what this test says.
+        let outcome = catch_unwind(AssertUnwindSafe(|| story.tell(stage(story))))
+            .unwrap_or_else(|_| Err(format!("tests/stories/{}.story: a panic, see above", story.name)));
+        if let Err(why) = outcome {
+            let _ = write!(wrong, "\n{why}\n  replay it by: {}", replay_of(story, test, seed));
         }
     }
-    assert!(told > 0, "there are stories");
+    match chosen {
+        Some(story) if told == 0 => println!("{} can't be told here", story.name),
+        _ => assert!(told > 0, "there are stories"),
+    }
     assert!(wrong.is_empty(), "of {told} stories:{wrong}");
+}
+
+/// The command that tells one story again, in that test.
+fn replay_of(story: &Story, test: &str, seed: Option<u64>) -> String {
+    let seed = seed.map_or(String::new(), |seed| format!("REDPOLL_SEED={seed} "));
+    format!("REDPOLL_STORY={} {seed}cargo test --test stories {test}", story.name)
+}
+
+/// The story of that name.
+///
+/// # Errors
+/// Which names are like it, where there is none.
+fn named<'a>(all: &'a [Story], name: &str) -> Result<&'a Story, String> {
+    let found = all.iter().find(|story| story.name == name);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|story| story.name.as_str()).collect();
+        let near = replay::near(name, &names).join(", ");
+        let hint = if near.is_empty() { "see tests/stories/".into() } else { format!("near it are: {near}") };
+        format!("REDPOLL_STORY={name} is no story; {hint}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn story(name: &str) -> Story {
+        Story::parse(name, "alice arrives\n").unwrap()
+    }
+
+    #[test]
+    fn unknown_story_is_told_its_near_names() {
+        let all = [story("who_is_where"), story("renaming")];
+        assert_eq!(named(&all, "renaming").unwrap().name, "renaming");
+        assert_eq!(
+            named(&all, "who_is_here").unwrap_err(),
+            "REDPOLL_STORY=who_is_here is no story; near it are: who_is_where"
+        );
+        assert_eq!(named(&all, "x").unwrap_err(), "REDPOLL_STORY=x is no story; see tests/stories/");
+    }
+
+    #[test]
+    fn replay_names_story_seed_and_test() {
+        let story = story("who_is_where");
+        assert_eq!(
+            replay_of(&story, "every_story", None),
+            "REDPOLL_STORY=who_is_where cargo test --test stories every_story"
+        );
+        assert_eq!(
+            replay_of(&story, "every_story", Some(3)),
+            "REDPOLL_STORY=who_is_where REDPOLL_SEED=3 cargo test --test stories every_story"
+        );
+    }
 }
