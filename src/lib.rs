@@ -1,21 +1,21 @@
 //! redpoll: a chat server for small hosts. One thread, one poller, a few hundred bytes a connection.
 //!
-//! The map, from the bottom up; arrows point down only, and a test sees to it:
+//! The map, from the bottom up. Dependencies point down only, and `tests/layers.rs` sees to it:
 //!
-//! - [`limits`]: every bound, each with its reason. [`text`]: what may leave as text. [`name`]: nicks and room names.
-//! - [`message`]: request, event, refusal, audience, outbox: the words that all layers share.
-//! - [`frame`] says where a message ends, [`dialect`] what it means and how an event is written, [`hub`] who is here
-//!   and who hears what. [`session`] is the loop that joins the three.
-//! - [`door`]: the schemes of `--listen`, each with its frame and dialect. [`datagrams`]: peers that are addresses.
-//! - [`journal`]: what happens, in the words of the log.
-//! - [`pool`], [`send_queue`] and [`backlog`], [`timers`]: bytes on hold, bytes not yet sent, deadlines. [`allowance`]: how
-//!   fast one peer may be. [`admission`]: how many come from one address. [`subnet`]: ranges of addresses.
-//!   [`counters`]: what `/stats` tells.
-//! - [`reactor`]: the turn of the event loop, over [`reactor::Sockets`]; everything so far is free of system
-//!   calls, threads and clocks. The package `redpoll-kit` has that trait in memory.
-//! - [`engine`]: the only code that touches sockets, threads and the clock. In it are two engines more, with threads, to
+//! - [`limits`]: every bound, each with its reason. [`subnet`]: networks, as `--trust` names them.
+//! - [`protocol`]: values and bytes, no state. [`protocol::frame`] says where a message ends, [`protocol::dialect`] what it
+//!   means and how an event is written, [`protocol::scheme`] which of them a listener speaks.
+//! - [`hub`]: users, rooms, and which connections are told an event: requests in, events out.
+//! - [`server`]: the life of a connection, once for all drivers. [`server::Server`] joins the hub with
+//!   [`server::connections::Connections`], and sends through a [`server::transport::Transport`].
+//! - [`reactor`]: the turn of the event loop, over [`reactor::Sockets`]. Everything so far is free of system calls, threads
+//!   and clocks. The package `redpoll-kit` has that trait in memory.
+//! - [`memory`]: the sum of all that the server can hold.
+//! - [`engine`]: the only code that touches sockets, threads, files and the clock. It has two engines more, with threads, to
 //!   measure the reactor against (feature `threads`).
 //! - [`cli`]: the flags. `client` (feature `chat`): `redpoll chat`.
+//!
+//! docs/architecture.md says how these work together.
 #![deny(unsafe_code, missing_docs)]
 
 pub mod cli;
