@@ -17,12 +17,8 @@ use std::path::Path;
 const FILES: [&str; 6] = [".rs", ".md", ".toml", ".story", ".dict", ".svg"];
 
 /// Long flags of other programs that the pages show.
-const OTHER_PROGRAMS: [(&str, &[&str]); 3] = [
-    (
-        "cargo",
-        &["--bench", "--example", "--locked", "--no-default-features", "--release", "--test", "--workspace"],
-    ),
-    ("ulimit", &[]),
+const OTHER_PROGRAMS: [(&str, &[&str]); 2] = [
+    ("cargo", &["--bench", "--example", "--no-default-features", "--release", "--test", "--workspace"]),
     ("systemctl", &["--now"]),
 ];
 
@@ -32,7 +28,7 @@ const VARIABLES: [&str; 4] = ["REDPOLL_INPUT", "REDPOLL_SEED", "REDPOLL_SEEDS", 
 /// What the pages may name.
 #[derive(Default)]
 struct Known {
-    /// Directories with `/` at the end, and files with their text; from the root.
+    /// Directories with `/` at the end, and files, of which source and pages have their text; from the root.
     paths: BTreeMap<String, String>,
     /// By program: its long flags.
     flags: BTreeMap<String, BTreeSet<String>>,
@@ -64,18 +60,18 @@ impl Known {
         for entry in std::fs::read_dir(folder).expect("a folder can be read") {
             let path = entry.expect("an entry can be read").path();
             let entry = path.file_name().expect("an entry has a name").to_string_lossy();
-            if name.is_empty() && (entry == "target" || entry == ".git") {
+            // What is built, here or by the fuzzer.
+            if entry == "target" || entry == ".git" {
                 continue;
             }
             let inner = format!("{name}{entry}");
             if path.is_dir() {
                 self.paths.insert(format!("{inner}/"), String::new());
                 self.add_folder(&path, &format!("{inner}/"));
+            } else if inner.ends_with(".rs") || inner.ends_with(".md") {
+                self.add_file(&inner, &std::fs::read_to_string(&path).expect("source and pages are UTF-8"));
             } else {
-                self.add_file(
-                    &inner,
-                    &String::from_utf8_lossy(&std::fs::read(&path).expect("a file can be read")),
-                );
+                self.add_file(&inner, "");
             }
         }
     }
