@@ -188,6 +188,12 @@ mod tests {
                 row.name
             );
             assert!(!row.help.is_empty(), "{}", row.name);
+            let dialect = row.language.map(|language| language.dialect);
+            assert!(
+                dialect.is_none_or(|dialect| Dialect::ALL.get(dialect.index()) == Some(&dialect)),
+                "{}",
+                row.name
+            );
             let datagrams = row.language.is_some_and(|language| language.framing == Framing::Datagrams);
             assert_eq!(datagrams, row.socket == Socket::Udp, "{}", row.name);
         }
