@@ -253,3 +253,39 @@ fn read_until(reader: &mut BufReader<TcpStream>, last: &str) {
         assert!(bytes > 0, "the server closed the connection");
     }
 }
+
+#[test]
+fn the_page_for_operators_says_what_comes_to_this() {
+    let page = include_str!("../docs/operations.md");
+    let kib = |bytes: usize| bytes.div_ceil(KIB);
+    let mib = |bytes: usize| bytes.div_ceil(KIB * KIB);
+    let default = (Limits::default(), 1024);
+    let small = (Limits { queue: 64 * KIB, queue_total: 8 * KIB * KIB, ..Limits::default() }, 1000);
+    let [default, small] = [default, small].map(|(limits, connections)| {
+        let worst = Memory::at_worst(&limits, connections).unwrap();
+        (worst, worst.of(connections))
+    });
+    for (what, [first, second]) in [
+        ("each connection, idle", [default, small].map(|(worst, _)| format!("{} B", worst.idle))),
+        ("each connection, busy", [default, small].map(|(worst, _)| format!("{} KiB", kib(worst.busy)))),
+        ("rooms", [default, small].map(|(worst, _)| format!("{} KiB", kib(worst.rooms)))),
+        ("held", [default, small].map(|(worst, _)| format!("{} MiB", mib(worst.held)))),
+        ("queued and said", [default, small].map(|(worst, _)| format!("{} MiB", mib(worst.queued)))),
+        ("fixed", [default, small].map(|(worst, _)| format!("{} MiB", mib(worst.fixed)))),
+        ("the sum", [default, small].map(|(_, sum)| format!("{} MiB", mib(sum)))),
+    ] {
+        let figures = format!("| {first} | {second} |");
+        let row = page.lines().find(|line| line.starts_with(&format!("| {what}")));
+        assert!(row.is_some_and(|row| row.ends_with(&figures)), "{what}: {figures}");
+    }
+}
+
+#[test]
+fn one_limit_of_rooms_is_enough_and_without_any_there_is_no_worst() {
+    let of = |max_rooms, max_rooms_per_connection| {
+        let limits = Limits { max_rooms, max_rooms_per_connection, ..Limits::default() };
+        Memory::at_worst(&limits, 10).map(|worst| worst.of(10))
+    };
+    assert!(of(Some(1024), None).is_some() && of(None, Some(64)).is_some() && of(None, None).is_none());
+    assert!(of(Some(8), Some(64)) < of(Some(1024), Some(64)));
+}

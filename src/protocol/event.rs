@@ -164,30 +164,13 @@ impl Event<'_> {
     /// renamed. It is never overtaken by what is said to the same recipient behind it.
     #[must_use]
     pub fn may_wait(&self) -> bool {
-        match self {
+        matches!(
+            self,
             Event::Arrived { .. }
-            | Event::Gone { .. }
-            | Event::Joined { .. }
-            | Event::Parted { .. }
-            | Event::Renamed { .. } => true,
-            Event::Connected { .. }
-            | Event::Named { .. }
-            | Event::Entered { .. }
-            | Event::Left { .. }
-            | Event::EndWho { .. }
-            | Event::EndRooms { .. }
-            | Event::Pong { .. }
-            | Event::Help { .. }
-            | Event::Bye
-            | Event::Announced { .. }
-            | Event::Kicked { .. }
-            | Event::Stat { .. }
-            | Event::EndStats { .. }
-            | Event::Shutdown
-            | Event::Announcement { .. }
-            | Event::Direct { .. }
-            | Event::Said { .. }
-            | Event::Refused(_) => false,
-        }
+                | Event::Gone { .. }
+                | Event::Joined { .. }
+                | Event::Parted { .. }
+                | Event::Renamed { .. }
+        )
     }
 }

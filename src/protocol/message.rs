@@ -45,18 +45,3 @@ pub fn without_end(bytes: &[u8]) -> &[u8] {
 pub fn each(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split_inclusive(|byte| *byte == END).map(without_end)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_are_found_by_their_end() {
-        let two = b"a\n\nb";
-        assert_eq!((first(two), whole(two), is_whole(two)), (2, 3, false));
-        assert_eq!(each(two).collect::<Vec<_>>(), [&b"a"[..], b"", b"b"]);
-        assert_eq!((first(b"x"), whole(b"x"), first(b""), whole(b"")), (1, 0, 0, 0));
-        assert_eq!((without_end(b"a\n\n"), without_end(b"a")), (&b"a\n"[..], &b"a"[..]));
-        assert!(is_whole(b"\n") && !is_whole(b""));
-    }
-}

@@ -44,129 +44,89 @@ struct Command {
     form: &'static str,
     /// Its line of `/help`.
     help: &'static str,
-    build: for<'a> fn(Arguments<'a>) -> Request<'a>,
+    build: Build,
+}
+
+type Build = for<'a> fn(Arguments<'a>) -> Request<'a>;
+
+/// A row; `text` is its form and its help.
+const fn command(
+    word: &'static str,
+    kind: Kind,
+    arity: Arity,
+    text: [&'static str; 2],
+    build: Build,
+) -> Command {
+    let [form, help] = text;
+    Command { word, kind, arity, form, help, build }
 }
 
 const COMMANDS: [Command; 14] = [
-    Command {
-        word: "nick",
-        kind: Kind::Rename,
-        arity: Arity::Name,
-        form: "/nick name",
-        help: "/nick name  take another name",
-        build: |given| Request::Rename { nick: given.name },
-    },
-    Command {
-        word: "say",
-        kind: Kind::Say,
-        arity: Arity::Text,
-        form: "/say text",
-        help: "/say text  say it, whatever it begins with",
-        build: |given| Request::Say { room: None, text: given.text },
-    },
-    Command {
-        word: "msg",
-        kind: Kind::Direct,
-        arity: Arity::NameAndText,
-        form: "/msg nick text",
-        help: "/msg name text  as @name:text",
-        build: |given| Request::Direct { to: given.name, text: given.text },
-    },
-    Command {
-        word: "join",
-        kind: Kind::Join,
-        arity: Arity::Name,
-        form: "/join room",
-        help: "/join room  as &room",
-        build: |given| Request::Join { room: given.name },
-    },
-    Command {
-        word: "leave",
-        kind: Kind::Leave,
-        arity: Arity::OptionalName,
-        form: "/leave [room]",
-        help: "/leave [room]  leave it",
-        build: |given| Request::Leave { room: Some(given.name).filter(|name| !name.is_empty()) },
-    },
-    Command {
-        word: "who",
-        kind: Kind::Who,
-        arity: Arity::OptionalName,
-        form: "/who [room]",
-        help: "/who [room]  who is there; /who * who is anywhere",
-        build: |given| {
-            Request::Who(match given.name {
-                none if none.is_empty() => Scope::Current,
-                all if all == "*" => Scope::Everyone,
-                room => Scope::Room(room),
-            })
-        },
-    },
-    Command {
-        word: "rooms",
-        kind: Kind::Rooms,
-        arity: Arity::Nothing,
-        form: "/rooms",
-        help: "/rooms  which rooms there are",
-        build: |_| Request::Rooms,
-    },
-    Command {
-        word: "ping",
-        kind: Kind::Ping,
-        arity: Arity::OptionalText,
-        form: "/ping [token]",
-        help: "/ping [token]  answered by +pong token",
-        build: |given| Request::Ping { token: given.text },
-    },
-    Command {
-        word: "help",
-        kind: Kind::Help,
-        arity: Arity::Nothing,
-        form: "/help",
-        help: "/help  this",
-        build: |_| Request::Help,
-    },
-    Command {
-        word: "quit",
-        kind: Kind::Quit,
-        arity: Arity::OptionalText,
-        form: "/quit [message]",
-        help: "/quit [message]  leave the server",
-        build: |given| Request::Quit { message: trim(given.text) },
-    },
-    Command {
-        word: "announce",
-        kind: Kind::Announce,
-        arity: Arity::Text,
-        form: "/announce text",
-        help: "/announce text  tell everyone on the server",
-        build: |given| Request::Announce { text: given.text },
-    },
-    Command {
-        word: "kick",
-        kind: Kind::Kick,
-        arity: Arity::NameAndOptionalText,
-        form: "/kick nick [reason]",
-        help: "/kick name [reason]  end somebody's connection; the name is refused for a minute",
-        build: |given| Request::Kick { nick: given.name, reason: given.text },
-    },
-    Command {
-        word: "stats",
-        kind: Kind::Stats,
-        arity: Arity::Nothing,
-        form: "/stats",
-        help: "/stats  what the server counts",
-        build: |_| Request::Stats,
-    },
-    Command {
-        word: "shutdown",
-        kind: Kind::Shutdown,
-        arity: Arity::Nothing,
-        form: "/shutdown",
-        help: "/shutdown  stop the server",
-        build: |_| Request::Shutdown,
-    },
+    command("nick", Kind::Rename, Arity::Name, ["/nick name", "/nick name  take another name"], |given| {
+        Request::Rename { nick: given.name }
+    }),
+    command(
+        "say",
+        Kind::Say,
+        Arity::Text,
+        ["/say text", "/say text  say it, whatever it begins with"],
+        |given| Request::Say { room: None, text: given.text },
+    ),
+    command(
+        "msg",
+        Kind::Direct,
+        Arity::NameAndText,
+        ["/msg nick text", "/msg name text  as @name:text"],
+        |given| Request::Direct { to: given.name, text: given.text },
+    ),
+    command("join", Kind::Join, Arity::Name, ["/join room", "/join room  as &room"], |given| Request::Join {
+        room: given.name,
+    }),
+    command(
+        "leave",
+        Kind::Leave,
+        Arity::OptionalName,
+        ["/leave [room]", "/leave [room]  leave it"],
+        |given| Request::Leave { room: Some(given.name).filter(|name| !name.is_empty()) },
+    ),
+    command("who", Kind::Who, Arity::OptionalName, ["/who [room]", WHO_HELP], who),
+    command("rooms", Kind::Rooms, Arity::Nothing, ["/rooms", "/rooms  which rooms there are"], |_| {
+        Request::Rooms
+    }),
+    command("ping", Kind::Ping, Arity::OptionalText, ["/ping [token]", PING_HELP], |given| Request::Ping {
+        token: given.text,
+    }),
+    command("help", Kind::Help, Arity::Nothing, ["/help", "/help  this"], |_| Request::Help),
+    command("quit", Kind::Quit, Arity::OptionalText, ["/quit [message]", QUIT_HELP], |given| Request::Quit {
+        message: trim(given.text),
+    }),
+    command("announce", Kind::Announce, Arity::Text, ["/announce text", ANNOUNCE_HELP], |given| {
+        Request::Announce { text: given.text }
+    }),
+    command("kick", Kind::Kick, Arity::NameAndOptionalText, ["/kick nick [reason]", KICK_HELP], |given| {
+        Request::Kick { nick: given.name, reason: given.text }
+    }),
+    command("stats", Kind::Stats, Arity::Nothing, ["/stats", "/stats  what the server counts"], |_| {
+        Request::Stats
+    }),
+    command("shutdown", Kind::Shutdown, Arity::Nothing, ["/shutdown", "/shutdown  stop the server"], |_| {
+        Request::Shutdown
+    }),
 ];
+
+const WHO_HELP: &str = "/who [room]  who is there; /who * who is anywhere";
+const PING_HELP: &str = "/ping [token]  answered by +pong token";
+const QUIT_HELP: &str = "/quit [message]  leave the server";
+const ANNOUNCE_HELP: &str = "/announce text  tell everyone on the server";
+const KICK_HELP: &str = "/kick name [reason]  end somebody's connection; the name is refused for a minute";
+
+fn who(given: Arguments<'_>) -> Request<'_> {
+    Request::Who(match given.name {
+        none if none.is_empty() => Scope::Current,
+        all if all == "*" => Scope::Everyone,
+        room => Scope::Room(room),
+    })
+}
 
 impl Command {
     fn is_for_operators(&self) -> bool {
@@ -189,7 +149,7 @@ pub(super) fn parse(line: &[u8], rank: Rank) -> Meaning<'_> {
     let Some((&sigil, rest)) = line.split_first() else { return Meaning::Nothing };
     match sigil {
         b'#' if stranger => register(rest.as_bstr()),
-        b'/' => command(rest.as_bstr(), rank),
+        b'/' => parse_command(rest.as_bstr(), rank),
         _ if stranger => Meaning::Refused(Refusal::RegisterFirst),
         b'#' => Meaning::Refused(Refusal::Usage("you have a name; /nick name takes another")),
         b'@' => direct(rest.as_bstr()),
@@ -228,7 +188,7 @@ fn room(rest: &BStr) -> Meaning<'_> {
     }
 }
 
-fn command(rest: &BStr, rank: Rank) -> Meaning<'_> {
+fn parse_command(rest: &BStr, rank: Rank) -> Meaning<'_> {
     let (word, arguments) = match rest.find_byteset(b" \t") {
         Some(at) => (&rest[..at], Some(rest[at + 1..].as_bstr())),
         None => (rest, None),
@@ -373,117 +333,6 @@ pub(super) fn encode(event: Event<'_>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn member(line: &str) -> Meaning<'_> {
-        parse(line.as_bytes(), Rank::Member)
-    }
-
-    fn request(line: &str) -> Request<'_> {
-        match member(line) {
-            Meaning::Request(request) => request,
-            other => panic!("{line:?} is {other:?}"),
-        }
-    }
-
-    fn refused(line: &str, rank: Rank) -> &'static str {
-        match parse(line.as_bytes(), rank) {
-            Meaning::Refused(refusal) => refusal.code(),
-            other => panic!("{line:?} is {other:?}"),
-        }
-    }
-
-    fn direct<'a>(to: &'a str, text: &'a str) -> Request<'a> {
-        Request::Direct { to: to.into(), text: text.into() }
-    }
-
-    fn say<'a>(room: Option<&'a str>, text: &'a str) -> Request<'a> {
-        Request::Say { room: room.map(Into::into), text: text.into() }
-    }
-
-    #[test]
-    fn only_the_first_colon_separates_and_the_text_keeps_its_spaces() {
-        assert_eq!(request("@bob:a:b"), direct("bob", "a:b"));
-        assert_eq!(request("@ bob\t: x "), direct("bob", " x "));
-        assert_eq!(request("@bob:@eve:no"), direct("bob", "@eve:no"));
-        assert_eq!(request("@al,bob:hi"), direct("al,bob", "hi"));
-        assert_eq!(request("@bob:"), direct("bob", ""));
-        assert_eq!(request("&dev:/x"), say(Some("dev"), "/x"));
-    }
-
-    #[test]
-    fn a_line_that_begins_with_a_space_is_text() {
-        for text in [" /quit", " #x", " @bob:hi", "\t&dev", "plain", "+1", "!", "*"] {
-            assert_eq!(request(text), say(None, text));
-        }
-        assert_eq!(member(""), Meaning::Nothing);
-    }
-
-    #[test]
-    fn every_command_has_its_request() {
-        let nick = "al".into();
-        let room = "dev".into();
-        let table: [(&str, Request); 18] = [
-            ("/nick  al ", Request::Rename { nick }),
-            ("/say  /x", say(None, " /x")),
-            ("/msg  bob  hi", direct("bob", " hi")),
-            ("/msg bob ", direct("bob", "")),
-            ("/join dev", Request::Join { room }),
-            ("& dev ", Request::Join { room }),
-            ("/leave", Request::Leave { room: None }),
-            ("/leave dev", Request::Leave { room: Some(room) }),
-            ("/who", Request::Who(Scope::Current)),
-            ("/who dev", Request::Who(Scope::Room(room))),
-            ("/who *", Request::Who(Scope::Everyone)),
-            ("/rooms", Request::Rooms),
-            ("/ping", Request::Ping { token: "".into() }),
-            ("/ping  a b", Request::Ping { token: " a b".into() }),
-            ("/help me", Request::Help),
-            ("/HELP", Request::Help),
-            ("/quit", Request::Quit { message: "".into() }),
-            ("/quit so long", Request::Quit { message: "so long".into() }),
-        ];
-        for (line, expected) in table {
-            assert_eq!(request(line), expected, "{line}");
-        }
-    }
-
-    #[test]
-    fn an_incomplete_form_is_told_how_it_goes() {
-        for line in
-            ["@bob", "@", "@:hi", "&", "&:hi", "/nick", "/nick ", "/msg", "/msg bob", "/join", "/say", "#al"]
-        {
-            assert_eq!(refused(line, Rank::Member), "usage", "{line}");
-        }
-        assert_eq!(refused("#", Rank::Stranger), "usage");
-        assert_eq!(refused("# :secret", Rank::Stranger), "usage");
-    }
-
-    #[test]
-    fn strangers_are_told_to_register_before_anything_else() {
-        for line in ["hi", "@bob", "&dev", "/who", "/nosuch", "/announce", "/nick", " #al"] {
-            assert_eq!(refused(line, Rank::Stranger), "register-first", "{line}");
-        }
-        for line in ["/help", "/ping", "/quit", "#al", "#al:secret"] {
-            assert!(matches!(parse(line.as_bytes(), Rank::Stranger), Meaning::Request(_)), "{line}");
-        }
-    }
-
-    #[test]
-    fn members_are_denied_what_operators_may_whatever_its_form() {
-        for line in ["/announce", "/announce hi", "/kick", "/stats", "/shutdown now"] {
-            assert_eq!(refused(line, Rank::Member), "denied", "{line}");
-        }
-        assert_eq!(refused("/usr/bin/env", Rank::Member), "unknown-command");
-        assert_eq!(refused("/ help", Rank::Member), "unknown-command");
-    }
-
-    #[test]
-    fn a_reason_cannot_forge_a_line() {
-        let mut out = Vec::new();
-        let who = crate::protocol::name::Name::new(b"al").unwrap();
-        encode(Event::Gone { who: &who, reason: "x)\n* eve joined".into() }, &mut out);
-        assert_eq!(out.as_bstr(), "* al left (x)\u{FFFD}* eve joined)\n");
-    }
 
     #[test]
     fn help_names_every_command_that_people_may_give() {

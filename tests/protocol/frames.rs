@@ -1,0 +1,107 @@
+//! Tests of `src/protocol/frame/line.rs`.
+
+use redpoll::protocol::frame::*;
+
+const MAX: usize = 8;
+
+/// Cuts `stream` at `cuts` (sorted) and says what came of it: lines as they are, `None` for one too long.
+fn lines(stream: &[u8], cuts: &[usize]) -> Vec<Option<Vec<u8>>> {
+    let (mut frame, mut seen, mut start) = (LineFrame::default(), Vec::new(), 0);
+    for &end in cuts.iter().chain([&stream.len()]) {
+        loop {
+            match frame.next(&stream[start..end], MAX) {
+                Step::More => break,
+                Step::Skip(n) => start += n,
+                Step::TooLong(n) => {
+                    seen.push(None);
+                    start += n;
+                }
+                Step::Message(n, line) | Step::Nul(n, line) => {
+                    seen.push(Some(line.to_vec()));
+                    start += n;
+                }
+            }
+        }
+        assert!(end - start <= MAX, "no more than a line is ever kept");
+    }
+    if let Step::Message(_, line) | Step::Nul(_, line) = frame.finish(&stream[start..]) {
+        seen.push(Some(line.to_vec()));
+    }
+    seen
+}
+
+fn some(line: &str) -> Option<Vec<u8>> {
+    Some(line.as_bytes().to_vec())
+}
+
+#[test]
+fn a_frame_is_small() {
+    assert_eq!(size_of::<redpoll::protocol::frame::Frame>(), 4);
+}
+
+#[test]
+fn lf_ends_a_line_and_one_cr_before_it_is_dropped() {
+    assert_eq!(
+        lines(b"a\nb\r\nc\r\r\n\n\rd", &[]),
+        [some("a"), some("b"), some("c\r"), some(""), some("\rd")]
+    );
+}
+
+#[test]
+fn the_limit_counts_cr_and_lf() {
+    assert_eq!(lines(b"1234567\n123456\r\n", &[]), [some("1234567"), some("123456")]);
+    assert_eq!(lines(b"12345678\nok\n", &[]), [None, some("ok")]);
+    assert_eq!(lines(b"1234567\r\nok\n", &[]), [None, some("ok")]);
+}
+
+#[test]
+fn an_unterminated_last_line_may_be_as_long_as_the_limit() {
+    assert_eq!(lines(b"12345678", &[]), [some("12345678")]);
+    assert_eq!(lines(b"123456789", &[]), [None]);
+    assert_eq!(lines(b"bye\r", &[]), [some("bye")]);
+}
+
+#[test]
+fn a_line_that_holds_nul_is_said_to_wherever_it_is_cut() {
+    let stream = b"a\0b\nok\n\0\n0123456\089\nok\nx\0";
+    for cut in 0..=stream.len() {
+        let (mut frame, mut said, mut start) = (LineFrame::default(), Vec::new(), 0);
+        for end in [cut, stream.len()] {
+            loop {
+                let (bytes, what) = match frame.next(&stream[start..end], MAX) {
+                    Step::More => break,
+                    Step::Skip(bytes) => (bytes, "-"),
+                    Step::TooLong(bytes) => (bytes, "long"),
+                    Step::Message(bytes, _) => (bytes, "line"),
+                    Step::Nul(bytes, _) => (bytes, "nul"),
+                };
+                start += bytes;
+                said.push(what);
+            }
+        }
+        said.retain(|what| *what != "-");
+        assert_eq!(said, ["nul", "line", "nul", "long", "line"], "cut at {cut}");
+        assert_eq!(frame.finish(&stream[start..]), Step::Nul(2, b"x\0"));
+    }
+}
+
+#[test]
+fn a_line_too_long_is_said_once_however_long_it_is() {
+    let stream = [b"x".repeat(100), b"\nok\n".to_vec()].concat();
+    for cut in 0..stream.len() {
+        assert_eq!(lines(&stream, &[cut]), [None, some("ok")], "cut at {cut}");
+    }
+}
+
+#[test]
+fn no_cut_and_no_pair_of_cuts_changes_the_lines() {
+    let stream = b"#al\n@bob:x\r\n\n12345678\nlong line here\r\n\r\nbye\r";
+    let whole = lines(stream, &[]);
+    for first in 0..stream.len() {
+        for second in first..stream.len() {
+            assert_eq!(lines(stream, &[first, second]), whole, "cut at {first} and {second}");
+        }
+    }
+    let every: Vec<usize> = (0..stream.len()).collect();
+    assert_eq!(lines(stream, &every), whole);
+}

@@ -1,0 +1,124 @@
+//! What the line protocol makes of a line: tests of `src/protocol/dialect/native.rs`.
+
+use bstr::ByteSlice;
+use redpoll::protocol::dialect::{Context, Dialect};
+use redpoll::protocol::name::Name;
+use redpoll::protocol::{Event, Meaning, Rank, Request, Scope};
+
+fn member(line: &str) -> Meaning<'_> {
+    Dialect::Native.parse(line.as_bytes(), Rank::Member)
+}
+
+fn request(line: &str) -> Request<'_> {
+    match member(line) {
+        Meaning::Request(request) => request,
+        other => panic!("{line:?} is {other:?}"),
+    }
+}
+
+fn refused(line: &str, rank: Rank) -> &'static str {
+    match Dialect::Native.parse(line.as_bytes(), rank) {
+        Meaning::Refused(refusal) => refusal.code(),
+        other => panic!("{line:?} is {other:?}"),
+    }
+}
+
+fn direct<'a>(to: &'a str, text: &'a str) -> Request<'a> {
+    Request::Direct { to: to.into(), text: text.into() }
+}
+
+fn say<'a>(room: Option<&'a str>, text: &'a str) -> Request<'a> {
+    Request::Say { room: room.map(Into::into), text: text.into() }
+}
+
+#[test]
+fn only_the_first_colon_separates_and_the_text_keeps_its_spaces() {
+    assert_eq!(request("@bob:a:b"), direct("bob", "a:b"));
+    assert_eq!(request("@ bob\t: x "), direct("bob", " x "));
+    assert_eq!(request("@bob:@eve:no"), direct("bob", "@eve:no"));
+    assert_eq!(request("@al,bob:hi"), direct("al,bob", "hi"));
+    assert_eq!(request("@bob:"), direct("bob", ""));
+    assert_eq!(request("&dev:/x"), say(Some("dev"), "/x"));
+}
+
+#[test]
+fn a_line_that_begins_with_a_space_is_text() {
+    for text in [" /quit", " #x", " @bob:hi", "\t&dev", "plain", "+1", "!", "*"] {
+        assert_eq!(request(text), say(None, text));
+    }
+    assert_eq!(member(""), Meaning::Nothing);
+}
+
+#[test]
+fn every_command_has_its_request() {
+    let nick = "al".into();
+    let room = "dev".into();
+    let table: [(&str, Request); 18] = [
+        ("/nick  al ", Request::Rename { nick }),
+        ("/say  /x", say(None, " /x")),
+        ("/msg  bob  hi", direct("bob", " hi")),
+        ("/msg bob ", direct("bob", "")),
+        ("/join dev", Request::Join { room }),
+        ("& dev ", Request::Join { room }),
+        ("/leave", Request::Leave { room: None }),
+        ("/leave dev", Request::Leave { room: Some(room) }),
+        ("/who", Request::Who(Scope::Current)),
+        ("/who dev", Request::Who(Scope::Room(room))),
+        ("/who *", Request::Who(Scope::Everyone)),
+        ("/rooms", Request::Rooms),
+        ("/ping", Request::Ping { token: "".into() }),
+        ("/ping  a b", Request::Ping { token: " a b".into() }),
+        ("/help me", Request::Help),
+        ("/HELP", Request::Help),
+        ("/quit", Request::Quit { message: "".into() }),
+        ("/quit so long", Request::Quit { message: "so long".into() }),
+    ];
+    for (line, expected) in table {
+        assert_eq!(request(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn an_incomplete_form_is_told_how_it_goes() {
+    for line in
+        ["@bob", "@", "@:hi", "&", "&:hi", "/nick", "/nick ", "/msg", "/msg bob", "/join", "/say", "#al"]
+    {
+        assert_eq!(refused(line, Rank::Member), "usage", "{line}");
+    }
+    assert_eq!(refused("#", Rank::Stranger), "usage");
+    assert_eq!(refused("# :secret", Rank::Stranger), "usage");
+}
+
+#[test]
+fn strangers_are_told_to_register_before_anything_else() {
+    for line in ["hi", "@bob", "&dev", "/who", "/nosuch", "/announce", "/nick", " #al"] {
+        assert_eq!(refused(line, Rank::Stranger), "register-first", "{line}");
+    }
+    for line in ["/help", "/ping", "/quit", "#al", "#al:secret"] {
+        assert!(
+            matches!(Dialect::Native.parse(line.as_bytes(), Rank::Stranger), Meaning::Request(_)),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn members_are_denied_what_operators_may_whatever_its_form() {
+    for line in ["/announce", "/announce hi", "/kick", "/stats", "/shutdown now"] {
+        assert_eq!(refused(line, Rank::Member), "denied", "{line}");
+    }
+    assert_eq!(refused("/usr/bin/env", Rank::Member), "unknown-command");
+    assert_eq!(refused("/ help", Rank::Member), "unknown-command");
+}
+
+#[test]
+fn a_reason_cannot_forge_a_line() {
+    let mut out = Vec::new();
+    let who = Name::new(b"al").unwrap();
+    Dialect::Native.encode(
+        Event::Gone { who: &who, reason: "x)\n* eve joined".into() },
+        &Context { max_line: 4096 },
+        &mut out,
+    );
+    assert_eq!(out.as_bstr(), "* al left (x)\u{FFFD}* eve joined)\n");
+}

@@ -1,0 +1,47 @@
+//! Tests of `src/server/timers.rs`.
+
+use redpoll::protocol::{ConnId, Time};
+use redpoll::server::timers::*;
+
+fn all_due(timers: &mut Timers, now: u64) -> Vec<u32> {
+    std::iter::from_fn(|| timers.due(Time(now))).map(|(_, who)| who.0).collect()
+}
+
+#[test]
+fn deadlines_come_in_their_order_whatever_their_kind() {
+    let mut timers = Timers::default();
+    timers.arm(Time(30), Deadline::Register, ConnId(3));
+    timers.arm(Time(10), Deadline::Drain, ConnId(1));
+    timers.arm(Time(20), Deadline::Register, ConnId(2));
+    timers.arm(Time(20), Deadline::Register, ConnId(4));
+    assert_eq!(timers.next(), Some(Time(10)));
+    assert!(all_due(&mut timers, 9).is_empty());
+    assert_eq!(all_due(&mut timers, 20), [1, 2, 4]);
+    assert_eq!(timers.next(), Some(Time(30)));
+    assert_eq!(all_due(&mut timers, 1000), [3]);
+    assert_eq!(timers.next(), None);
+}
+
+#[test]
+fn one_taken_back_is_never_due_wherever_it_stands() {
+    for gone in 0..3 {
+        let mut timers = Timers::default();
+        let mut ids: Vec<_> =
+            (0..3).map(|i| timers.arm(Time(10 + u64::from(i)), Deadline::TooSlow, ConnId(i))).collect();
+        timers.cancel(ids.remove(gone as usize));
+        let rest: Vec<u32> = (0..3).filter(|i| *i != gone).collect();
+        assert_eq!(all_due(&mut timers, 100), rest);
+    }
+}
+
+#[test]
+fn what_is_never_due_wakes_nobody_and_stands_in_line_all_the_same() {
+    let mut timers = Timers::default();
+    let ids = [3, 1, 2].map(|who| timers.arm(Time::NEVER, Deadline::Register, ConnId(who)));
+    assert_eq!((timers.next(), timers.count(Deadline::Register)), (None, 3));
+    assert_eq!(timers.first(Deadline::Register), Some(ConnId(3)));
+    assert_eq!(timers.look(&ids[1]), (Deadline::Register, Time::NEVER));
+    ids.into_iter().take(1).for_each(|id| timers.cancel(id));
+    assert_eq!((timers.first(Deadline::Register), timers.count(Deadline::Register)), (Some(ConnId(1)), 2));
+    assert_eq!(timers.count(Deadline::Drain), 0);
+}
