@@ -2,7 +2,11 @@
 
 mod common;
 
+use clap::{CommandFactory, Parser};
 use common::{Server, redpoll, serve};
+use redpoll::cli::{Cli, ListenUrl, Place, ServeOptions};
+use redpoll::limits::Limits;
+use redpoll::protocol::scheme::Scheme;
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -246,4 +250,45 @@ fn a_second_sigint_stops_it_at_once() {
     assert!(line(&mut other).starts_with("!shutting-down"));
     server.signal(Signal::INT);
     assert_eq!(server.wait().code(), Some(1));
+}
+
+#[test]
+fn clap_finds_nothing_wrong_with_the_flags() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_defaults_of_the_flags_are_those_of_the_limits() {
+    #[derive(Parser)]
+    struct Serve {
+        #[command(flatten)]
+        options: ServeOptions,
+    }
+    let serve = Serve::parse_from(["serve"]).options;
+    assert_eq!(Limits { max_connections: 1024, ..serve.limits() }, Limits::default());
+    assert_eq!(serve.listen, [ListenUrl::parse("line://127.0.0.1:12345").unwrap()]);
+}
+
+#[test]
+fn urls_say_which_part_is_wrong() {
+    let at = |door, host: &str, port| Ok(ListenUrl { door, place: Place::Port { host: host.into(), port } });
+    assert_eq!(ListenUrl::parse("line://localhost:0"), at(Scheme::Line, "localhost", 0));
+    assert_eq!(ListenUrl::parse("[::1]:99"), at(Scheme::Line, "::1", 99));
+    assert_eq!(ListenUrl::parse("udp://[::1]:99"), at(Scheme::Udp, "::1", 99));
+    let file = ListenUrl { door: Scheme::Unix, place: Place::File("/run/redpoll.sock".into()) };
+    assert_eq!(ListenUrl::parse("unix:///run/redpoll.sock"), Ok(file));
+    let wrong = [
+        ("smtp://x:1", "no scheme `smtp`; schemes are: line, unix, classic, nickname, relay, udp"),
+        ("unix://", "path is missing"),
+        ("classic://host", "port is missing"),
+        ("host", "port is missing"),
+        (":1", "host is missing"),
+        ("h:x", "`x` is not a port"),
+        ("h:65536", "not a port"),
+        ("::1:99", "brackets"),
+    ];
+    for (url, why) in wrong {
+        let error = ListenUrl::parse(url).unwrap_err();
+        assert!(error.contains(why), "{url}: {error}");
+    }
 }

@@ -481,23 +481,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clap_finds_nothing_wrong_with_the_flags() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn the_defaults_of_the_flags_are_those_of_the_limits() {
-        #[derive(Parser)]
-        struct Serve {
-            #[command(flatten)]
-            options: ServeOptions,
-        }
-        let serve = Serve::parse_from(["serve"]).options;
-        assert_eq!(Limits { max_connections: 1024, ..serve.limits() }, Limits::default());
-        assert_eq!(serve.listen, [ListenUrl::parse("line://127.0.0.1:12345").unwrap()]);
-    }
-
-    #[test]
     fn sizes_and_times_take_units() {
         let sizes = [("4096", 4096), ("256KiB", 262_144), ("1KB", 1000), ("2 MiB", 2_097_152), ("7B", 7)];
         sizes.iter().for_each(|(text, bytes)| assert_eq!(size(text), Ok(*bytes)));
@@ -515,30 +498,5 @@ mod tests {
         assert!(send_buffer("1").is_err() && send_buffer("0").is_ok());
         assert!(register_timeout("999ms").is_err() && register_timeout("0").is_ok());
         assert!(burst("0").is_err() && burst("1").is_ok() && burst("x").is_err());
-    }
-
-    #[test]
-    fn urls_say_which_part_is_wrong() {
-        let at =
-            |door, host: &str, port| Ok(ListenUrl { door, place: Place::Port { host: host.into(), port } });
-        assert_eq!(ListenUrl::parse("line://localhost:0"), at(Scheme::Line, "localhost", 0));
-        assert_eq!(ListenUrl::parse("[::1]:99"), at(Scheme::Line, "::1", 99));
-        assert_eq!(ListenUrl::parse("udp://[::1]:99"), at(Scheme::Udp, "::1", 99));
-        let file = ListenUrl { door: Scheme::Unix, place: Place::File("/run/redpoll.sock".into()) };
-        assert_eq!(ListenUrl::parse("unix:///run/redpoll.sock"), Ok(file));
-        let wrong = [
-            ("smtp://x:1", "no scheme `smtp`; schemes are: line, unix, classic, nickname, relay, udp"),
-            ("unix://", "path is missing"),
-            ("classic://host", "port is missing"),
-            ("host", "port is missing"),
-            (":1", "host is missing"),
-            ("h:x", "`x` is not a port"),
-            ("h:65536", "not a port"),
-            ("::1:99", "brackets"),
-        ];
-        for (url, why) in wrong {
-            let error = ListenUrl::parse(url).unwrap_err();
-            assert!(error.contains(why), "{url}: {error}");
-        }
     }
 }

@@ -6,19 +6,21 @@
 //! - `terminal`, `screen`: line editing, and printing above it. `network`: the threads beside it. `backoff`: when to
 //!   connect again.
 //! - `pipe`: all of it where there is no terminal.
+//!
+//! Public is what another front end can be built on: values without I/O.
 
 mod address;
 mod backoff;
 mod connection;
-mod line;
+pub mod line;
 mod network;
 mod pipe;
-mod roster;
+pub mod roster;
 mod screen;
-mod session;
+pub mod session;
 mod terminal;
 mod view;
-mod words;
+pub mod words;
 
 pub use address::Address;
 
