@@ -260,21 +260,3 @@ pub const KEEPALIVE_RETRIES: u32 = 4;
 /// How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT). A peer that is alive but reads nothing for so long
 /// is ended by it too, once its receive buffer is full.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(30);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_from_the_server_has_room_for_the_worst_text_and_two_names() {
-        let limits = Limits::default();
-        let names = 2 * 4 * 32;
-        assert!(limits.max_sent_line() >= 3 * limits.max_line + names + "&::\n".len());
-    }
-
-    #[test]
-    fn half_of_the_least_queue_holds_an_answer_of_the_least_line() {
-        let least = Limits { queue: MIN_QUEUE, max_line: MIN_MAX_LINE, ..Limits::default() };
-        assert!(least.half_queue() > least.max_sent_line());
-    }
-}

@@ -90,11 +90,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_without_a_buffer_keeps_four_bytes() {
-        assert_eq!(size_of::<Option<BufferId>>(), 4);
-    }
-
-    #[test]
     fn buffers_are_lent_again_empty_and_large_ones_are_freed() {
         let mut pool = Pool::default();
         let (small, large) = (pool.lend(b"ab"), pool.lend(&[0; POOLED_BUFFER_BYTES + 1]));

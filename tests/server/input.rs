@@ -23,3 +23,8 @@ fn input_is_loaded_as_it_was_saved() {
 fn little_is_read_of_who_may_say_little() {
     assert_eq!([1, 200, u64::MAX].map(read_at_once), [LOW_READ, 200 * READ_A_TOKEN, READ]);
 }
+
+#[test]
+fn a_connection_without_a_buffer_keeps_four_bytes() {
+    assert_eq!(size_of::<Option<redpoll::server::pool::BufferId>>(), 4);
+}

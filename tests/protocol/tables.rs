@@ -1,11 +1,45 @@
-//! Tests of `src/protocol/refusal.rs`.
+//! The tables of the protocol hold every variant: schemes, refusals (docs/protocol.md has the same rows), and rounding of
+//! times; and the limits fit each other.
 
 use bstr::BStr;
-use redpoll::limits::MAX_TARGETS;
-use redpoll::protocol::{Refusal, Subject};
+use redpoll::limits::{Limits, MAX_TARGETS, MIN_MAX_LINE, MIN_QUEUE};
+use redpoll::protocol::dialect::Dialect;
+use redpoll::protocol::scheme::{Framing, Scheme, Socket, TABLE};
+use redpoll::protocol::{Refusal, Subject, Time};
+use std::time::Duration;
+
+/// The scheme after `scheme`, in the order of the enum: the compiler demands a new one here.
+fn next_scheme(scheme: Scheme) -> Option<Scheme> {
+    match scheme {
+        Scheme::Line => Some(Scheme::Unix),
+        Scheme::Unix => Some(Scheme::Classic),
+        Scheme::Classic => Some(Scheme::Nickname),
+        Scheme::Nickname => Some(Scheme::Relay),
+        Scheme::Relay => Some(Scheme::Udp),
+        Scheme::Udp => None,
+    }
+}
+
+#[test]
+fn every_scheme_has_a_row_of_its_own() {
+    let all: Vec<Scheme> = std::iter::successors(Some(Scheme::Line), |scheme| next_scheme(*scheme)).collect();
+    assert_eq!(TABLE.map(|row| row.scheme).to_vec(), all, "rows stand in the order of the enum");
+    for row in &TABLE {
+        assert_eq!(Scheme::named(row.name), Some(row.scheme), "no other scheme has the name {}", row.name);
+        assert!(!row.help.is_empty(), "{}", row.name);
+        let dialect = row.language.map(|language| language.dialect);
+        assert!(
+            dialect.is_none_or(|dialect| Dialect::ALL.get(dialect.index()) == Some(&dialect)),
+            "{}",
+            row.name
+        );
+        let datagrams = row.language.is_some_and(|language| language.framing == Framing::Datagrams);
+        assert_eq!(datagrams, row.socket == Socket::Udp, "{}", row.name);
+    }
+}
 
 /// The refusal after `refusal`, in the order of the enum: the compiler demands a new one here.
-fn next(refusal: Refusal<'static>) -> Option<Refusal<'static>> {
+fn next_refusal(refusal: Refusal<'static>) -> Option<Refusal<'static>> {
     let typed: &BStr = "x".into();
     Some(match refusal {
         Refusal::LineTooLong(_) => Refusal::BadByte,
@@ -55,11 +89,31 @@ fn docs_list_every_refusal() {
         let expected = format!("| `!{}{subject}{blank}{}`", row.code, row.advice);
         let table = if row.closes { closing } else { answers };
         assert!(table.lines().any(|line| line.starts_with(&expected)), "no row begins {expected}");
-        refusal = next(now);
+        refusal = next_refusal(now);
     }
 }
 
 #[test]
 fn advice_names_the_bound_of_targets() {
     assert_eq!(Refusal::TooManyTargets.row().advice, format!("at most {MAX_TARGETS} names"));
+}
+
+#[test]
+fn a_deadline_is_never_early() {
+    assert_eq!(Time(5) + Duration::from_micros(1), Time(6));
+    assert_eq!(Time(5) + Duration::MAX, Time(u64::MAX));
+    assert_eq!(Time(9).until(Time(5)), Duration::ZERO);
+}
+
+#[test]
+fn a_line_from_the_server_has_room_for_the_worst_text_and_two_names() {
+    let limits = Limits::default();
+    let names = 2 * 4 * 32;
+    assert!(limits.max_sent_line() >= 3 * limits.max_line + names + "&::\n".len());
+}
+
+#[test]
+fn half_of_the_least_queue_holds_an_answer_of_the_least_line() {
+    let least = Limits { queue: MIN_QUEUE, max_line: MIN_MAX_LINE, ..Limits::default() };
+    assert!(least.half_queue() > least.max_sent_line());
 }
