@@ -18,18 +18,16 @@ impl Hub {
             Scope::Room(room) => Some(self.room_named(room)?),
             Scope::Everyone => None,
         };
-        let (title, count) = match room.map(|id| self.roster.room(id)) {
-            Some(room) => (room.name.shown(), room.members.len()),
-            None => ("*", self.roster.registered()),
-        };
-        let lines = match room.map(|id| self.roster.room(id)) {
-            Some(room) => {
-                let users = room.members.iter().filter_map(|member| self.roster.user(*member));
-                out.send_list(from, List::Who { room: title }, users.map(listed_user).take(MAX_WHO))
+        let (title, count, lines) = match room.map(|id| self.roster.room(id)) {
+            Some(Room { name, members, .. }) => {
+                let items = members.iter().filter_map(|member| self.roster.user(*member)).map(listed_user);
+                let list = List::Who { room: name.shown() };
+                (name.shown(), members.len(), out.send_list(from, list, items.take(MAX_WHO)))
             }
             None => {
-                let users = self.roster.users();
-                out.send_list(from, List::Who { room: title }, users.map(listed_user).take(MAX_WHO))
+                let items = self.roster.users().map(listed_user);
+                let lines = out.send_list(from, List::Who { room: "*" }, items.take(MAX_WHO));
+                ("*", self.roster.registered(), lines)
             }
         };
         out.send(from, Event::EndWho { room: title, count });

@@ -246,7 +246,7 @@ impl<S: Sockets> Reactor<S> {
     /// Goes on with connections that stopped in the turn before with input left.
     fn run_runnable(&mut self) {
         for id in self.server.connections.take_runnable() {
-            if self.server.connections.resume(id) && !self.server.connections.is_blocked(id) {
+            if self.server.connections.resume(id) {
                 self.go_on(id);
             }
         }

@@ -282,14 +282,14 @@ impl Connections {
         self.peers.take_runnable()
     }
 
-    /// Whether a connection on that list goes on with its input; it isn't runnable any more.
+    /// Whether a connection on that list goes on with its input: nothing blocks it. It isn't runnable any more.
     pub fn resume(&mut self, id: ConnId) -> bool {
         // The slot may have another owner by now, which isn't runnable.
         let is_runnable = self.peers.get(id).is_some_and(|peer| peer.state.is_runnable());
         if is_runnable {
             self.peers[id].state.clear_runnable();
         }
-        is_runnable
+        is_runnable && !self.peers[id].state.is_blocked()
     }
 
     // Output.
@@ -568,28 +568,10 @@ impl Connections {
         self.peers[id].state.is_blocked_by(reason)
     }
 
-    /// Whether a connection is open and blocked.
-    #[must_use]
-    pub fn is_blocked(&self, id: ConnId) -> bool {
-        self.peers[id].state.is_blocked()
-    }
-
-    /// Whether a connection is to be closed before the turn is over.
-    #[must_use]
-    pub fn is_to_close(&self, id: ConnId) -> bool {
-        self.queues.is_deaf(id)
-    }
-
     /// What the transport was last told to watch a connection for.
     #[must_use]
     pub fn interest(&self, id: ConnId) -> Interest {
         self.peers[id].interest()
-    }
-
-    /// Whether less than half of a connection's queue is in use.
-    #[must_use]
-    pub fn has_room(&self, id: ConnId) -> bool {
-        self.queues.has_room(id)
     }
 
     /// The queues of all connections.

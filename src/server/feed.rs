@@ -112,35 +112,10 @@ fn blocks_begun(part: usize, bytes: usize) -> u64 {
     ((part + bytes).div_ceil(THROWN_AWAY_A_TOKEN) - part.div_ceil(THROWN_AWAY_A_TOKEN)) as u64
 }
 
-/// Hands over what is left in `input` when the stream has ended, after [`feed`] has said [`Stop::Dry`].
-pub fn finish(
-    hub: &mut Hub,
-    from: ConnId,
-    frame: &mut Frame,
-    dialect: Dialect,
-    input: &[u8],
-    out: &mut impl Outbox,
-) -> Next {
-    let step = frame.finish(input);
-    last(hub, from, dialect, step, out).map_or(Next::Stay, |(next, _)| next)
-}
-
-/// Hands over what is left in `input` when nothing has come for a while, after [`feed`] has said [`Stop::Dry`]: what
-/// becomes of the sender and what it cost; `None` where that is no message, or not yet.
-pub fn pause(
-    hub: &mut Hub,
-    from: ConnId,
-    frame: &mut Frame,
-    dialect: Dialect,
-    input: &[u8],
-    out: &mut impl Outbox,
-) -> Option<(Next, u64)> {
-    let step = frame.pause(input);
-    last(hub, from, dialect, step, out)
-}
-
-/// Hands over a message that something else than its own last byte has ended.
-fn last(
+/// Hands over a message that something else than its own last byte has ended, after [`feed`] has said [`Stop::Dry`]: `step`
+/// is what the frame says at the end of the stream, or at a pause. Returns what becomes of the sender and what it cost;
+/// `None` where that is no message, or not yet.
+pub fn last(
     hub: &mut Hub,
     from: ConnId,
     dialect: Dialect,

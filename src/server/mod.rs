@@ -283,9 +283,9 @@ impl Server {
         let Connections { peers, queues, stats, .. } = connections;
         let peer = &mut peers[id];
         stats.lines_in += u64::from(!rest.is_empty());
-        match feed::finish(hub, id, &mut peer.frame, queues.dialect(id), rest, queues) {
-            Next::Close => {}
-            Next::Stay => hub.leave(id, CloseReason::EndOfStream, b"", queues),
+        match feed::last(hub, id, queues.dialect(id), peer.frame.finish(rest), queues) {
+            Some((Next::Close, _)) => {}
+            Some((Next::Stay, _)) | None => hub.leave(id, CloseReason::EndOfStream, b"", queues),
         }
         self.act_on_effects(transport);
         self.connections.close(id, CloseMode::Immediate);
@@ -300,8 +300,8 @@ impl Server {
         if !peer.state.is_readable() || queues.is_deaf(id) {
             return nothing;
         }
-        let Some((next, cost)) = feed::pause(hub, id, &mut peer.frame, queues.dialect(id), rest, queues)
-        else {
+        let dialect = queues.dialect(id);
+        let Some((next, cost)) = feed::last(hub, id, dialect, peer.frame.pause(rest), queues) else {
             return nothing;
         };
         peer.bucket.spend(cost, *rate, *now);
