@@ -85,15 +85,8 @@ impl Backend {
             let Some((level, more, seconds)) = book.kinds[place].take_more(now, all) else { continue };
             let event = book.kinds[place].event.clone();
             let values = [("of", Value::from(&*event)), ("count", more.into()), ("seconds", seconds.into())];
-            let line = self.line(
-                &Record::builder()
-                    .level(level)
-                    .target("suppressed")
-                    .key_values(&values.as_slice())
-                    .args(format_args!("{more} more lines of {event} in {seconds} s"))
-                    .build(),
-            );
-            book.write(&line);
+            let text = format_args!("{more} more lines of {event} in {seconds} s");
+            book.write(&self.own_line(level, "suppressed", &values, text));
         }
     }
 
@@ -104,17 +97,21 @@ impl Backend {
             return;
         }
         let values = [("count", Value::from(lost))];
-        let line = self.line(
-            &Record::builder()
-                .level(Level::Warn)
-                .target("lost")
-                .key_values(&values.as_slice())
-                .args(format_args!("{lost} lines were lost, since nobody read standard error"))
-                .build(),
-        );
-        if put(&line) {
+        let text = format_args!("{lost} lines were lost, since nobody read standard error");
+        if put(&self.own_line(Level::Warn, "lost", &values, text)) {
             book.lost = 0;
         }
+    }
+
+    /// A line about the log itself.
+    fn own_line(
+        &self,
+        level: Level,
+        event: &str,
+        values: &[(&str, Value<'_>)],
+        text: fmt::Arguments<'_>,
+    ) -> Vec<u8> {
+        self.line(&Record::builder().level(level).target(event).key_values(&values).args(text).build())
     }
 
     fn line(&self, record: &Record<'_>) -> Vec<u8> {

@@ -15,6 +15,8 @@ use crate::limits::{Limits, SPARE_DESCRIPTORS};
 use crate::protocol::name;
 use crate::reactor::{Reactor, Running};
 use ::log::{error, info, warn};
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use listener::Listener;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signals::Signals;
@@ -79,13 +81,8 @@ fn react(
 fn started(options: &ServeOptions, limits: &Limits) {
     let version = env!("CARGO_PKG_VERSION");
     let (connections, queue_total) = (limits.max_connections, limits.queue_total);
-    let engine = match options.engine {
-        Engine::Reactor => "reactor",
-        #[cfg(feature = "threads")]
-        Engine::Threads => "threads",
-        #[cfg(feature = "threads")]
-        Engine::ThreadsQueued => "threads-queued",
-    };
+    let engine = options.engine.to_possible_value();
+    let engine = engine.as_ref().map_or("", PossibleValue::get_name);
     info!(target: "started", version, engine, connections, queue_total;
         "version {version}, engine {engine}, at most {connections} connections and {queue_total} bytes queued");
 }

@@ -11,7 +11,7 @@ use crate::reactor::{NotAccepted, Ready, Sockets};
 use crate::server::log_events;
 use crate::server::transport::{DatagramPath, Interest, Reading, Shutdown as TransportShutdown, Transport};
 use log::{error, info, warn};
-use polling::{AsRawSource, Event, PollMode, Poller};
+use polling::{AsRawSource, AsSource, Event, PollMode, Poller};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{self, RecvFlags, SendFlags};
 use socket2::Socket;
@@ -109,6 +109,10 @@ impl PolledSockets {
         unsafe { self.poller.add_with_mode(source, event, self.mode) }
     }
 
+    fn modify(&self, source: impl AsSource, event: Event) -> io::Result<()> {
+        self.poller.modify_with_mode(source, event, self.mode)
+    }
+
     /// Accepts one connection, watched under its id.
     fn accept_as(&mut self, listener: usize, id: ConnId) -> io::Result<Origin> {
         let (socket, from) = self.listeners[listener].accept()?;
@@ -140,7 +144,7 @@ impl PolledSockets {
         let event = interest(place, *wanted);
         match wanted.read {
             Reading::End => watch_end(&self.poller, socket.as_fd(), event, self.mode),
-            Reading::Bytes | Reading::Nothing => self.poller.modify_with_mode(socket, event, self.mode),
+            Reading::Bytes | Reading::Nothing => self.modify(socket, event),
         }
     }
 
@@ -148,16 +152,11 @@ impl PolledSockets {
     fn ask_again(&mut self) {
         for report in self.reports.iter() {
             let asked = match (report.key, self.listeners.get(listener_place(report.key))) {
-                (SIGNALS, _) => {
-                    self.poller.modify_with_mode(&self.signals.socket, Event::readable(SIGNALS), self.mode)
+                (SIGNALS, _) => self.modify(&self.signals.socket, Event::readable(SIGNALS)),
+                (CONSOLE, _) => {
+                    self.console.as_ref().map_or(Ok(()), |at| self.modify(at, Event::readable(CONSOLE)))
                 }
-                (CONSOLE, _) => match &self.console {
-                    Some(at) => self.poller.modify_with_mode(at, Event::readable(CONSOLE), self.mode),
-                    None => Ok(()),
-                },
-                (key, Some(at)) => {
-                    self.poller.modify_with_mode(at.descriptor(), Event::readable(key), self.mode)
-                }
+                (key, Some(at)) => self.modify(at.descriptor(), Event::readable(key)),
                 (key, None) => self.watch_stream(key),
             };
             if let Err(error) = asked {
@@ -277,7 +276,7 @@ impl Sockets for PolledSockets {
     fn set_listening(&mut self, listener: usize, on: bool) -> io::Result<()> {
         let key = listener_key(listener);
         let event = if on { Event::readable(key) } else { Event::none(key) };
-        self.poller.modify_with_mode(self.listeners[listener].descriptor(), event, self.mode)
+        self.modify(self.listeners[listener].descriptor(), event)
     }
 
     fn read_console(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
