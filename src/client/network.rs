@@ -47,6 +47,7 @@ struct Shared {
     changed: Condvar,
 }
 
+#[derive(Default)]
 pub struct State {
     session: Session,
     /// To the thread that writes; `None` while there is no connection.
@@ -77,19 +78,8 @@ impl Deref for SessionRef<'_> {
 
 /// Goes on talking over `stream`, in the background.
 pub fn start(options: &Options, stream: TcpStream, screen: Screen, view: Arc<View>) -> Talk {
-    let session = Session::new(options.nick.clone());
-    let state = State {
-        session,
-        outgoing: None,
-        unwritten: Arc::default(),
-        leaving: false,
-        ended: None,
-        shown: None,
-        nudges: 0,
-        nudging: false,
-    };
-    let shared = Shared { state: Mutex::new(state), changed: Condvar::new() };
-    let shared = Arc::new(shared);
+    let state = State { session: Session::new(options.nick.clone()), ..State::default() };
+    let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
     let talk = Talk { shared: Arc::clone(&shared) };
     let backoff = Backoff::new(fastrand::Rng::new());
     let network = Network { shared, screen, view, address: options.address.clone(), backoff };
@@ -188,9 +178,7 @@ impl Shared {
         }
         self.changed.notify_all();
     }
-}
 
-impl Shared {
     /// Has the line that is being typed shown behind the prompt of now. A signal that comes before rustyline listens has no
     /// effect, so it is repeated until the prompt is right.
     fn nudge(self: &Arc<Shared>, screen: &Screen) {
