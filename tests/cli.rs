@@ -4,7 +4,7 @@ mod common;
 
 use clap::{CommandFactory, Parser};
 use common::{Server, redpoll, serve};
-use redpoll::cli::{Cli, ListenUrl, Place, ServeOptions};
+use redpoll::cli::{Cli, ListenUrl, Place, ServeOptions, duration, size};
 use redpoll::limits::Limits;
 use redpoll::protocol::scheme::Scheme;
 use rustix::process::Signal;
@@ -12,6 +12,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 /// The flags of `serve` that there are.
 const FLAGS: [&str; 22] = [
@@ -290,5 +291,16 @@ fn urls_say_which_part_is_wrong() {
     for (url, why) in wrong {
         let error = ListenUrl::parse(url).unwrap_err();
         assert!(error.contains(why), "{url}: {error}");
+    }
+}
+
+#[test]
+fn sizes_and_times_take_units() {
+    let sizes = [("4096", 4096), ("256KiB", 262_144), ("1KB", 1000), ("2 MiB", 2_097_152), ("7B", 7)];
+    sizes.iter().for_each(|(text, bytes)| assert_eq!(size(text), Ok(*bytes)));
+    let times = [("50ms", 50), ("2m", 120_000), ("60", 60_000), ("0", 0), ("1h", 3_600_000)];
+    times.iter().for_each(|(text, ms)| assert_eq!(duration(text), Ok(Duration::from_millis(*ms))));
+    for wrong in ["", "KiB", "-1", "1.5KiB", "4 bytes", "99999999999999999999", "9999999999999GiB"] {
+        assert!(size(wrong).is_err(), "{wrong}");
     }
 }

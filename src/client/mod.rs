@@ -10,7 +10,7 @@
 //! Public is what another front end can be built on: values without I/O.
 
 mod address;
-mod backoff;
+pub mod backoff;
 mod connection;
 pub mod line;
 mod network;
@@ -19,7 +19,7 @@ pub mod roster;
 mod screen;
 pub mod session;
 mod terminal;
-mod view;
+pub mod view;
 pub mod words;
 
 pub use address::Address;

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod address;
+mod backoff;
 mod line;
 mod roster;
 mod session;
+mod view;
 mod words;
