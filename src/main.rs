@@ -1,13 +1,15 @@
 //! Flags to command; nothing else.
 
 use redpoll::cli::{Cli, Command};
+#[cfg(feature = "chat")]
+use redpoll::{cli::ChatOptions, client::Options};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match Cli::read().command {
         Command::Serve(options) => redpoll::engine::serve(&options),
         #[cfg(feature = "chat")]
-        Command::Chat(options) => redpoll::client::run(&options.into()),
+        Command::Chat(ChatOptions { address, nick }) => redpoll::client::run(&Options { address, nick }),
         Command::Bench => redpoll::cli::bench(),
     }
 }

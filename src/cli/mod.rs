@@ -351,13 +351,6 @@ pub struct ChatOptions {
 }
 
 #[cfg(feature = "chat")]
-impl From<ChatOptions> for crate::client::Options {
-    fn from(flags: ChatOptions) -> Self {
-        crate::client::Options { address: flags.address, nick: flags.nick }
-    }
-}
-
-#[cfg(feature = "chat")]
 const CHAT_HELP: &str = "\
 What to type:
   hello              say it in the current room, the lobby at first

@@ -100,7 +100,8 @@ impl Connections {
     /// A slot for the peer of a datagram, unless there are too many.
     pub(super) fn admit_source(&mut self, path: DatagramPath) -> Option<ConnId> {
         let (peers, limits) = (&self.peers, &self.limits);
-        let address = self.admission.admit_source(peers.len() - peers.closing(), limits, path.source.ip())?;
+        let address =
+            self.admission.admit_source(peers.count() - peers.closing(), limits, path.source.ip())?;
         let language = Scheme::Udp.row().language?;
         let id = self.peers.open();
         self.peers[id].admit(language);
@@ -540,7 +541,7 @@ impl Connections {
     /// How many there are, the closing ones included, and how many of them are closing.
     #[must_use]
     pub fn count(&self) -> (usize, usize) {
-        (self.peers.len(), self.peers.closing())
+        (self.peers.count(), self.peers.closing())
     }
 
     /// The phase of a connection; `None` where its slot is free.

@@ -185,7 +185,7 @@ impl Server {
             log_events::operator(self.connections.peers.number(id));
             return self.connections.queues.send(id, Event::Connected { from });
         }
-        let (others, closing) = (self.connections.peers.len() - 1, self.connections.peers.closing());
+        let (others, closing) = (self.connections.peers.count() - 1, self.connections.peers.closing());
         match self.connections.admission.verdict(others, closing, &self.connections.limits, from) {
             Verdict::Admit(address) => self.connections.peers[id].address = address,
             Verdict::Reject(why) => {
@@ -481,7 +481,7 @@ impl Server {
     #[must_use]
     pub fn is_done(&self) -> bool {
         match self.life {
-            Life::Stopping { since, cut_off } if self.connections.peers.is_empty() => {
+            Life::Stopping { since, cut_off } if self.connections.peers.count() == 0 => {
                 log_events::stopped(since.until(self.connections.now), cut_off);
                 true
             }
@@ -536,7 +536,7 @@ impl Server {
         let now = stats::Now {
             users: self.hub.registered(),
             rooms: self.hub.open_rooms(),
-            connections: self.connections.peers.len(),
+            connections: self.connections.peers.count(),
             uptime_seconds: self.connections.now.0 / 1000,
             queued_bytes: self.connections.queues.memory(),
         };
@@ -558,7 +558,7 @@ impl Server {
         peers.invariants();
         self.connections.admission.invariants();
         assert!(!self.hub.has_effects(), "effects are acted on in the turn in which they came");
-        assert!(input.memory() <= limits.most_held(peers.len()), "little is kept of all together");
+        assert!(input.memory() <= limits.most_held(peers.count()), "little is kept of all together");
         let counts = |id: ConnId, closing: bool| !closing && !self.hub.rank(id).is_operator();
         let open = peers.iter().filter(|(id, peer)| counts(*id, peer.state.is_closing()));
         assert!(open.count() <= limits.max_connections, "too many are open");

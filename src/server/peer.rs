@@ -231,8 +231,7 @@ impl Peer {
 
     /// Notes what the transport is told; returns false where it was told so before.
     pub fn set_interest(&mut self, interest: Interest) -> bool {
-        let was = std::mem::replace(&mut self.interest, interest.pack());
-        was != interest.pack()
+        std::mem::replace(&mut self.interest, interest.pack()) != interest.pack()
     }
 
     /// Whether it is open and nothing about it depends on what is unsent.

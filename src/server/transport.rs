@@ -72,12 +72,8 @@ impl Interest {
     /// What [`Interest::pack`] has packed.
     #[must_use]
     pub const fn unpack(packed: u8) -> Interest {
-        let read = match packed & 0b11 {
-            0 => Reading::Bytes,
-            1 => Reading::End,
-            _ => Reading::Nothing,
-        };
-        Interest { read, write: packed & 0b100 != 0 }
+        const READ: [Reading; 4] = [Reading::Bytes, Reading::End, Reading::Nothing, Reading::Nothing];
+        Interest { read: READ[packed as usize & 0b11], write: packed & 0b100 != 0 }
     }
 }
 

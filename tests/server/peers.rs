@@ -21,10 +21,10 @@ fn closing_connections_are_counted() {
     let ids = [peers.open(), peers.open()];
     peers.set_phase(ids[0], Phase::Flushing(CloseMode::Linger));
     peers.set_phase(ids[0], Phase::Lingering);
-    assert_eq!((peers.closing(), peers.len()), (1, 2));
+    assert_eq!((peers.closing(), peers.count()), (1, 2));
     peers.invariants();
     peers.remove(ids[0]);
-    assert_eq!((peers.closing(), peers.len()), (0, 1));
+    assert_eq!((peers.closing(), peers.count()), (0, 1));
 }
 
 #[test]
