@@ -1,4 +1,4 @@
-//! Where the log goes: standard error, one line an event, as text or as JSON. What the events are is in `journal.rs`; here
+//! Where the log goes: standard error, one line an event, as text or as JSON. The events are in `server/log_events.rs`; here
 //! is how they are written, and that neither a flood of them nor a reader that has stopped reading can hurt the server.
 
 use crate::cli::{LogFormat, LogLevel};
@@ -212,7 +212,8 @@ struct PairOf<'a> {
     line: &'a mut String,
 }
 
-/// Strings and whole numbers: `journal.rs` has no other values, and to write the others down is a fiftieth of the program.
+/// Strings and whole numbers: `server/log_events.rs` has no other values, and writing the others is a fiftieth of the
+/// program.
 impl<'v> VisitValue<'v> for PairOf<'_> {
     fn visit_any(&mut self, _: Value<'_>) -> Result<(), Error> {
         Ok(())

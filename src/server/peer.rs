@@ -9,7 +9,7 @@ use crate::server::rate_limit::TokenBucket;
 use crate::server::timers::{TimerId, Timers};
 use crate::server::transport::{Interest, Reading};
 
-/// One connection. There may be ten thousands: see `a_peer_is_small`.
+/// One connection. There may be ten thousands: `tests/server/peer.rs` bounds its size.
 #[derive(Debug)]
 pub struct Peer {
     /// Where its messages end.

@@ -3,7 +3,7 @@
 //! It decides nothing: who exists, who hears and what is allowed is the hub's.
 //!
 //! A new dialect is one file here, one variant of [`Dialect`] with its place in [`Dialect::ALL`], the match arms that the
-//! compiler then demands, and a door (`door.rs`) to come in by.
+//! compiler then demands, and a row of `protocol/scheme.rs` that speaks it.
 
 mod classic;
 mod native;

@@ -1,5 +1,5 @@
 //! What one connection has still to be sent: the spans of an arena that it hears, in their order, and what the kernel has
-//! refused of earlier ones. Plain data, which `send_queue.rs` fills and empties.
+//! refused of earlier ones. Plain data, which `send_queue/mod.rs` fills and empties.
 
 use crate::protocol::dialect::Dialect;
 use crate::protocol::message;
