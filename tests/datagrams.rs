@@ -126,6 +126,17 @@ fn who_quits_can_enter_again_in_the_same_turn() {
 }
 
 #[test]
+fn kicked_source_is_unknown_at_once() {
+    let mut sim = Sim::with_doors(Limits::default(), &DOORS);
+    let operator = sim.connect_at(UNIX);
+    let ming = address(1);
+    assert_eq!(ask(&mut sim, ming, "L ming"), ["OK"]);
+    // Both arrive in one turn, in which connections are read first.
+    sim.send(operator, "/kick ming out\n");
+    assert_eq!(ask(&mut sim, ming, "L bai"), ["!kicked out", "OK"]);
+}
+
+#[test]
 fn more_datagrams_than_are_read_in_a_turn_are_read_in_the_next() {
     let mut sim = Sim::with_doors(Limits::default(), &DOORS);
     let alice = arrive(&mut sim, "alice");

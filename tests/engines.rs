@@ -49,6 +49,12 @@ impl Peer {
         self.0.get_mut().write_all(text.as_bytes()).expect("the server reads");
     }
 
+    /// Says something, and hears the next line.
+    fn answer(&mut self, text: &str) -> String {
+        self.say(text);
+        self.line()
+    }
+
     /// A line, or nothing at the end of the stream.
     fn line(&mut self) -> String {
         let mut line = String::new();
@@ -153,6 +159,19 @@ fn with_writers_who_is_behind_is_refused_direct_messages() {
     // More than half of 8 MiB, whatever the kernels hold.
     alice.say(&(many_lines() + &many_lines()[..1 << 20] + "\n@bob:x\n"));
     alice.hear_until(|line| line == "!recipient-full bob\n");
+}
+
+#[test]
+fn blocked_reader_goes_on_once_queue_drains() {
+    let server = start("threads-queued", &["--queue", "8KiB"]);
+    let mut alice = Peer::arrive_small(&server, "alice");
+    let mut bob = Peer::arrive(&server, "bob");
+    alice.say(&"/help\n".repeat(1000));
+    // More than half of her queue is unsent then, so her reader waits for room.
+    while bob.answer("@alice:x\n/ping\n") != "!recipient-full alice\n" {}
+    for _ in 0..1000 {
+        alice.hear_until(|line| line == "+end help\n");
+    }
 }
 
 #[test]

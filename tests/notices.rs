@@ -66,6 +66,33 @@ fn what_is_said_takes_those_along_that_stand_before_it() {
 }
 
 #[test]
+fn room_line_takes_adjacent_notice_along() {
+    let mut sim = Sim::new(Limits::default());
+    let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
+    come(&mut sim, "carol");
+    sim.take(alice);
+    // The line follows the notice in the arena without a gap.
+    sim.send(bob, "/nick rob\nall\n");
+    sim.pass(Duration::ZERO);
+    assert_eq!(sim.lines(alice), ["* bob is now rob", "rob: all"]);
+}
+
+#[test]
+fn list_of_waiting_queues_stays_bounded() {
+    let mut sim = Sim::new(Limits { rate: None, ..Limits::default() });
+    let [alice, _, carol] = arrive(&mut sim, ["alice", "bob", "carol"]);
+    come(&mut sim, "dave");
+    sim.take(alice);
+    // Each turn lists bob's queue once more, since alice's keeps the list from being cleared.
+    let flushed_after = (0..2000).find(|turn| {
+        sim.send(carol, format!("/nick c{turn}\n@bob:x\n"));
+        sim.pass(Duration::ZERO);
+        !sim.take(alice).is_empty()
+    });
+    assert!(flushed_after.is_some(), "no notice was flushed before it was due");
+}
+
+#[test]
 fn who_leaves_is_told_all_that_came_before() {
     let mut sim = Sim::new(Limits::default());
     let [bob, carol] = arrive(&mut sim, ["bob", "carol"]);

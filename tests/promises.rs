@@ -45,6 +45,21 @@ fn a_message_takes_no_system_call_but_to_wait_to_receive_and_to_send() {
 }
 
 #[test]
+fn each_message_received_is_counted_once() {
+    let mut sim = Sim::with_doors(limits(), &[Scheme::Line, Scheme::Unix, Scheme::Classic]);
+    let operator = sim.connect_at(1);
+    let before = figure(&mut sim, operator, "lines-in");
+    let (alice, tom) = (sim.connect(), sim.connect_at(2));
+    // The last one ends by the end of the stream, and tom's by a pause.
+    sim.send(alice, "#alice\none\ntwo");
+    sim.run();
+    sim.end(alice);
+    sim.send(tom, "#tom");
+    sim.pass(SECOND);
+    assert_eq!(figure(&mut sim, operator, "lines-in") - before, 3 + 1 + 1, "and one for /stats itself");
+}
+
+#[test]
 fn so_many_are_accepted_in_a_turn_and_nobody_else_waits_for_the_rest() {
     let mut sim = Sim::new(limits());
     let alice = arrive(&mut sim, "alice");
