@@ -159,9 +159,6 @@ impl Admission {
     }
 
     /// Checks what is always true; for tests and fuzzing.
-    ///
-    /// # Panics
-    /// Where it isn't.
     pub fn invariants(&self) {
         assert_eq!(self.places.len(), self.counts.len(), "each address that is counted is found by its key");
         assert!(self.counts.iter().all(|(_, counted)| counted.connections > 0));

@@ -283,11 +283,12 @@ impl Server {
         let Connections { peers, queues, stats, .. } = connections;
         let peer = &mut peers[id];
         stats.lines_in += u64::from(!rest.is_empty());
-        match feed::last(hub, id, queues.dialect(id), peer.frame.finish(rest), queues) {
-            Some((Next::Close, _)) => {}
-            Some((Next::Stay, _)) | None => hub.leave(id, CloseReason::EndOfStream, b"", queues),
-        }
+        let after = feed::last(hub, id, queues.dialect(id), peer.frame.finish(rest), queues);
+        // Before it leaves: what it said last may have registered it.
         self.act_on_effects(transport);
+        if !matches!(after, Some((Next::Close, _))) {
+            self.hub.leave(id, CloseReason::EndOfStream, b"", &mut self.connections.queues);
+        }
         self.connections.close(id, CloseMode::Immediate);
     }
 
