@@ -152,7 +152,7 @@ impl House {
 
     /// One request, and the flush of what it caused, into nowhere; how many bytes that is.
     fn obey(&mut self, from: ConnId, request: Request<'_>) -> usize {
-        self.hub.handle(from, request, &mut self.queues);
+        self.hub.handle(from, &request, &mut self.queues);
         self.queues.hurry();
         let (mut place, mut bytes) = (0, 0);
         while let Some(id) = self.queues.dirty(place) {

@@ -159,13 +159,13 @@ fn understand(
     message: &[u8],
     out: &mut impl Outbox,
 ) -> (Next, u64) {
-    match dialect.parse(message, rank) {
+    match &dialect.parse(message, rank) {
         Meaning::Nothing => (Next::Stay, 1),
         Meaning::Request(request) => {
             let next = hub.handle(from, request, out);
             (next, request.kind().rule().cost + hub.take_extra_cost())
         }
-        Meaning::Refused(refusal) => refuse(from, refusal, out),
+        Meaning::Refused(refusal) => refuse(from, *refusal, out),
     }
 }
 

@@ -98,7 +98,7 @@ pub fn check_hub(data: &[u8]) {
             kind => {
                 let details = Details::draw(&mut script);
                 let request = details.request(kind);
-                let next = hub.handle(ConnId(from), request, &mut out);
+                let next = hub.handle(ConnId(from), &request, &mut out);
                 model.ask(from, request);
                 assert_eq!(next == Next::Close, matches!(request, Request::Quit { .. }));
             }

@@ -80,7 +80,7 @@ fn check_pair(one: &Name, other: &Name) {
             let mut out = Recorder::default();
             for (id, nick) in [(0, first), (1, second)] {
                 let request = Request::Register { nick: nick.into(), password: None };
-                hub.handle(ConnId(id), request, &mut out);
+                hub.handle(ConnId(id), &request, &mut out);
             }
             let refused = out.heard[1].starts_with(format!("!nick-taken {second} ").as_bytes());
             assert_eq!(hub.registered(), 2 - usize::from(refused), "{first:?} and {second:?}");
