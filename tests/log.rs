@@ -289,6 +289,21 @@ fn a_thousand_who_are_refused_are_a_bounded_number_of_lines_and_all_counted() {
     assert!(lines.iter().any(|line| line["event"] == "stopped"), "others are told all the same");
 }
 
+#[test]
+fn registration_by_the_last_line_of_a_stream_is_logged() {
+    for engine in ENGINES {
+        let server = serve(["--engine", engine]);
+        let mut alice = server.connect();
+        alice.write_all(b"#alice").expect("the server is there");
+        alice.shutdown(std::net::Shutdown::Write).expect("it is connected");
+        alice.read_to_end(&mut Vec::new()).expect("the server closes");
+        server.signal(Signal::TERM);
+        let log = server.log();
+        let at = |end: &str| log.lines().position(|line| line.contains(end)).expect(end);
+        assert!(at(" registered as alice") < at(" left: "), "{engine}: {log}");
+    }
+}
+
 /// A pipe that nobody reads is known from its size, which is Linux's to tell.
 #[cfg(target_os = "linux")]
 #[test]

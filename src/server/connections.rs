@@ -125,8 +125,8 @@ impl Connections {
         }
     }
 
-    /// How long a driver waits for more bytes before [`Server::end_frame`](super::Server::end_frame), where that could end a message and so many
-    /// bytes are left; `None`: for ever.
+    /// How long a driver waits for more bytes before [`Server::end_frame`](super::Server::end_frame), where that could end
+    /// a message and so many bytes are left; `None`: for ever.
     #[must_use]
     pub fn frame_timeout(&self, id: ConnId, left: usize) -> Option<Duration> {
         self.peers[id].frame.awaits_pause(left).then_some(self.limits.pause)
@@ -262,11 +262,7 @@ impl Connections {
     /// it waits again.
     pub fn unblock_rate(&mut self, id: ConnId, transport: &mut impl Transport) -> bool {
         // A connection that is to be closed is closed before the turn is over.
-        if self.queues.is_deaf(id) {
-            self.await_refill(id);
-            return false;
-        }
-        if self.tokens(id) == 0 {
+        if self.queues.is_deaf(id) || self.tokens(id) == 0 {
             self.await_refill(id);
             // It may be read ahead again, or no more.
             self.update_interest(id, transport);
@@ -443,6 +439,9 @@ impl Connections {
     fn schedule(&mut self, scheduled: Scheduled) {
         if self.queues.deafen(scheduled.id) {
             self.peers.list_to_close(scheduled);
+        } else if scheduled.reason == CloseReason::Kicked {
+            // A kick has taken it out of the hub already, whatever else it was to be closed for.
+            self.peers.relist_to_close(scheduled);
         }
     }
 

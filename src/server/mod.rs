@@ -295,12 +295,12 @@ impl Server {
     /// No bytes have come for `--pause`: what is left may be a message. Returns whether it was one, and is consumed.
     pub fn end_frame(&mut self, id: ConnId, rest: &[u8], transport: &mut impl Transport) -> Processed {
         let nothing = Processed { consumed: 0, is_open: true };
+        if !self.connections.is_readable(id) {
+            return nothing;
+        }
         let Server { hub, connections, .. } = self;
         let Connections { peers, queues, rate, now, stats, .. } = connections;
         let peer = &mut peers[id];
-        if !peer.state.is_readable() || queues.is_deaf(id) {
-            return nothing;
-        }
         let dialect = queues.dialect(id);
         let Some((next, cost)) = feed::last(hub, id, dialect, peer.frame.pause(rest), queues) else {
             return nothing;
@@ -319,14 +319,8 @@ impl Server {
     /// What was typed at the server's own terminal.
     pub fn console(&mut self, bytes: &[u8]) {
         if !self.is_stopping() {
-            let max_line = self.connections.limits.max_line;
-            feed::hear_console(
-                &mut self.hub,
-                &mut self.connections.input.console,
-                bytes,
-                max_line,
-                &mut self.connections.queues,
-            );
+            let Connections { input, queues, limits, .. } = &mut self.connections;
+            feed::hear_console(&mut self.hub, &mut input.console, bytes, limits.max_line, queues);
         }
     }
 

@@ -108,6 +108,12 @@ impl Peers {
         self.to_close.push(scheduled);
     }
 
+    /// Closes a connection that is listed already for another reason.
+    pub fn relist_to_close(&mut self, scheduled: Scheduled) {
+        let listed = self.to_close.iter_mut().find(|listed| listed.id == scheduled.id);
+        listed.into_iter().for_each(|listed| *listed = scheduled);
+    }
+
     /// Takes all that are to be closed.
     pub fn take_to_close(&mut self) -> Vec<Scheduled> {
         std::mem::take(&mut self.to_close)

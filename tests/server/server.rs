@@ -311,6 +311,28 @@ fn kicked_connection_is_obeyed_no_more() {
 }
 
 #[test]
+fn kick_of_a_lost_connection_is_its_only_close() {
+    let mut world = World::new(|_, _| {});
+    let (op, al) = (world.connect(Scheme::Unix), world.connect(Scheme::Line));
+    world.say(al, "#al\n");
+    world.heard(al);
+    world.server.connections.lost(al);
+    // It is closed for the kick, which has taken it out of the hub: a second `left` would be logged otherwise.
+    world.say(op, "/kick al enough\n");
+    assert_eq!(world.phase(al), Some(Phase::Lingering));
+}
+
+#[test]
+fn lost_connection_is_attended_no_more() {
+    let mut world = World::new(|_, _| {});
+    let al = world.connect(Scheme::Line);
+    assert!(world.server.connections.attending(al).is_some());
+    world.server.connections.lost(al);
+    assert_eq!(world.server.connections.attending(al), None);
+    assert!(!world.server.connections.is_readable(al));
+}
+
+#[test]
 fn stop_tells_every_connection_once() {
     let mut world = World::new(|_, _| {});
     let (op, al) = (world.connect(Scheme::Unix), world.connect(Scheme::Line));

@@ -110,6 +110,7 @@ impl Transport for Links {
     }
 
     fn shutdown(&mut self, id: ConnId) -> Shutdown {
+        self.wake(id);
         let Ok(link) = self.get(id) else { return Shutdown::Done };
         match &link.way {
             Way::Direct => {

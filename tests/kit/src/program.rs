@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// What nobody should ever have to wait for; only failing tests do.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -107,9 +108,16 @@ impl Server {
         rustix::process::kill_process(self.process(), signal).expect("the server is ours");
     }
 
-    /// How it ended.
+    /// How it ended, which it has to within [`DEADLINE`].
     pub fn wait(&mut self) -> ExitStatus {
-        self.child.wait().expect("the server is ours")
+        let until = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the server is ours") {
+                return status;
+            }
+            assert!(Instant::now() < until, "the server doesn't end");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
