@@ -133,14 +133,14 @@ pub const READ: usize = 64 * KIB;
 pub const LOW_READ: usize = 4 * KIB;
 /// So many bytes more are read at once for each line that a peer may still send: a long line of a chat. What is read is
 /// then about what may be obeyed, and little of it is held.
-pub const READ_A_TOKEN: usize = 64;
+pub const READ_PER_TOKEN: usize = 64;
 /// Bytes thrown away that cost as much as a line.
-pub const THROWN_AWAY_A_TOKEN: usize = 4 * KIB;
+pub const DISCARDED_PER_TOKEN: usize = 4 * KIB;
 /// How long a peer that is above its rate isn't read at a time, unless its whole allowance is back before that: it wakes
 /// the server four times a second, however high the rate is.
 pub const REFILL: Duration = Duration::from_millis(250);
 /// How long a peer that is above its rate is read on after it has ended its stream, so that its name is free again.
-pub const LAST_WORDS: Duration = Duration::from_secs(10);
+pub const HALF_CLOSE_GRACE: Duration = Duration::from_secs(10);
 /// Bytes of an arena at which the dirty connections are flushed and the turn goes on. It fits in a small second-level
 /// cache, and it bounds what one turn holds in memory.
 pub const ARENA: usize = 128 * KIB;
@@ -153,7 +153,7 @@ pub const SHARED: usize = 8;
 /// How long at least between two flushes of those who are sent nothing but who came and went. Where people come and go all the
 /// time, each notice would be a system call for everybody who hears it; nobody sees this wait, and the first isn't kept
 /// waiting.
-pub const NOTICES_APART: Duration = Duration::from_millis(10);
+pub const PRESENCE_INTERVAL: Duration = Duration::from_millis(10);
 /// Spans of the arenas (16 bytes each) at which the dirty are flushed too. One span is one piece of text for one
 /// connection: without this bound, short lines said by turns in two large rooms would make a thousand for every six
 /// bytes of an arena.
@@ -173,10 +173,10 @@ pub const STREAM: usize = 8;
 /// Events that one wait reports; the others come with the next.
 pub const EVENTS: usize = 1024;
 /// Connections accepted in one turn at one listener, so that a storm of them doesn't starve those who are in.
-pub const ACCEPTS_A_TURN: usize = 64;
+pub const ACCEPTS_PER_TURN: usize = 64;
 /// Connections above `--max-connections` that are told so and shut with care at a time; above these they are just
 /// closed. Half of the descriptors kept back for such ([`SPARE_DESCRIPTORS`]).
-pub const FAREWELLS: usize = 16;
+pub const MAX_REJECTED: usize = 16;
 /// Descriptors that `--max-connections` leaves free below the process's limit, besides the listeners.
 pub const SPARE_DESCRIPTORS: usize = 32;
 /// How long a closing connection's input is thrown away after everything was flushed, waiting for its end of stream:
@@ -188,10 +188,10 @@ pub const MIN_DRAIN: Duration = Duration::from_millis(1);
 /// How long the server stays without an event before it gives buffers and arenas back.
 pub const IDLE_AFTER: Duration = Duration::from_secs(1);
 /// The first pause of a listener whose `accept` failed for want of descriptors or memory; it doubles up to
-/// [`MAX_LISTENER_PAUSE`].
-pub const MIN_LISTENER_PAUSE: Duration = Duration::from_millis(10);
+/// [`MAX_ACCEPT_BACKOFF`].
+pub const MIN_ACCEPT_BACKOFF: Duration = Duration::from_millis(10);
 /// The longest pause of such a listener.
-pub const MAX_LISTENER_PAUSE: Duration = Duration::from_secs(1);
+pub const MAX_ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
 /// Bytes of one read by a thread of `--engine threads`. Each connection's thread has a buffer of its own for as long as it
 /// lives, so it is less than [`READ`]; a pipelined batch of 64 lines of the usual length still comes with one read.
 pub const THREAD_READ: usize = 16 * KIB;
@@ -200,7 +200,7 @@ pub const THREAD_READ: usize = 16 * KIB;
 pub const THREAD_STACK: usize = 64 * KIB;
 /// Mappings that a thread takes of those that Linux lets a process have: its stack, a stack for signals, and a guard before
 /// each. 16,360 threads were as many as 65,530 mappings held.
-pub const MAPPINGS_A_THREAD: usize = 4;
+pub const MAPPINGS_PER_THREAD: usize = 4;
 /// Bytes on their way to the writer thread of a connection in `--engine threads-queued`, half of `--queue` if that is less:
 /// as much as one send of it is worth. Beside the connection's queue it may hold so many, and so many that are being sent.
 pub const CHANNEL: usize = 64 * KIB;
@@ -216,16 +216,16 @@ pub const POOLED_BUFFER_BYTES: usize = 4 * KIB;
 pub const MAX_SHORT: usize = KIB;
 /// How often the end of a message by a pause is put off because a character isn't complete: bytes that are no UTF-8 wait
 /// so much longer, no more.
-pub const MAX_PAUSES: u8 = 4;
+pub const MAX_FRAME_TIMEOUTS: u8 = 4;
 /// How long a peer that speaks by datagrams may be silent before it is taken as gone.
 pub const MAX_SILENCE: Duration = Duration::from_secs(600);
 /// How many times the bytes of its datagram a source without a name is sent at most: an answer to a forged address must
 /// not pay (RFC 9000 section 8.1 has the same factor).
-pub const MAX_ANSWER_TO_STRANGERS: usize = 3;
+pub const AMPLIFICATION_LIMIT: usize = 3;
 /// Bytes that a source with a name is sent after its last datagram.
-pub const MAX_UNASKED: usize = 64 * KIB;
+pub const MAX_UNSOLICITED: usize = 64 * KIB;
 /// Datagrams read from one listener in one turn.
-pub const DATAGRAMS_A_TURN: usize = 64;
+pub const DATAGRAMS_PER_TURN: usize = 64;
 /// How long the name of somebody who was kicked is refused.
 pub const KICKED_FOR: Duration = Duration::from_secs(60);
 /// Names that are refused at a time for that reason; the oldest is free again first.

@@ -23,7 +23,7 @@ pub struct Memory {
     /// What all rooms take, those in them aside.
     pub rooms: usize,
     /// What all connections hold together that can't be obeyed yet, besides what each may.
-    pub held: usize,
+    pub input: usize,
     /// What is said until it is flushed, and what was refused by kernels, for all together.
     pub queued: usize,
     /// What is needed once: the buffer that is read into, spare buffers, reports, names of those who were kicked.
@@ -41,23 +41,23 @@ impl Memory {
         let rooms = Hub::max_rooms(limits, connections)?;
         let longest_list =
             Hub::most_listed(rooms).saturating_mul(Dialect::MAX_LISTED) + limits.max_sent_line();
-        let held = limits.most_held(1) - limits.most_held(0);
+        let input = limits.most_held(1) - limits.most_held(0);
         let idle = GROWN * (Connections::MAX_BYTES_PER_CONNECTION + STREAM)
-            + Hub::OF_ONE
-            + SendQueues::OF_ONE
-            + Admission::OF_ONE;
+            + Hub::MAX_BYTES_PER_CONNECTION
+            + SendQueues::MAX_BYTES_PER_CONNECTION
+            + Admission::MAX_BYTES_PER_CONNECTION;
         let busy = Hub::of_seats(limits)?
-            + Timers::OF_ONE
-            + held
+            + Timers::MAX_BYTES_PER_CONNECTION
+            + input
             + GROWN * size_of::<Vec<u8>>()
             + ALLOCATION
-            + Datagrams::OF_ONE;
+            + Datagrams::MAX_BYTES_PER_CONNECTION;
         let spare = POOLED_BUFFERS * (POOLED_BUFFER_BYTES + size_of::<Vec<u8>>() + ALLOCATION);
         Some(Memory {
             idle,
             busy,
             rooms: Hub::of_rooms(rooms),
-            held: limits.most_held(0),
+            input: limits.most_held(0),
             queued: SendQueues::of_all(limits, longest_list),
             fixed: READ
                 + 2 * limits.max_line
@@ -72,6 +72,6 @@ impl Memory {
     #[must_use]
     pub fn of(&self, connections: usize) -> usize {
         let each = (self.idle + self.busy).saturating_mul(connections);
-        each.saturating_add(self.rooms + self.held + self.queued + self.fixed)
+        each.saturating_add(self.rooms + self.input + self.queued + self.fixed)
     }
 }

@@ -1,7 +1,7 @@
 //! No allocation per message in steady state: a counting allocator under the whole server, in the simulator, whose own
 //! buffers grow no more either once it is warm. And what a burst needed is given back when it is over.
 
-use redpoll::limits::{ARENA, LAST_WORDS, Limits, READ, SPANS};
+use redpoll::limits::{ARENA, HALF_CLOSE_GRACE, Limits, READ, SPANS};
 use redpoll_kit::{PeerNo, Sim};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -177,7 +177,7 @@ fn many_who_go_at_once_take_no_more_memory_than_a_turn_may() {
     for (how, held) in [
         ("ends", held_after_many_go_at_once(|sim, peer| sim.end(peer), Duration::ZERO)),
         ("is lost", held_after_many_go_at_once(|sim, peer| sim.reset(peer), Duration::ZERO)),
-        ("ends above its rate", held_after_many_go_at_once(end_above_the_rate, LAST_WORDS)),
+        ("ends above its rate", held_after_many_go_at_once(end_above_the_rate, HALF_CLOSE_GRACE)),
     ] {
         assert!(held < bound, "each {how}: {held} bytes held, not {bound}");
     }

@@ -1,6 +1,6 @@
 //! Peers that are source addresses, in the simulator: what they are sent, what they cost, and what comes at once.
 
-use redpoll::limits::{DATAGRAMS_A_TURN, KIB, Limits, MAX_ANSWER_TO_STRANGERS, MAX_SHORT, MAX_UNASKED};
+use redpoll::limits::{AMPLIFICATION_LIMIT, DATAGRAMS_PER_TURN, KIB, Limits, MAX_SHORT, MAX_UNSOLICITED};
 use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::Sim;
 use redpoll_kit::members::arrive;
@@ -55,7 +55,7 @@ fn a_silent_peer_is_sent_so_much_and_then_nothing_until_it_speaks() {
         }
         sim.run();
         let got: usize = heard(&mut sim, ming).iter().map(String::len).sum();
-        let most = (MAX_UNASKED - answered) / (datagram.min(MAX_SHORT - 1)) * datagram.min(MAX_SHORT - 1);
+        let most = (MAX_UNSOLICITED - answered) / (datagram.min(MAX_SHORT - 1)) * datagram.min(MAX_SHORT - 1);
         assert_eq!(got, most, "after {asked:?}");
         let count = 80 - most / datagram.min(MAX_SHORT - 1);
         assert_eq!(figure(&mut sim, "datagrams-dropped") - dropped, count, "what is lost is counted");
@@ -81,7 +81,7 @@ fn a_stranger_is_never_sent_more_than_three_times_what_it_sent() {
             continue;
         }
         let bytes: usize = got.iter().map(String::len).sum();
-        assert!(bytes <= MAX_ANSWER_TO_STRANGERS * datagram.len(), "{got:?} for {datagram:?}");
+        assert!(bytes <= AMPLIFICATION_LIMIT * datagram.len(), "{got:?} for {datagram:?}");
         answers += got.len();
     }
     assert!(answers > 100, "some are answered: {answers}");
@@ -142,13 +142,13 @@ fn more_datagrams_than_are_read_in_a_turn_are_read_in_the_next() {
     let alice = arrive(&mut sim, "alice");
     let ming = address(1);
     sim.send_datagram(UDP, ming, "L ming");
-    let many = 3 * DATAGRAMS_A_TURN;
+    let many = 3 * DATAGRAMS_PER_TURN;
     (0..many).for_each(|number| sim.send_datagram(UDP, ming, format!("C ming {number}")));
     sim.send(alice, "/ping\n");
     sim.turn();
     let mut lines = sim.lines(alice);
     // That ming joined, and the answer: nobody waits for more than so many.
-    assert_eq!((lines.len(), lines.contains(&"+pong".to_owned())), (1 + DATAGRAMS_A_TURN, true));
+    assert_eq!((lines.len(), lines.contains(&"+pong".to_owned())), (1 + DATAGRAMS_PER_TURN, true));
     sim.run();
     lines.extend(sim.lines(alice));
     let said: Vec<&String> = lines.iter().filter(|line| line.starts_with("ming: ")).collect();

@@ -4,7 +4,7 @@
 
 mod common;
 
-use redpoll::limits::{FAREWELLS, Limits, MAX_LISTENER_PAUSE};
+use redpoll::limits::{Limits, MAX_ACCEPT_BACKOFF, MAX_REJECTED};
 use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::{Fault, Faults, PeerNo, Sim};
 use std::net::SocketAddr;
@@ -41,11 +41,11 @@ mod without_descriptors {
     fn so_many_are_told_at_a_time_and_the_listener_rests_meanwhile() {
         let mut sim = Sim::new(Limits::default());
         starve(&mut sim);
-        const MANY: usize = 64 * FAREWELLS;
+        const MANY: usize = 64 * MAX_REJECTED;
         let all: [PeerNo; MANY] = knock(&mut sim);
         sim.run();
         let told = all.iter().filter(|peer| sim.is_closed(**peer)).count();
-        assert_eq!(told, FAREWELLS);
+        assert_eq!(told, MAX_REJECTED);
         let turns = sim.turns();
         sim.pass(Duration::from_secs(60));
         assert!(all.iter().all(|peer| sim.lines(*peer) == [FULL]));
@@ -59,12 +59,12 @@ mod without_descriptors {
         starve(&mut sim);
         let mut late = sim.connect();
         for _ in 0..100 {
-            sim.pass(MAX_LISTENER_PAUSE);
+            sim.pass(MAX_ACCEPT_BACKOFF);
             assert_eq!(sim.lines(late), [FULL]);
             late = sim.connect();
         }
         sim.sockets().set_faults(None);
-        sim.pass(MAX_LISTENER_PAUSE);
+        sim.pass(MAX_ACCEPT_BACKOFF);
         sim.send(late, "/ping 1\n");
         sim.run();
         assert_eq!(sim.lines(late).last().map(String::as_str), Some("+pong 1"));
@@ -116,7 +116,7 @@ mod from_one_address {
     #[test]
     fn many_who_have_said_something_already_are_told_all_the_same() {
         let mut sim = Sim::new(limits());
-        let peers: Vec<PeerNo> = (0..2 + 2 * FAREWELLS)
+        let peers: Vec<PeerNo> = (0..2 + 2 * MAX_REJECTED)
             .map(|_| {
                 let peer = sim.connect_from("192.0.2.1".parse().unwrap(), 0);
                 sim.send(peer, "#early\n");
@@ -129,7 +129,7 @@ mod from_one_address {
             assert!(sim.is_ended(*peer));
         }
         let waiting = peers[2..].iter().filter(|peer| !sim.is_closed(**peer)).count();
-        assert_eq!(waiting, FAREWELLS, "the end of so many is waited for, not that of the others");
+        assert_eq!(waiting, MAX_REJECTED, "the end of so many is waited for, not that of the others");
     }
 
     #[test]
@@ -154,7 +154,7 @@ mod from_one_address {
         }
         sim.run();
         assert!(
-            sim.reactor().server().connections.count().0 <= 2 + FAREWELLS,
+            sim.reactor().server().connections.count().0 <= 2 + MAX_REJECTED,
             "{}",
             sim.reactor().server().connections.count().0
         );
@@ -309,7 +309,7 @@ mod over_real_sockets {
             peer
         };
         let mut inside: Vec<_> = (0..31).map(arrive).collect();
-        for _ in 0..3 * FAREWELLS {
+        for _ in 0..3 * MAX_REJECTED {
             let heard = all_that_comes(server.connect());
             assert!(heard == format!("{FULL}\n") || heard.is_empty(), "{heard}");
         }
@@ -383,7 +383,7 @@ mod over_real_sockets {
         let (server, mut operator, _folder) = start();
         let _inside = take_descriptors(&server);
         let before = operator.figure("turns");
-        let all: Vec<TcpStream> = (0..4 * FAREWELLS).map(|_| server.connect()).collect();
+        let all: Vec<TcpStream> = (0..4 * MAX_REJECTED).map(|_| server.connect()).collect();
         for stream in all {
             assert_eq!(all_that_comes(stream), format!("{FULL}\n"));
         }

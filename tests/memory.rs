@@ -269,7 +269,7 @@ fn the_page_for_operators_says_what_comes_to_this() {
         ("each connection, idle", [default, small].map(|(worst, _)| format!("{} B", worst.idle))),
         ("each connection, busy", [default, small].map(|(worst, _)| format!("{} KiB", kib(worst.busy)))),
         ("rooms", [default, small].map(|(worst, _)| format!("{} KiB", kib(worst.rooms)))),
-        ("held", [default, small].map(|(worst, _)| format!("{} MiB", mib(worst.held)))),
+        ("held", [default, small].map(|(worst, _)| format!("{} MiB", mib(worst.input)))),
         ("queued and said", [default, small].map(|(worst, _)| format!("{} MiB", mib(worst.queued)))),
         ("fixed", [default, small].map(|(worst, _)| format!("{} MiB", mib(worst.fixed)))),
         ("the sum", [default, small].map(|(_, sum)| format!("{} MiB", mib(sum)))),

@@ -1,6 +1,6 @@
 //! Notices of who comes and goes may wait for what else their recipients are sent, but not long, and nothing overtakes them.
 
-use redpoll::limits::{ARENA, Limits, NOTICES_APART};
+use redpoll::limits::{ARENA, Limits, PRESENCE_INTERVAL};
 use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::members::{arrive_all, figure};
 use redpoll_kit::{PeerNo, Sim};
@@ -11,7 +11,7 @@ const STEP: Duration = Duration::from_millis(1);
 /// Members who are there for a while: the next notice is told at once.
 fn arrive<const N: usize>(sim: &mut Sim, names: [&str; N]) -> [PeerNo; N] {
     let peers = arrive_all(sim, names);
-    sim.pass(NOTICES_APART);
+    sim.pass(PRESENCE_INTERVAL);
     peers
 }
 
@@ -33,7 +33,7 @@ fn the_first_is_told_at_once_and_those_soon_after_it_together() {
     let (_, sends) = sim.sockets().calls;
     come(&mut sim, "carol");
     sim.end(bob);
-    sim.pass(NOTICES_APART - STEP);
+    sim.pass(PRESENCE_INTERVAL - STEP);
     assert!(sim.take(alice).is_empty());
     assert_eq!(sim.sockets().calls.1, sends + 2, "carol's answer, and what bob had not been told yet");
     // Nothing else wakes the server up.

@@ -1,7 +1,7 @@
 //! Messages that end by a pause, in the simulator: how the tutorials' clients are framed, who send no LF. What came is
 //! seen by what a relay peer gets back, since it gets its own lines too.
 
-use redpoll::limits::{KIB, Limits, MAX_PAUSES};
+use redpoll::limits::{KIB, Limits, MAX_FRAME_TIMEOUTS};
 use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::{Faults, PeerNo, Sim};
 use std::time::Duration;
@@ -102,7 +102,7 @@ fn a_pause_within_a_character_waits_for_the_rest_of_it() {
 fn the_rest_of_a_character_is_not_waited_for_for_ever() {
     let (mut sim, tom) = tom(Limits::default());
     sim.send(tom, b"Gr\xC3");
-    sim.pass(PAUSE * u32::from(MAX_PAUSES));
+    sim.pass(PAUSE * u32::from(MAX_FRAME_TIMEOUTS));
     assert!(sim.lines(tom).is_empty());
     sim.pass(PAUSE);
     assert_eq!(sim.lines(tom), ["tom: Gr\u{FFFD}"]);
@@ -110,7 +110,7 @@ fn the_rest_of_a_character_is_not_waited_for_for_ever() {
     sim.send(tom, b"Gr\xC3");
     sim.pass(PAUSE * 2);
     sim.send(tom, b"\xBC\xC3");
-    sim.pass(PAUSE * u32::from(MAX_PAUSES));
+    sim.pass(PAUSE * u32::from(MAX_FRAME_TIMEOUTS));
     assert!(sim.lines(tom).is_empty());
     sim.send(tom, b"\x9Fe");
     sim.pass(PAUSE);

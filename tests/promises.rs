@@ -1,7 +1,7 @@
 //! Promises of the protocol and the design that no other file is about, each shown in the simulator. Where the others are
 //! kept and tested stands in `docs/architecture.md`.
 
-use redpoll::limits::{ACCEPTS_A_TURN, KIB, Limits, MAX_KICKED, MAX_WHO};
+use redpoll::limits::{ACCEPTS_PER_TURN, KIB, Limits, MAX_KICKED, MAX_WHO};
 use redpoll::protocol::scheme::Scheme;
 use redpoll::reactor::Running;
 use redpoll_kit::members::{arrive, figure};
@@ -63,13 +63,13 @@ fn each_message_received_is_counted_once() {
 fn so_many_are_accepted_in_a_turn_and_nobody_else_waits_for_the_rest() {
     let mut sim = Sim::new(limits());
     let alice = arrive(&mut sim, "alice");
-    (0..2 * ACCEPTS_A_TURN).for_each(|_| _ = sim.connect());
+    (0..2 * ACCEPTS_PER_TURN).for_each(|_| _ = sim.connect());
     sim.send(alice, "/ping 1\n");
     sim.turn();
     assert_eq!(sim.lines(alice), ["+pong 1"]);
-    assert_eq!(sim.reactor().server().connections.count().0, 1 + ACCEPTS_A_TURN);
+    assert_eq!(sim.reactor().server().connections.count().0, 1 + ACCEPTS_PER_TURN);
     sim.run();
-    assert_eq!(sim.reactor().server().connections.count().0, 1 + 2 * ACCEPTS_A_TURN);
+    assert_eq!(sim.reactor().server().connections.count().0, 1 + 2 * ACCEPTS_PER_TURN);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How fast one peer may be, in the simulator: what costs how much, that a peer above its rate is held back and loses
 //! nothing, costs no turns, and that its end is noticed meanwhile.
 
-use redpoll::limits::{KIB, LAST_WORDS, LOW_READ, Limits, READ, REFILL};
+use redpoll::limits::{HALF_CLOSE_GRACE, KIB, LOW_READ, Limits, READ, REFILL};
 use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::{Faults, PeerNo, Sim};
 use std::net::SocketAddr;
@@ -190,7 +190,7 @@ mod ends {
         let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
         sim.send(alice, (0..50).map(|i| format!("line {i}\n")).collect::<String>() + "last");
         sim.end(alice);
-        sim.pass(LAST_WORDS);
+        sim.pass(HALF_CLOSE_GRACE);
         let heard = sim.lines(bob);
         assert_eq!(heard.len(), 52);
         assert_eq!(heard[49..], ["alice: line 49", "alice: last", "* alice left"]);
@@ -204,7 +204,7 @@ mod ends {
         sim.send(alice, "line\n".repeat(20_000));
         sim.pass(SECOND * 3);
         sim.end(alice);
-        sim.pass(LAST_WORDS - Duration::from_millis(1));
+        sim.pass(HALF_CLOSE_GRACE - Duration::from_millis(1));
         let heard = sim.lines(bob);
         assert_eq!(heard.len(), 20 + 4 * 3 + 4 * 10 - 1);
         assert!(heard.iter().all(|line| line == "alice: line"));
@@ -436,7 +436,7 @@ fn a_message_is_not_cut_where_the_end_was_seen_before_it_was_read() {
     sim.send(bob, (0..count).map(|i| line(i) + "\n").collect::<String>());
     sim.run();
     sim.end(bob);
-    sim.pass(LAST_WORDS);
+    sim.pass(HALF_CLOSE_GRACE);
     let mut heard: Vec<String> = (0..count).map(line).collect();
     heard.push("* bob left".into());
     assert_eq!(sim.lines(alice), heard);
@@ -458,7 +458,7 @@ fn a_message_that_fills_what_may_be_held_is_no_end_of_the_stream() {
     sim.pass(PAUSE);
     assert_eq!(sim.reactor().server().connections.input_len(id), READ);
     sim.send(alice, "more");
-    sim.pass(LAST_WORDS * 2);
+    sim.pass(HALF_CLOSE_GRACE * 2);
     assert!(!sim.is_ended(alice), "her stream goes on");
 }
 

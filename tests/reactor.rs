@@ -2,7 +2,7 @@
 //! that doesn't read costs, and how connections and the server end.
 
 use redpoll::limits::{
-    ARENA, FAREWELLS, KIB, Limits, MAX_LISTENER_PAUSE, MAX_MAX_LINE, MIN_MAX_LINE, MIN_QUEUE, READ,
+    ARENA, KIB, Limits, MAX_ACCEPT_BACKOFF, MAX_MAX_LINE, MAX_REJECTED, MIN_MAX_LINE, MIN_QUEUE, READ,
     TOO_SLOW_AFTER,
 };
 use redpoll::protocol::name::EVERY_SCRIPT;
@@ -497,7 +497,7 @@ mod connections {
         sim.run();
         assert_eq!(sim.lines(alice), ["+pong 1"], "those who are in don't notice");
         sim.sockets().set_faults(None);
-        sim.pass(MAX_LISTENER_PAUSE);
+        sim.pass(MAX_ACCEPT_BACKOFF);
         sim.send(bob, "#bob\n");
         sim.run();
         assert_eq!(sim.lines(alice), ["* bob joined"]);
@@ -511,17 +511,17 @@ mod connections {
     fn a_full_server_says_so_to_some_and_nothing_to_the_rest_and_harms_nobody() {
         let mut sim = Sim::new(Limits { max_connections: 2, ..limits() });
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
-        let more: Vec<_> = (0..FAREWELLS + 3).map(|_| sim.connect()).collect();
+        let more: Vec<_> = (0..MAX_REJECTED + 3).map(|_| sim.connect()).collect();
         sim.run();
         for (i, peer) in more.iter().enumerate() {
             let told = sim.lines(*peer);
-            assert_eq!(told.len(), usize::from(i < FAREWELLS), "{told:?}");
+            assert_eq!(told.len(), usize::from(i < MAX_REJECTED), "{told:?}");
             assert!(told.iter().all(|line| line.starts_with("!server-full")), "{told:?}");
             assert!(sim.is_ended(*peer));
         }
         assert_eq!(
             sim.reactor().server().connections.count().0,
-            2 + FAREWELLS,
+            2 + MAX_REJECTED,
             "until they close, or a second has passed"
         );
         sim.send(alice, "/ping 1\n@bob:hi\n");
@@ -540,7 +540,7 @@ mod connections {
         let mut sim = Sim::new(Limits { max_connections: 2, ..limits() });
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         // Again and again, so that there are always some who have not ended yet.
-        let knock = |sim: &mut Sim| (0..FAREWELLS).map(|_| sim.connect()).count();
+        let knock = |sim: &mut Sim| (0..MAX_REJECTED).map(|_| sim.connect()).count();
         knock(&mut sim);
         sim.pass(Duration::from_millis(900));
         sim.end(bob);
@@ -552,7 +552,7 @@ mod connections {
         sim.run();
         assert_eq!(
             sim.reactor().server().connections.count().0,
-            2 + FAREWELLS,
+            2 + MAX_REJECTED,
             "and no more of them are kept than before"
         );
     }

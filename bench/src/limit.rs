@@ -4,7 +4,7 @@
 //! as a child of `redpoll-bench`, which asks it for its counters by a line on standard input and ends it by closing that.
 
 use clap::ValueEnum;
-use redpoll::limits::{ACCEPTS_A_TURN, ARENA, BACKLOG, Limits, READ, TOO_SLOW_FACTOR};
+use redpoll::limits::{ACCEPTS_PER_TURN, ARENA, BACKLOG, Limits, READ, TOO_SLOW_FACTOR};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::fd::{AsFd, OwnedFd};
@@ -292,7 +292,7 @@ impl Limit {
 
     /// Behind the events of the turn, so that none of them is for the former owner of a slot.
     fn accept(&mut self) {
-        for _ in 0..ACCEPTS_A_TURN {
+        for _ in 0..ACCEPTS_PER_TURN {
             self.counters.accept += 1;
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
             let Ok(socket) = net::accept_with(&self.listener, flags) else { break };

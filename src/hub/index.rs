@@ -37,7 +37,7 @@ impl Entry {
 
 impl NameIndex {
     /// The most memory that one spelling takes.
-    pub const OF_AN_ENTRY: usize = TABLE * (size_of::<Entry>() + 1);
+    pub const BYTES_PER_ENTRY: usize = TABLE * (size_of::<Entry>() + 1);
 
     /// Who holds the name that was typed like this.
     ///

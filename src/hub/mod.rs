@@ -68,15 +68,16 @@ pub enum Next {
 impl Hub {
     /// The most memory that a connection takes which is in the lobby alone: its user, and places on the lists of operators
     /// and of listeners.
-    pub const OF_ONE: usize = Roster::OF_A_USER + Roster::OF_A_SEAT + 2 * GROWN * size_of::<ConnId>();
+    pub const MAX_BYTES_PER_CONNECTION: usize =
+        Roster::MAX_BYTES_PER_USER + Roster::MAX_BYTES_PER_MEMBERSHIP + 2 * GROWN * size_of::<ConnId>();
     /// The most that those take who were kicked.
     pub const OF_THE_KICKED: usize =
-        MAX_KICKED * (GROWN * size_of::<Kicked>() + Name::OF_ONE + Looks::OF_ONE);
+        MAX_KICKED * (GROWN * size_of::<Kicked>() + Name::MAX_HEAP_BYTES + Looks::MAX_HEAP_BYTES);
 
     /// The most memory that the seats of one connection take; `None` where nothing limits them.
     #[must_use]
     pub fn of_seats(limits: &Limits) -> Option<usize> {
-        Some(Roster::OF_SEATS + max_seats(limits)? * Roster::OF_A_SEAT)
+        Some(Roster::MEMBERSHIP_LIST_BYTES + max_seats(limits)? * Roster::MAX_BYTES_PER_MEMBERSHIP)
     }
 
     /// The most rooms that so many connections can make; `None` where nothing limits them.
@@ -90,7 +91,7 @@ impl Hub {
     /// The most memory that so many rooms take.
     #[must_use]
     pub fn of_rooms(rooms: usize) -> usize {
-        rooms.saturating_mul(Roster::OF_A_ROOM)
+        rooms.saturating_mul(Roster::MAX_BYTES_PER_ROOM)
     }
 
     /// The most items of one list, where there are so many rooms: the answer to `/rooms`, or to `/who`.

@@ -146,19 +146,19 @@ pub(super) struct Roster {
 impl Roster {
     /// The most memory that one user takes, but for its seats: itself, its name, its entries under two spellings and
     /// three looks, and twice a place in a company.
-    pub const OF_A_USER: usize = GROWN * size_of::<Option<User>>()
-        + Name::OF_ONE
-        + 2 * NameIndex::OF_AN_ENTRY
+    pub const MAX_BYTES_PER_USER: usize = GROWN * size_of::<Option<User>>()
+        + Name::MAX_HEAP_BYTES
+        + 2 * NameIndex::BYTES_PER_ENTRY
         + 3 * (size_of::<[u32; 2]>() + 1) * TABLE
         + 2 * GROWN * size_of::<ConnId>();
     /// That of one seat, on its user's list and on its room's.
-    pub const OF_A_SEAT: usize = GROWN * size_of::<Seat>() + SLACK * size_of::<ConnId>();
+    pub const MAX_BYTES_PER_MEMBERSHIP: usize = GROWN * size_of::<Seat>() + SLACK * size_of::<ConnId>();
     /// That of a user's list of seats, where there is one.
-    pub const OF_SEATS: usize = size_of::<Vec<Seat>>() + 2 * ALLOCATION;
+    pub const MEMBERSHIP_LIST_BYTES: usize = size_of::<Vec<Seat>>() + 2 * ALLOCATION;
     /// That of one room, but for the seats in it.
-    pub const OF_A_ROOM: usize = GROWN * size_of::<Room>()
-        + Name::OF_ONE
-        + 2 * NameIndex::OF_AN_ENTRY
+    pub const MAX_BYTES_PER_ROOM: usize = GROWN * size_of::<Room>()
+        + Name::MAX_HEAP_BYTES
+        + 2 * NameIndex::BYTES_PER_ENTRY
         + SLACK * size_of::<ConnId>()
         + ALLOCATION;
 

@@ -105,7 +105,7 @@ impl<'a> Refusal<'a> {
             Refusal::Denied => answer("denied", None, "only operators may do that"),
             Refusal::Usage(form) => answer("usage", None, form),
             Refusal::EmptyText => answer("empty-text", None, "there is nothing to say"),
-            Refusal::TooManyTargets => answer("too-many-targets", None, MOST_TARGETS),
+            Refusal::TooManyTargets => answer("too-many-targets", None, TARGETS_LISTED),
             Refusal::NickInvalid(nick) => answer("nick-invalid", Typed(nick), NICK),
             Refusal::NickReserved(nick) => answer("nick-reserved", Typed(nick), "is reserved"),
             Refusal::NickTaken(nick) => answer("nick-taken", Typed(nick), "is taken"),
@@ -131,4 +131,4 @@ impl<'a> Refusal<'a> {
 }
 
 /// Names [`MAX_TARGETS`](crate::limits::MAX_TARGETS).
-const MOST_TARGETS: &str = "at most 16 names";
+const TARGETS_LISTED: &str = "at most 16 names";

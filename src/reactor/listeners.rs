@@ -2,7 +2,7 @@
 //! asking again and again would be a spin.
 
 use super::Sockets;
-use crate::limits::{MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE};
+use crate::limits::{MAX_ACCEPT_BACKOFF, MIN_ACCEPT_BACKOFF};
 use crate::protocol::Time;
 use crate::protocol::scheme::{Scheme, Socket};
 use std::time::Duration;
@@ -62,7 +62,7 @@ impl Listeners {
     pub fn back_off(&mut self, listener: usize, now: Time, sockets: &mut impl Sockets) {
         if sockets.set_listening(listener, false).is_ok() {
             let this = &mut self.all[listener];
-            this.backoff = (this.backoff * 2).clamp(MIN_LISTENER_PAUSE, MAX_LISTENER_PAUSE);
+            this.backoff = (this.backoff * 2).clamp(MIN_ACCEPT_BACKOFF, MAX_ACCEPT_BACKOFF);
             this.backoff_until = Some(now + this.backoff);
         }
     }

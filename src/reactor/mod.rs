@@ -4,7 +4,9 @@
 
 mod listeners;
 
-use crate::limits::{ACCEPTS_A_TURN, DATAGRAMS_A_TURN, FAREWELLS, IDLE_AFTER, Limits, MAX_SHORT, READ};
+use crate::limits::{
+    ACCEPTS_PER_TURN, DATAGRAMS_PER_TURN, IDLE_AFTER, Limits, MAX_REJECTED, MAX_SHORT, READ,
+};
 use crate::protocol::scheme::{Scheme, Socket};
 use crate::protocol::{ConnId, Origin, Time};
 use crate::server::Server;
@@ -317,7 +319,7 @@ impl<S: Sockets> Reactor<S> {
         }
         for listener in self.listeners.take_ready(|socket| socket == Socket::Udp) {
             self.make_room();
-            for _ in 0..DATAGRAMS_A_TURN {
+            for _ in 0..DATAGRAMS_PER_TURN {
                 self.server.connections.stats.recv_calls += 1;
                 // One byte more than may be shows that it is too long.
                 match self.sockets.recv_from(listener, &mut self.buffer[..=MAX_SHORT]) {
@@ -371,7 +373,7 @@ impl<S: Sockets> Reactor<S> {
         }
         for listener in self.listeners.take_ready(|_| true).into_iter().rev() {
             // So many each: one listener that is flooded shuts no other, the operators' above all.
-            for _ in 0..ACCEPTS_A_TURN {
+            for _ in 0..ACCEPTS_PER_TURN {
                 if self.server.is_stopping() || !self.accept_one(listener) {
                     break;
                 }
@@ -389,7 +391,7 @@ impl<S: Sockets> Reactor<S> {
                 self.server.connections.open(id);
                 self.server.admit(id, self.listeners.scheme(listener), from, &mut self.sockets);
                 // Many may be rejected in one turn: those that close shall not fill the house.
-                if self.server.connections.count().1 > FAREWELLS {
+                if self.server.connections.count().1 > MAX_REJECTED {
                     self.server.flush_and_reap(&mut self.sockets);
                 }
                 return true;
@@ -406,7 +408,7 @@ impl<S: Sockets> Reactor<S> {
     /// There are no descriptors left: some of the connections that wait are told so, as many as where the server is full.
     fn reject(&mut self, listener: usize) {
         let line = self.server.connections.final_line(self.listeners.scheme(listener));
-        for _ in 0..FAREWELLS {
+        for _ in 0..MAX_REJECTED {
             if self.sockets.reject(listener, &line).is_err() {
                 break;
             }

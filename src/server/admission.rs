@@ -2,7 +2,7 @@
 //! is what one customer has at least (RFC 6177); loopback and trusted networks aren't counted. Who is counted holds a
 //! number, and gives it back.
 
-use crate::limits::{FAREWELLS, GROWN, Limits, TABLE};
+use crate::limits::{GROWN, Limits, MAX_REJECTED, TABLE};
 use crate::protocol::{Origin, Refusal};
 use crate::server::rate_limit::TokenBucket;
 use crate::subnet::Subnet;
@@ -71,7 +71,7 @@ impl Counted {
 
 impl Admission {
     /// The most memory that one connection takes, which is the only one of its address.
-    pub const OF_ONE: usize =
+    pub const MAX_BYTES_PER_CONNECTION: usize =
         TABLE * (size_of::<(Household, u32)>() + 1) + GROWN * size_of::<Option<Counted>>();
 
     /// Nobody is connected.
@@ -88,7 +88,7 @@ impl Admission {
     /// Decides on a connection that was accepted beside so many `others`, some of which are `closing`.
     pub fn verdict(&mut self, others: usize, closing: usize, limits: &Limits, from: Origin) -> Verdict {
         let full = Refusal::ServerFull;
-        if others >= limits.max_connections + FAREWELLS {
+        if others >= limits.max_connections + MAX_REJECTED {
             return Verdict::Drop(full);
         }
         if others - closing >= limits.max_connections {

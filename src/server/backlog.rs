@@ -73,9 +73,10 @@ pub struct Backlogs {
 impl Backlogs {
     /// The most memory that the backlog of one connection takes besides the text and the list of pieces, which are
     /// [counted](Backlogs::memory), and its place among [the largest](Backlogs::largest_first).
-    pub const OF_ONE: usize = GROWN * size_of::<Backlog>() + size_of::<&Backlog>() + size_of::<ConnId>();
+    pub const MAX_BYTES_PER_CONNECTION: usize =
+        GROWN * size_of::<Backlog>() + size_of::<&Backlog>() + size_of::<ConnId>();
     /// The same of one chunk.
-    pub const OF_A_CHUNK: usize = GROWN * size_of::<Chunk>() + ALLOCATION;
+    pub const BYTES_PER_CHUNK: usize = GROWN * size_of::<Chunk>() + ALLOCATION;
 
     /// Puts text where pieces of it can be given to backlogs. The piece that is returned is held by the caller, who lets go
     /// of it in the end.

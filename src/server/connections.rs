@@ -1,7 +1,9 @@
 //! What every connection has, and what happens to it by that alone: its slot, its queue, its timers, its bucket and its
 //! input. What the hub has to do with it (requests, names, who is told of an end) is in `mod.rs`.
 
-use crate::limits::{LAST_WORDS, LINGER_TIMEOUT, LOW_READ, Limits, NOTICES_APART, READ, TOO_SLOW_AFTER};
+use crate::limits::{
+    HALF_CLOSE_GRACE, LINGER_TIMEOUT, LOW_READ, Limits, PRESENCE_INTERVAL, READ, TOO_SLOW_AFTER,
+};
 use crate::protocol::dialect::Dialect;
 use crate::protocol::frame::Frame;
 use crate::protocol::scheme::Scheme;
@@ -214,7 +216,7 @@ impl Connections {
     /// The peer has ended its stream though its input isn't processed yet. It is processed for a while, and then the
     /// connection is closed. Without a name it stays among those that are closed first, and its time to register goes on.
     pub fn half_closed(&mut self, id: ConnId, transport: &mut impl Transport) {
-        let half_close = self.timers.arm(self.now + LAST_WORDS, Deadline::HalfClose, id);
+        let half_close = self.timers.arm(self.now + HALF_CLOSE_GRACE, Deadline::HalfClose, id);
         self.peers[id].half_close = Some(half_close);
         self.update_interest(id, transport);
     }
@@ -351,7 +353,7 @@ impl Connections {
             self.presence_at <= self.now || self.queues.wants_flush() || !self.driver.defers_presence;
         if self.queues.waiting() > 0 && is_time {
             self.queues.hurry();
-            self.presence_at = self.now + NOTICES_APART;
+            self.presence_at = self.now + PRESENCE_INTERVAL;
         }
     }
 

@@ -2,7 +2,7 @@
 //! it may be forged, so whoever is only an address is answered less than it sent, and who has a name gets so much after
 //! each of its datagrams and no more.
 
-use crate::limits::{MAX_ANSWER_TO_STRANGERS, MAX_UNASKED, TABLE};
+use crate::limits::{AMPLIFICATION_LIMIT, MAX_UNSOLICITED, TABLE};
 use crate::protocol::ConnId;
 use crate::server::transport::DatagramPath;
 use std::collections::HashMap;
@@ -46,7 +46,7 @@ impl DatagramPeer {
 
 impl Datagrams {
     /// The most memory that one peer takes.
-    pub const OF_ONE: usize =
+    pub const MAX_BYTES_PER_CONNECTION: usize =
         TABLE * (size_of::<(Source, ConnId)>() + size_of::<(ConnId, DatagramPeer)>() + 2);
 
     /// Who has a name and speaks from there.
@@ -57,14 +57,14 @@ impl Datagrams {
 
     /// A source that has sent so many bytes, and may be sent some in turn before it has a name.
     pub fn add(&mut self, id: ConnId, path: DatagramPath, sent: usize) {
-        let allowance = sent.saturating_mul(MAX_ANSWER_TO_STRANGERS);
+        let allowance = sent.saturating_mul(AMPLIFICATION_LIMIT);
         self.peers.insert(id, DatagramPeer { path, allowance });
     }
 
     /// A peer that has a name has spoken.
     pub fn spoke(&mut self, id: ConnId) {
         if let Some(peer) = self.peers.get_mut(&id) {
-            peer.allowance = MAX_UNASKED;
+            peer.allowance = MAX_UNSOLICITED;
             self.ids.insert(source(peer.path), id);
         }
     }

@@ -2,7 +2,7 @@
 //! the caller, who also decides what becomes of the bytes that were not consumed.
 
 use crate::hub::{Hub, Next};
-use crate::limits::THROWN_AWAY_A_TOKEN;
+use crate::limits::DISCARDED_PER_TOKEN;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::frame::{Frame, Step};
 use crate::protocol::message;
@@ -109,7 +109,7 @@ pub fn feed(
 
 /// How many blocks of bytes that are thrown away, each of which costs, begin within so many bytes behind a part of one.
 fn blocks_begun(part: usize, bytes: usize) -> u64 {
-    ((part + bytes).div_ceil(THROWN_AWAY_A_TOKEN) - part.div_ceil(THROWN_AWAY_A_TOKEN)) as u64
+    ((part + bytes).div_ceil(DISCARDED_PER_TOKEN) - part.div_ceil(DISCARDED_PER_TOKEN)) as u64
 }
 
 /// Hands over a message that something else than its own last byte has ended, after [`feed`] has said [`Stop::Dry`]: `step`

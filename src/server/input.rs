@@ -1,7 +1,7 @@
 //! What was read and not consumed yet: of each connection, for drivers that read all connections into one buffer, and of
 //! the server's own terminal. Where a driver's reader has a buffer of its own, nothing of its connection is here.
 
-use crate::limits::{LOW_READ, Limits, READ, READ_A_TOKEN};
+use crate::limits::{LOW_READ, Limits, READ, READ_PER_TOKEN};
 use crate::protocol::message;
 use crate::server::peer::Peer;
 use crate::server::pool::Pool;
@@ -90,6 +90,6 @@ impl Input {
 /// How many bytes to read at once of a peer with so many tokens left, which isn't 0: about what they may pay for.
 #[must_use]
 pub fn read_at_once(tokens: u64) -> usize {
-    let bytes = usize::try_from(tokens).unwrap_or(usize::MAX).saturating_mul(READ_A_TOKEN);
+    let bytes = usize::try_from(tokens).unwrap_or(usize::MAX).saturating_mul(READ_PER_TOKEN);
     bytes.clamp(LOW_READ, READ)
 }

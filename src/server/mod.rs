@@ -22,7 +22,7 @@ pub mod timers;
 pub mod transport;
 
 use crate::hub::{Effect, Hub, Next};
-use crate::limits::{FAREWELLS, Limits, MAX_SHORT, MAX_SILENCE, READ};
+use crate::limits::{Limits, MAX_REJECTED, MAX_SHORT, MAX_SILENCE, READ};
 use crate::protocol::name::Name;
 use crate::protocol::scheme::Scheme;
 use crate::protocol::{CloseReason, ConnId, Event, Origin, Outbox, Refusal, Time};
@@ -219,7 +219,7 @@ impl Server {
     /// its stream, and there might be many.
     fn reject(&mut self, id: ConnId, why: Refusal<'_>) {
         self.connections.queues.send(id, Event::Refused(why));
-        let few = self.connections.peers.closing() < FAREWELLS;
+        let few = self.connections.peers.closing() < MAX_REJECTED;
         self.connections.close(id, if few { CloseMode::Linger } else { CloseMode::Shutdown });
     }
 

@@ -68,7 +68,7 @@ pub struct Timers {
 impl Timers {
     /// The most memory that the deadlines of one connection take: one to go by, and those of its queue, its pause, its
     /// allowance and its last words.
-    pub const OF_ONE: usize = 5 * GROWN * size_of::<Armed>();
+    pub const MAX_BYTES_PER_CONNECTION: usize = 5 * GROWN * size_of::<Armed>();
 
     /// Arms a deadline. Within a kind, each is due no sooner than those armed before it; one that is (a kind whose
     /// length is not fixed) takes its place in line by a search from the end.

@@ -1,6 +1,6 @@
 //! Tests of `src/server/admission.rs`.
 
-use redpoll::limits::{FAREWELLS, Limits};
+use redpoll::limits::{Limits, MAX_REJECTED};
 use redpoll::protocol::{Origin, Refusal};
 use redpoll::server::admission::*;
 
@@ -38,7 +38,7 @@ fn full_server_rejects_and_then_drops() {
     assert!(matches!(verdict(9, 0), Verdict::Admit(Some(_))));
     assert_eq!(verdict(10, 0), Verdict::Reject(Refusal::ServerFull));
     assert!(matches!(verdict(10, 1), Verdict::Admit(Some(_))), "closing connections aren't counted");
-    assert_eq!(verdict(10 + FAREWELLS, FAREWELLS), Verdict::Drop(Refusal::ServerFull));
+    assert_eq!(verdict(10 + MAX_REJECTED, MAX_REJECTED), Verdict::Drop(Refusal::ServerFull));
     assert_eq!(admission.verdict(0, 0, &limits, Origin::Unix), Verdict::Admit(None));
     assert_eq!(admission.admit_source(10, &limits, [192, 0, 2, 1].into()), None);
 }

@@ -1,6 +1,6 @@
 //! Tests of `src/server/datagrams.rs`.
 
-use redpoll::limits::MAX_UNASKED;
+use redpoll::limits::MAX_UNSOLICITED;
 use redpoll::protocol::ConnId;
 use redpoll::server::datagrams::*;
 use redpoll::server::transport::DatagramPath;
@@ -17,7 +17,7 @@ fn a_stranger_is_sent_no_more_than_three_times_what_it_sent() {
     datagrams.spoke(ConnId(1));
     assert_eq!(datagrams.find(source), Some(ConnId(1)));
     let peer = datagrams.peer(ConnId(1)).unwrap();
-    assert!(peer.may_get(MAX_UNASKED) && !peer.may_get(1));
+    assert!(peer.may_get(MAX_UNSOLICITED) && !peer.may_get(1));
     datagrams.remove(ConnId(1));
     assert_eq!(datagrams.find(source), None);
 }

@@ -1,6 +1,6 @@
 //! Tests of `src/server/input.rs`.
 
-use redpoll::limits::{LOW_READ, READ, READ_A_TOKEN};
+use redpoll::limits::{LOW_READ, READ, READ_PER_TOKEN};
 use redpoll::server::input::*;
 use redpoll::server::peer::Peer;
 
@@ -21,7 +21,7 @@ fn input_is_loaded_as_it_was_saved() {
 
 #[test]
 fn little_is_read_of_who_may_say_little() {
-    assert_eq!([1, 200, u64::MAX].map(read_at_once), [LOW_READ, 200 * READ_A_TOKEN, READ]);
+    assert_eq!([1, 200, u64::MAX].map(read_at_once), [LOW_READ, 200 * READ_PER_TOKEN, READ]);
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub struct Heard<'h> {
 }
 
 /// The codes and answers that end a connection.
-const FAREWELLS: [&str; 7] = [
+const MAX_REJECTED: [&str; 7] = [
     "+bye",
     "!kicked ",
     "!too-slow ",
@@ -136,7 +136,7 @@ impl<'h> Case<'h> {
         let asked = actor.door == Scheme::Nickname && actor.heard == b"NICKNAME";
         assert!(actor.deaf || whole == actor.heard.len() || asked, "{} has heard half a line", actor.name());
         let mut lines: Vec<&str> = text.lines().collect();
-        let is_last = |line: &str| FAREWELLS.iter().any(|last| line.starts_with(last));
+        let is_last = |line: &str| MAX_REJECTED.iter().any(|last| line.starts_with(last));
         let farewell = lines.pop_if(|line| is_last(line));
         assert!(
             !lines.iter().any(|line| is_last(line)),

@@ -2,7 +2,7 @@
 
 use crate::actor::{Actor, MAX_NAMED, Parting};
 use crate::lot::{Deed, Lot};
-use redpoll::limits::{ARENA, FAREWELLS, MIN_DRAIN, TOO_SLOW_AFTER};
+use redpoll::limits::{ARENA, MAX_REJECTED, MIN_DRAIN, TOO_SLOW_AFTER};
 use redpoll::protocol::Time;
 use redpoll::protocol::scheme::Scheme;
 use redpoll::reactor::Running;
@@ -208,7 +208,7 @@ impl World {
         if left == 0 || self.crowd.stopped.is_some() {
             return false;
         }
-        let count = if self.rng.chance(20) { FAREWELLS + 8 } else { 2 };
+        let count = if self.rng.chance(20) { MAX_REJECTED + 8 } else { 2 };
         (0..self.rng.below(count.min(left)) + 1).for_each(|_| self.connect(0, None));
         true
     }

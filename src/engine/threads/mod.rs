@@ -17,8 +17,8 @@ use super::signals::Signals;
 use super::sockets::end_of_console;
 use crate::cli::{Engine, ServeOptions};
 use crate::limits::{
-    ACCEPTS_A_TURN, FAREWELLS, Limits, MAPPINGS_A_THREAD, MAX_LISTENER_PAUSE, MIN_LISTENER_PAUSE, READ,
-    THREAD_STACK,
+    ACCEPTS_PER_TURN, Limits, MAPPINGS_PER_THREAD, MAX_ACCEPT_BACKOFF, MAX_REJECTED, MIN_ACCEPT_BACKOFF,
+    READ, THREAD_STACK,
 };
 use crate::protocol::Origin;
 use crate::protocol::scheme::Scheme;
@@ -110,7 +110,7 @@ fn threads_each(engine: Engine) -> Option<usize> {
 /// Connections of so many threads each, when the process may have so many mappings, of which a part is kept back. A thread
 /// that can't have its own ends the process while it starts, so there must always be enough.
 fn connections_within(mappings: usize, threads_each: usize) -> usize {
-    (mappings / 16 * 15 / (MAPPINGS_A_THREAD * threads_each)).saturating_sub(FAREWELLS).max(1)
+    (mappings / 16 * 15 / (MAPPINGS_PER_THREAD * threads_each)).saturating_sub(MAX_REJECTED).max(1)
 }
 
 /// How many mappings the process may have, where the system says so (vm.max_map_count of proc_sys_vm(5)).
@@ -243,7 +243,7 @@ impl Acceptor {
 
     /// Accepts whoever knocks, up to so many at a time.
     fn accept(&mut self, place: usize) {
-        for _ in 0..ACCEPTS_A_TURN {
+        for _ in 0..ACCEPTS_PER_TURN {
             if self.stopping {
                 return;
             }
@@ -264,7 +264,7 @@ impl Acceptor {
                     if door.pause.is_zero() {
                         log_events::rests(door.listener.door().name(), &error);
                     }
-                    door.pause = (door.pause * 2).clamp(MIN_LISTENER_PAUSE, MAX_LISTENER_PAUSE);
+                    door.pause = (door.pause * 2).clamp(MIN_ACCEPT_BACKOFF, MAX_ACCEPT_BACKOFF);
                     door.until = Some(Instant::now() + door.pause);
                     return;
                 }
@@ -302,8 +302,8 @@ mod tests {
     fn there_are_never_more_threads_than_mappings_hold() {
         for (mappings, each) in [(65_530, 1), (65_530, 2), (1000, 2), (0, 1), (usize::MAX, 1)] {
             let most = connections_within(mappings, each);
-            let threads = (most + FAREWELLS).saturating_mul(each);
-            assert!(most == 1 || threads <= mappings / MAPPINGS_A_THREAD, "{mappings} by {each}: {most}");
+            let threads = (most + MAX_REJECTED).saturating_mul(each);
+            assert!(most == 1 || threads <= mappings / MAPPINGS_PER_THREAD, "{mappings} by {each}: {most}");
         }
         assert_eq!(connections_within(65_530, 2), 7662);
     }

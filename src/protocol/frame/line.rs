@@ -2,7 +2,7 @@
 //! changes the result: every decision here depends on the bytes and their positions alone.
 
 use super::{Step, step};
-use crate::limits::{MAX_MAX_LINE, MAX_PAUSES, THROWN_AWAY_A_TOKEN};
+use crate::limits::{DISCARDED_PER_TOKEN, MAX_FRAME_TIMEOUTS, MAX_MAX_LINE};
 use crate::protocol::message::{self, END};
 use bstr::ByteSlice;
 use std::num::NonZeroU8;
@@ -94,7 +94,7 @@ impl LineFrame {
     pub fn ends_by_pause(&mut self, input: &[u8]) -> bool {
         let Some(pauses) = &mut self.pauses else { return false };
         let cut = std::str::from_utf8(input).is_err_and(|error| error.error_len().is_none());
-        let waits = cut && pauses.get() <= MAX_PAUSES;
+        let waits = cut && pauses.get() <= MAX_FRAME_TIMEOUTS;
         *pauses = if waits { pauses.saturating_add(1) } else { NonZeroU8::MIN };
         !waits
     }
@@ -112,7 +112,7 @@ impl LineFrame {
     }
 
     fn throw_away(&mut self, bytes: usize) {
-        self.searched = ((self.searched as usize + bytes) % THROWN_AWAY_A_TOKEN) as u16;
+        self.searched = ((self.searched as usize + bytes) % DISCARDED_PER_TOKEN) as u16;
     }
 
     /// Where the line ends, its first bytes having been searched; NUL on the way is noted.

@@ -11,7 +11,7 @@ use super::{GUEST, MAX_CHARS, Name, RESERVED};
 use crate::limits::ALLOCATION;
 
 /// The most bytes that a character of a name comes to in a look.
-const MAX_OF_A_CHAR: usize = 24;
+const MAX_BYTES_PER_CHAR: usize = 24;
 
 /// What a name looks like: one to three texts.
 ///
@@ -33,7 +33,8 @@ pub struct Looks {
 
 impl Looks {
     /// The most memory that three looks take besides what is in their place.
-    pub const OF_ONE: usize = 3 * (size_of::<String>() + MAX_CHARS * MAX_OF_A_CHAR + ALLOCATION) + ALLOCATION;
+    pub const MAX_HEAP_BYTES: usize =
+        3 * (size_of::<String>() + MAX_CHARS * MAX_BYTES_PER_CHAR + ALLOCATION) + ALLOCATION;
 
     /// What this name looks like, however its owner spells it.
     #[must_use]
@@ -180,7 +181,10 @@ mod tests {
             let names = [format!("{c}"), format!("x{c}"), format!("ש{c}")];
             let Some(name) = names.iter().find_map(|name| Name::new(name.as_bytes()).ok()) else { continue };
             let longest = Looks::of(&name).texts().iter().map(String::len).max().unwrap();
-            assert!(longest <= name.folded().chars().count() * MAX_OF_A_CHAR, "{c:?} comes to {longest}");
+            assert!(
+                longest <= name.folded().chars().count() * MAX_BYTES_PER_CHAR,
+                "{c:?} comes to {longest}"
+            );
         }
     }
 }

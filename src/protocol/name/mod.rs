@@ -62,7 +62,7 @@ pub struct Invalid;
 
 impl Name {
     /// The most memory that a name takes besides what is in its place: both of its forms.
-    pub const OF_ONE: usize = 2 * MAX_BYTES + ALLOCATION;
+    pub const MAX_HEAP_BYTES: usize = 2 * MAX_BYTES + ALLOCATION;
 
     /// The name that is written like this.
     ///

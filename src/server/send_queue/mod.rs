@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 
 /// So many places on the list of those who are due later are left to those who aren't any more, however few there are.
-const PATIENT: usize = 1024;
+const MAX_DEFERRED: usize = 1024;
 
 /// A span of an arena that stands in a chunk too, whole, however much of it one or the other was still sent.
 #[derive(Debug)]
@@ -71,9 +71,9 @@ pub struct SendQueues {
 impl SendQueues {
     /// The most memory that the queue of one connection takes: itself, its backlog but for what is counted there, places on
     /// four lists, and of what is said a span that all hear behind the [`SPANS`] that are enough.
-    pub const OF_ONE: usize = GROWN
+    pub const MAX_BYTES_PER_CONNECTION: usize = GROWN
         * (size_of::<SendQueue>() + 4 * size_of::<ConnId>() + size_of::<Span>() + size_of::<Piece>())
-        + Backlogs::OF_ONE;
+        + Backlogs::MAX_BYTES_PER_CONNECTION;
 
     /// The most memory that all of them together take besides, where the longest answer to one request has so many bytes:
     /// what is refused, and what is said until it is flushed.
@@ -82,9 +82,9 @@ impl SendQueues {
         // A request is begun as long as an arena isn't full, and only one dialect has answers that are lists.
         let text = Dialect::ALL.len() * (ARENA + limits.max_sent_line()) + answer;
         let refused = limits.queue_total + text + GROWN * SPANS * size_of::<Piece>();
-        let said = GROWN * (text + 2 * SPANS * size_of::<Span>() + PATIENT * size_of::<ConnId>());
+        let said = GROWN * (text + 2 * SPANS * size_of::<Span>() + MAX_DEFERRED * size_of::<ConnId>());
         let gathered = GROWN * (ARENA + answer.max(CHUNK).max(limits.max_sent_line()));
-        refused + refused.div_ceil(CHUNK) * Backlogs::OF_A_CHUNK + said + gathered
+        refused + refused.div_ceil(CHUNK) * Backlogs::BYTES_PER_CHUNK + said + gathered
     }
 
     /// No connections.
@@ -270,7 +270,7 @@ impl SendQueues {
                 Due::Later => {
                     self.patient.push(id);
                     // Many were flushed since they stood there: they don't make it longer and longer.
-                    self.brimming |= self.patient.len() >= self.queues.len() + PATIENT;
+                    self.brimming |= self.patient.len() >= self.queues.len() + MAX_DEFERRED;
                 }
                 Due::Never => {}
             }

@@ -6,7 +6,7 @@ use super::script::Script;
 use crate::{Fault, Faults, PeerNo, Sim};
 use bstr::ByteSlice;
 use redpoll::limits::{
-    KIB, KICKED_FOR, Limits, MAX_ANSWER_TO_STRANGERS, MAX_SHORT, MAX_SILENCE, MAX_UNASKED,
+    AMPLIFICATION_LIMIT, KIB, KICKED_FOR, Limits, MAX_SHORT, MAX_SILENCE, MAX_UNSOLICITED,
 };
 use redpoll::protocol::Time;
 use redpoll::protocol::name::{self, Looks, Name};
@@ -375,7 +375,7 @@ impl Story {
     fn refuse(&mut self, at: usize, code: &'static str, bytes: usize) {
         match self.addresses[at].name {
             Some(_) => self.owe(at, Due::Refusal(code)),
-            None => self.owe(at, Due::Answer(code, bytes * MAX_ANSWER_TO_STRANGERS)),
+            None => self.owe(at, Due::Answer(code, bytes * AMPLIFICATION_LIMIT)),
         }
     }
 
@@ -476,7 +476,7 @@ impl Address {
             let next = due.find(|due| {
                 let comes = due.is(text);
                 assert!(
-                    comes || failing || self.unasked + due.most() > MAX_UNASKED || due.may_lack(),
+                    comes || failing || self.unasked + due.most() > MAX_UNSOLICITED || due.may_lack(),
                     "{at} was sent {text:?} where {due:?} is due"
                 );
                 comes
@@ -484,10 +484,10 @@ impl Address {
             assert!(next.is_some(), "{at} was sent {text:?}, which wasn't due");
             let is_answer = next.is_some_and(|due| due.may_lack());
             self.unasked += if is_answer { 0 } else { text.len() };
-            assert!(self.unasked <= MAX_UNASKED, "{at} is sent too much unasked");
+            assert!(self.unasked <= MAX_UNSOLICITED, "{at} is sent too much unasked");
         }
         for due in due {
-            let fits = self.unasked + due.most() <= MAX_UNASKED;
+            let fits = self.unasked + due.most() <= MAX_UNSOLICITED;
             assert!(!fits || failing || due.may_lack(), "{at} still waits for {due:?}");
         }
     }

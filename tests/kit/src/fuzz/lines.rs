@@ -2,7 +2,7 @@
 
 use super::grammar;
 use super::script::Script;
-use redpoll::limits::MAX_PAUSES;
+use redpoll::limits::MAX_FRAME_TIMEOUTS;
 use redpoll::protocol::dialect::Dialect;
 use redpoll::protocol::frame::{Frame, LineFrame, Step};
 use redpoll::protocol::{Meaning, Rank, Refusal};
@@ -106,7 +106,7 @@ impl Pauses {
         match (self.0 >> (slice % 4) & 1, self.0 >> 4) {
             (0, _) => 0,
             (_, 0) => 1,
-            _ => MAX_PAUSES + 1,
+            _ => MAX_FRAME_TIMEOUTS + 1,
         }
     }
 }
@@ -211,7 +211,7 @@ fn split_by_pauses(stream: &[u8], max: usize, ends: &[usize], pauses: Pauses) ->
         }
         start = end;
         for pause in 0..pauses.after(slice) {
-            let waits = !too_long && pause < MAX_PAUSES && ends_within_a_character(&begun);
+            let waits = !too_long && pause < MAX_FRAME_TIMEOUTS && ends_within_a_character(&begun);
             if begun.is_empty() || waits {
                 continue;
             }

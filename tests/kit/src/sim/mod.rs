@@ -8,7 +8,7 @@ pub use faults::{Fault, Faults};
 pub use sockets::{PeerNo, SimPeer, SimSockets};
 
 use bstr::ByteSlice;
-use redpoll::limits::{Limits, NOTICES_APART};
+use redpoll::limits::{Limits, PRESENCE_INTERVAL};
 use redpoll::protocol::Time;
 use redpoll::protocol::scheme::Scheme;
 use redpoll::reactor::{Reactor, Ready, Running};
@@ -131,7 +131,7 @@ impl Sim {
     pub fn run(&mut self) -> Running {
         self.pass(Duration::ZERO);
         if self.reactor.server().connections.queues().waiting() > 0 {
-            self.pass(NOTICES_APART)
+            self.pass(PRESENCE_INTERVAL)
         } else {
             self.running
         }
