@@ -40,7 +40,7 @@ impl Memory {
     pub fn at_worst(limits: &Limits, connections: usize) -> Option<Memory> {
         let rooms = Hub::max_rooms(limits, connections)?;
         let longest_list =
-            Hub::most_listed(rooms).saturating_mul(Dialect::MAX_LISTED) + limits.max_sent_line();
+            Hub::max_listed(rooms).saturating_mul(Dialect::MAX_LISTED) + limits.max_sent_line();
         let input = limits.most_held(1) - limits.most_held(0);
         let idle = GROWN * (Connections::MAX_BYTES_PER_CONNECTION + STREAM)
             + Hub::MAX_BYTES_PER_CONNECTION

@@ -9,7 +9,7 @@ use redpoll::limits::{Limits, MAX_TARGETS};
 use redpoll::protocol::dialect::{Context, Dialect};
 use redpoll::protocol::frame::{LineFrame, Step};
 use redpoll::protocol::name::{self, Name};
-use redpoll::protocol::{ConnId, Event, Meaning, Rank, Request};
+use redpoll::protocol::{ConnId, Event, Parsed, Rank, Request};
 use redpoll::server::send_queue::SendQueues;
 use std::hint::black_box;
 use std::time::Duration;
@@ -78,7 +78,7 @@ fn parsing(c: &mut Criterion) {
     for (what, line) in cases {
         group.throughput(Throughput::Bytes(line.len() as u64));
         group.bench_function(what, |b| {
-            b.iter(|| matches!(Dialect::Native.parse(black_box(&line), Rank::Member), Meaning::Request(_)));
+            b.iter(|| matches!(Dialect::Native.parse(black_box(&line), Rank::Member), Parsed::Request(_)));
         });
     }
 }

@@ -7,7 +7,7 @@ use super::harness::{Harness, Load};
 use bstr::ByteSlice;
 use redpoll::protocol::dialect::{Context, Dialect};
 use redpoll::protocol::name::Name;
-use redpoll::protocol::{Event, Origin};
+use redpoll::protocol::{Event, PeerAddr};
 use rustix::event::epoll::EventFlags;
 use socket2::{Domain, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
@@ -194,7 +194,7 @@ fn name(number: u32) -> String {
 fn answer(from: SocketAddr, name: &str, members: usize) -> Vec<u8> {
     let mut text = Vec::new();
     Dialect::Native.encode(
-        Event::Connected { from: Origin::Inet(from) },
+        Event::Connected { from: PeerAddr::Inet(from) },
         &Context { max_line: 4096 },
         &mut text,
     );

@@ -218,14 +218,14 @@ impl Limit {
             Mode::Pairs => {
                 spans.iter().for_each(|span| self.send(span.from ^ 1, &arena[span.start..span.end]))
             }
-            Mode::Room => self.tell_room(&arena[..self.filled], &spans),
+            Mode::Room => self.send_to_room(&arena[..self.filled], &spans),
             Mode::Answer | Mode::Close => {}
         }
         (self.arena, self.spans, self.filled) = (arena, spans, 0);
         self.spans.clear();
     }
 
-    fn tell_room(&mut self, said: &[u8], spans: &[Span]) {
+    fn send_to_room(&mut self, said: &[u8], spans: &[Span]) {
         for id in 0..self.slots {
             match self.connections.get_mut(id) {
                 None => {}

@@ -4,7 +4,7 @@
 use super::context;
 use crate::cli::{ListenUrl, Place};
 use crate::limits::{BACKLOG, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, Limits, USER_TIMEOUT};
-use crate::protocol::Origin;
+use crate::protocol::PeerAddr;
 use crate::protocol::scheme::Scheme;
 use crate::reactor::NotAccepted;
 use rustix::fs::Mode;
@@ -88,14 +88,14 @@ impl Listener {
     }
 
     /// One connection, that doesn't block.
-    pub fn accept(&self) -> io::Result<(Socket, Origin)> {
+    pub fn accept(&self) -> io::Result<(Socket, PeerAddr)> {
         let Bound::Stream(socket) = &self.socket else { return Err(ErrorKind::Unsupported.into()) };
         let (stream, address) = accept(socket)?;
-        let Some(address) = address else { return Ok((stream, Origin::Unix)) };
+        let Some(address) = address else { return Ok((stream, PeerAddr::Unix)) };
         if !INHERITED {
             tune(&stream, self.send_buffer)?;
         }
-        Ok((stream, Origin::Inet(canonical(address))))
+        Ok((stream, PeerAddr::Inet(canonical(address))))
     }
 
     /// One datagram, cut to the buffer: how many bytes, and where from.
@@ -122,8 +122,8 @@ impl Drop for Listener {
 }
 
 /// Where a connection comes from.
-pub(super) fn origin(socket: &Socket) -> io::Result<Origin> {
-    Ok(socket.peer_addr()?.as_socket().map_or(Origin::Unix, |address| Origin::Inet(canonical(address))))
+pub(super) fn origin(socket: &Socket) -> io::Result<PeerAddr> {
+    Ok(socket.peer_addr()?.as_socket().map_or(PeerAddr::Unix, |address| PeerAddr::Inet(canonical(address))))
 }
 
 /// One connection that doesn't block, and where from: by a single call where the system has accept4(2).

@@ -6,7 +6,7 @@ use super::listener::{self, Listener, why_not_accepted};
 use super::signals::Signals;
 use super::wait::{Report, Reports, Spin, watch_end};
 use crate::limits::KIB;
-use crate::protocol::{ConnId, Origin, Time};
+use crate::protocol::{ConnId, PeerAddr, Time};
 use crate::reactor::{NotAccepted, Ready, Sockets};
 use crate::server::log_events;
 use crate::server::transport::{DatagramPath, Interest, Reading, Shutdown as TransportShutdown, Transport};
@@ -114,7 +114,7 @@ impl PolledSockets {
     }
 
     /// Accepts one connection, watched under its id.
-    fn accept_as(&mut self, listener: usize, id: ConnId) -> io::Result<Origin> {
+    fn accept_as(&mut self, listener: usize, id: ConnId) -> io::Result<PeerAddr> {
         let (socket, from) = self.listeners[listener].accept()?;
         let open = Interest { read: Reading::Bytes, write: false };
         self.add(&socket, interest(id.index(), open))?;
@@ -193,7 +193,7 @@ impl Transport for PolledSockets {
         self.watch_stream(id.index())
     }
 
-    fn peer_addr(&self, id: ConnId) -> Option<Origin> {
+    fn peer_addr(&self, id: ConnId) -> Option<PeerAddr> {
         listener::origin(&self.streams.get(id.index())?.as_ref()?.socket).ok()
     }
 
@@ -222,7 +222,7 @@ impl Sockets for PolledSockets {
         Ok(self.now())
     }
 
-    fn accept(&mut self, listener: usize, id: ConnId) -> Result<Origin, NotAccepted> {
+    fn accept(&mut self, listener: usize, id: ConnId) -> Result<PeerAddr, NotAccepted> {
         let scheme = self.listeners[listener].door().name();
         match self.accept_as(listener, id) {
             Ok(from) => {

@@ -1,21 +1,21 @@
 //! Who is here and who hears what. Requests come in, events go out through an [`Outbox`]; nothing here knows bytes,
 //! queues or sockets. The hub is the authority on every rule of protocol.md that isn't grammar.
 
-mod answers;
 mod effect;
 mod index;
-#[cfg(feature = "unicode")]
-mod looks;
-mod members;
+mod lists;
+mod messages;
+mod nicks;
 mod rooms;
 mod roster;
-mod talk;
+#[cfg(feature = "unicode")]
+mod skeletons;
 
 use crate::limits::{GROWN, Limits, MAX_KICKED, MAX_WHO};
 use crate::protocol::Time;
 use crate::protocol::command::May;
-use crate::protocol::name::{Looks, Name};
-use crate::protocol::{Audience, CloseReason, ConnId, Event, Manners, Outbox, Rank, Refusal, Request};
+use crate::protocol::name::{Name, Skeletons};
+use crate::protocol::{Audience, CloseReason, ConnId, Event, Outbox, Quirks, Rank, Refusal, Request};
 use bstr::BStr;
 pub use effect::Effect;
 use roster::Roster;
@@ -48,17 +48,17 @@ pub struct Hub {
 struct Kicked {
     until: Time,
     name: Name,
-    looks: Looks,
+    skeletons: Skeletons,
 }
 
 /// Rooms that one connection can be in; `None` where nothing limits them.
-fn max_seats(limits: &Limits) -> Option<usize> {
+fn max_memberships(limits: &Limits) -> Option<usize> {
     limits.max_rooms_per_connection.into_iter().chain(limits.max_rooms).min()
 }
 
 /// What becomes of a connection after its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum AfterRequest {
     /// It goes on.
     Stay,
     /// It has left the hub and is to be closed once everything was flushed.
@@ -72,20 +72,20 @@ impl Hub {
         Roster::MAX_BYTES_PER_USER + Roster::MAX_BYTES_PER_MEMBERSHIP + 2 * GROWN * size_of::<ConnId>();
     /// The most that those take who were kicked.
     pub const OF_THE_KICKED: usize =
-        MAX_KICKED * (GROWN * size_of::<Kicked>() + Name::MAX_HEAP_BYTES + Looks::MAX_HEAP_BYTES);
+        MAX_KICKED * (GROWN * size_of::<Kicked>() + Name::MAX_HEAP_BYTES + Skeletons::MAX_HEAP_BYTES);
 
     /// The most memory that the seats of one connection take; `None` where nothing limits them.
     #[must_use]
     pub fn of_seats(limits: &Limits) -> Option<usize> {
-        Some(Roster::MEMBERSHIP_LIST_BYTES + max_seats(limits)? * Roster::MAX_BYTES_PER_MEMBERSHIP)
+        Some(Roster::MEMBERSHIP_LIST_BYTES + max_memberships(limits)? * Roster::MAX_BYTES_PER_MEMBERSHIP)
     }
 
     /// The most rooms that so many connections can make; `None` where nothing limits them.
     #[must_use]
     pub fn max_rooms(limits: &Limits, connections: usize) -> Option<usize> {
-        let made = max_seats(limits)?.saturating_mul(connections);
+        let made = max_memberships(limits)?.saturating_mul(connections);
         // And the lobby, in whichever nobody need be.
-        Some(limits.max_rooms.map_or(made, |most| made.min(most)) + 1)
+        Some(limits.max_rooms.map_or(made, |max| made.min(max)) + 1)
     }
 
     /// The most memory that so many rooms take.
@@ -96,7 +96,7 @@ impl Hub {
 
     /// The most items of one list, where there are so many rooms: the answer to `/rooms`, or to `/who`.
     #[must_use]
-    pub fn most_listed(rooms: usize) -> usize {
+    pub fn max_listed(rooms: usize) -> usize {
         rooms.max(MAX_WHO)
     }
 
@@ -163,7 +163,7 @@ impl Hub {
         match registered {
             _ if !self.operators.is_empty() && self.operators.contains(&id) => Rank::Operator { registered },
             true => Rank::Member,
-            false => Rank::Stranger,
+            false => Rank::Unregistered,
         }
     }
 
@@ -187,14 +187,16 @@ impl Hub {
 
     /// Obeys or refuses one request of `from`; the answers go to `out`. The request is borrowed: moving it between two
     /// places in memory costs more than parsing a short message.
-    pub fn handle(&mut self, from: ConnId, request: &Request<'_>, out: &mut impl Outbox) -> Next {
-        match self.obey(from, request, out) {
+    pub fn handle(&mut self, from: ConnId, request: &Request<'_>, out: &mut impl Outbox) -> AfterRequest {
+        match self.dispatch(from, request, out) {
             Ok(next) => next,
             Err(refusal) => {
                 out.send(from, Event::Refused(refusal));
                 match *request {
-                    Request::Enter { manners: Manners { one_try: true, .. }, .. } => Next::Close,
-                    _ => Next::Stay,
+                    Request::Enter { quirks: Quirks { close_if_refused: true, .. }, .. } => {
+                        AfterRequest::Close
+                    }
+                    _ => AfterRequest::Stay,
                 }
             }
         }
@@ -216,15 +218,15 @@ impl Hub {
     ) {
         self.operators.retain(|operator| *operator != id);
         self.listeners.retain(|listener| *listener != id);
-        let company = self.roster.company(id, self.quiet_above);
+        let shared_members = self.roster.shared_members(id, self.quiet_above);
         let user = self.roster.remove_user(id);
         if let Some(user) = &user {
             self.next_guest = self.next_guest.min(user.guest_number().unwrap_or(u32::MAX));
-            let text = if text.is_empty() { reason.notice().as_bytes() } else { text };
+            let text = if text.is_empty() { reason.presence_text().as_bytes() } else { text };
             let gone = Event::Gone { who: &user.name, reason: BStr::new(text) };
-            out.send_all(Audience { members: &company, except: None }, gone);
+            out.send_all(Audience { members: &shared_members, except: None }, gone);
         }
-        self.roster.give_back(company);
+        self.roster.reclaim(shared_members);
         self.effects.push_back(Effect::Left { id, name: user.map(|user| user.name), reason, operator });
         self.check();
     }
@@ -241,12 +243,12 @@ impl Hub {
         }
     }
 
-    fn obey<'a>(
+    fn dispatch<'a>(
         &mut self,
         from: ConnId,
         request: &Request<'a>,
         out: &mut impl Outbox,
-    ) -> Result<Next, Refusal<'a>> {
+    ) -> Result<AfterRequest, Refusal<'a>> {
         match *request {
             // Most requests by far; both find out by themselves whether the sender is registered.
             Request::Direct { to, text } => self.direct(from, to, text, out)?,
@@ -261,9 +263,9 @@ impl Hub {
             Request::QuitAs { .. } => {}
             Request::Register { nick, password } => self.register(from, nick, password, out)?,
             Request::Enter { nick, .. } if self.rank(from).is_registered() => self.rename(from, nick, out)?,
-            Request::Enter { nick, manners } => {
+            Request::Enter { nick, quirks } => {
                 let name = self.free_nick(from, nick)?;
-                self.admit(from, name, manners, out);
+                self.admit(from, name, quirks, out);
             }
             Request::SayAs { nick, text, whole, enter } => {
                 self.say_as(from, nick, text, whole, enter, out)?
@@ -286,7 +288,7 @@ impl Hub {
                 self.effects.push_back(Effect::Stop { operator: from });
             }
         }
-        Ok(Next::Stay)
+        Ok(AfterRequest::Stay)
     }
 
     /// Whether the rank of `from` is one that may make this request.
@@ -302,9 +304,9 @@ impl Hub {
         }
     }
 
-    fn quit(&mut self, from: ConnId, message: &BStr, out: &mut impl Outbox) -> Next {
+    fn quit(&mut self, from: ConnId, message: &BStr, out: &mut impl Outbox) -> AfterRequest {
         self.leave(from, CloseReason::Quit, message, out);
         out.send(from, Event::Bye);
-        Next::Close
+        AfterRequest::Close
     }
 }

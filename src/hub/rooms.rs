@@ -18,11 +18,11 @@ impl Hub {
             && self.roster.is_in(from, id)
         {
             self.roster.set_current(from, Some(id));
-            self.tell_entered(from, id, out);
+            self.send_entered(from, id, out);
             return Ok(());
         }
-        let mine = self.max_rooms_per_connection.is_some_and(|most| self.roster.seats(from) >= most);
-        let all = found.is_none() && self.max_rooms.is_some_and(|most| self.roster.rooms().len() >= most);
+        let mine = self.max_rooms_per_connection.is_some_and(|max| self.roster.memberships(from) >= max);
+        let all = found.is_none() && self.max_rooms.is_some_and(|max| self.roster.rooms().len() >= max);
         if mine || all {
             return Err(Refusal::TooManyRooms);
         }
@@ -39,13 +39,13 @@ impl Hub {
         &mut self,
         from: ConnId,
         id: RoomId,
-        notice: for<'n> fn(&'n Name, &'n Name) -> Event<'n>,
+        presence: for<'n> fn(&'n Name, &'n Name) -> Event<'n>,
         out: &mut impl Outbox,
     ) {
         self.roster.join(from, id);
         self.roster.set_current(from, Some(id));
-        self.tell_room(from, id, notice, out);
-        self.tell_entered(from, id, out);
+        self.send_to_room(from, id, presence, out);
+        self.send_entered(from, id, out);
         self.check();
     }
 
@@ -55,10 +55,10 @@ impl Hub {
         room: Option<&'a BStr>,
         out: &mut impl Outbox,
     ) -> Result<(), Refusal<'a>> {
-        let id = self.seat(from, room)?;
+        let id = self.membership(from, room)?;
         let was_current = self.current(from) == Some(id);
         out.send(from, Event::Left { room: &self.roster.room(id).name });
-        self.tell_room(from, id, |who, room| Event::Parted { who, room }, out);
+        self.send_to_room(from, id, |who, room| Event::Parted { who, room }, out);
         self.roster.part(from, id);
         if was_current {
             let lobby = self.roster.is_in(from, LOBBY).then_some(LOBBY);
@@ -68,30 +68,30 @@ impl Hub {
         Ok(())
     }
 
-    pub(super) fn tell_entered(&self, to: ConnId, id: RoomId, out: &mut impl Outbox) {
+    pub(super) fn send_entered(&self, to: ConnId, id: RoomId, out: &mut impl Outbox) {
         let room = self.roster.room(id);
         out.send(to, Event::Entered { room: &room.name, members: room.members.len() });
     }
 
     /// Tells the others in a room of somebody's coming or going, while that one is still seated in it; a large room is
     /// told nothing.
-    pub(super) fn tell_room(
+    pub(super) fn send_to_room(
         &self,
         from: ConnId,
         id: RoomId,
-        notice: for<'n> fn(&'n Name, &'n Name) -> Event<'n>,
+        presence: for<'n> fn(&'n Name, &'n Name) -> Event<'n>,
         out: &mut impl Outbox,
     ) {
         let (room, Some(user)) = (self.roster.room(id), self.roster.user(from)) else { return };
-        let notice = notice(&user.name, &room.name);
-        let except = (!user.own).then_some(from);
-        if self.quiet_above.is_none_or(|most| room.members.len() <= most) {
-            out.send_all(Audience { members: &room.members, except }, notice);
-        } else if user.heralded {
+        let presence = presence(&user.name, &room.name);
+        let except = (!user.echo).then_some(from);
+        if self.quiet_above.is_none_or(|max| room.members.len() <= max) {
+            out.send_all(Audience { members: &room.members, except }, presence);
+        } else if user.always_notified {
             // Its kind hears of its kind, whatever the size of the room.
-            let is_heralded = |id: &&ConnId| self.roster.user(**id).is_some_and(|user| user.heralded);
+            let is_heralded = |id: &&ConnId| self.roster.user(**id).is_some_and(|user| user.always_notified);
             let members: Vec<ConnId> = room.members.iter().filter(is_heralded).copied().collect();
-            out.send_all(Audience { members: &members, except }, notice);
+            out.send_all(Audience { members: &members, except }, presence);
         }
     }
 
@@ -104,7 +104,7 @@ impl Hub {
     }
 
     /// The room meant by a name, or the current one, if `from` is in it.
-    pub(super) fn seat<'a>(&self, from: ConnId, room: Option<&'a BStr>) -> Result<RoomId, Refusal<'a>> {
+    pub(super) fn membership<'a>(&self, from: ConnId, room: Option<&'a BStr>) -> Result<RoomId, Refusal<'a>> {
         match room {
             None => self.current(from).ok_or(Refusal::NotInRoom(None)),
             Some(typed) => {

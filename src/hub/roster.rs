@@ -3,10 +3,10 @@
 
 use super::index::NameIndex;
 #[cfg(feature = "unicode")]
-use super::looks::LookIndex;
+use super::skeletons::SkeletonIndex;
 use crate::limits::{ALLOCATION, GROWN, SLACK, TABLE};
 use crate::protocol::name::{Invalid, Name};
-use crate::protocol::{ConnId, Manners};
+use crate::protocol::{ConnId, Quirks};
 use slab::Slab;
 
 /// A room: its slot. The lobby is always there.
@@ -31,15 +31,15 @@ pub(super) struct User {
     pub name: Name,
     /// Always one of the seats' rooms, or none.
     pub current: Option<RoomSlot>,
-    /// See [`Manners::own`].
-    pub own: bool,
-    /// See [`Manners::heralded`].
-    pub heralded: bool,
+    /// See [`Quirks::own`].
+    pub echo: bool,
+    /// See [`Quirks::always_notified`].
+    pub always_notified: bool,
     /// It has a name that it didn't choose.
     pub guest: bool,
-    /// The last [`Roster::company`] that counted this user.
+    /// The last [`Roster::shared_members`] that counted this user.
     counted: u32,
-    seats: Seats,
+    memberships: Memberships,
 }
 
 impl User {
@@ -68,49 +68,51 @@ impl From<RoomSlot> for RoomId {
 
 /// That a user is in `room`, at `members[place]`.
 #[derive(Debug, Clone, Copy)]
-struct Seat {
+struct Membership {
     room: RoomId,
-    place: u32,
+    index: u32,
 }
 
 /// The seats of one user. The first needs no allocation; a boxed vector is one word where there are no more.
 #[derive(Debug, Default)]
-struct Seats {
+struct Memberships {
     first: Option<(RoomSlot, u32)>,
     #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in each of ten thousand users")]
-    more: Option<Box<Vec<Seat>>>,
+    more: Option<Box<Vec<Membership>>>,
 }
 
-impl Seats {
-    fn iter(&self) -> impl Iterator<Item = Seat> + '_ {
-        let first = self.first.map(|(room, place)| Seat { room: room.into(), place });
+impl Memberships {
+    fn iter(&self) -> impl Iterator<Item = Membership> + '_ {
+        let first = self.first.map(|(room, index)| Membership { room: room.into(), index });
         first.into_iter().chain(self.more.iter().flat_map(|more| more.iter().copied()))
     }
 
     /// One of the rooms, if there is one.
     fn any(&self) -> Option<RoomId> {
-        self.iter().next().map(|seat| seat.room)
+        self.iter().next().map(|membership| membership.room)
     }
 
-    fn place(&self, room: RoomId) -> Option<u32> {
-        self.iter().find(|seat| seat.room == room).map(|seat| seat.place)
+    fn index(&self, room: RoomId) -> Option<u32> {
+        self.iter().find(|membership| membership.room == room).map(|membership| membership.index)
     }
 
-    fn add(&mut self, seat: Seat) {
+    fn add(&mut self, membership: Membership) {
         if self.first.is_none() {
-            self.first = Some((seat.room.into(), seat.place));
+            self.first = Some((membership.room.into(), membership.index));
         } else {
-            self.more.get_or_insert_default().push(seat);
+            self.more.get_or_insert_default().push(membership);
         }
     }
 
-    fn move_to(&mut self, room: RoomId, place: u32) {
+    fn move_to(&mut self, room: RoomId, index: u32) {
         if let Some((slot, first)) = &mut self.first
             && RoomId::from(*slot) == room
         {
-            *first = place;
-        } else if let Some(seat) = self.more.iter_mut().flat_map(|m| m.iter_mut()).find(|s| s.room == room) {
-            seat.place = place;
+            *first = index;
+        } else if let Some(membership) =
+            self.more.iter_mut().flat_map(|m| m.iter_mut()).find(|s| s.room == room)
+        {
+            membership.index = index;
         }
     }
 
@@ -118,7 +120,7 @@ impl Seats {
         if self.first.is_some_and(|(slot, _)| RoomId::from(slot) == room) {
             self.first = None;
         } else if let Some(more) = &mut self.more {
-            more.retain(|seat| seat.room != room);
+            more.retain(|membership| membership.room != room);
             if more.is_empty() {
                 self.more = None;
             }
@@ -134,13 +136,13 @@ pub(super) struct Roster {
     registered: usize,
     nicks: NameIndex,
     #[cfg(feature = "unicode")]
-    looks: LookIndex,
+    skeletons: SkeletonIndex,
     rooms: Slab<Room>,
     room_names: NameIndex,
-    /// Counts the calls of [`Roster::company`].
+    /// Counts the calls of [`Roster::shared_members`].
     count: u32,
-    /// What [`Roster::company`] finds goes here; empty while it is lent.
-    company: Vec<ConnId>,
+    /// What [`Roster::shared_members`] finds goes here; empty while it is lent.
+    shared_members: Vec<ConnId>,
 }
 
 impl Roster {
@@ -152,9 +154,9 @@ impl Roster {
         + 3 * (size_of::<[u32; 2]>() + 1) * TABLE
         + 2 * GROWN * size_of::<ConnId>();
     /// That of one seat, on its user's list and on its room's.
-    pub const MAX_BYTES_PER_MEMBERSHIP: usize = GROWN * size_of::<Seat>() + SLACK * size_of::<ConnId>();
+    pub const MAX_BYTES_PER_MEMBERSHIP: usize = GROWN * size_of::<Membership>() + SLACK * size_of::<ConnId>();
     /// That of a user's list of seats, where there is one.
-    pub const MEMBERSHIP_LIST_BYTES: usize = size_of::<Vec<Seat>>() + 2 * ALLOCATION;
+    pub const MEMBERSHIP_LIST_BYTES: usize = size_of::<Vec<Membership>>() + 2 * ALLOCATION;
     /// That of one room, but for the seats in it.
     pub const MAX_BYTES_PER_ROOM: usize = GROWN * size_of::<Room>()
         + Name::MAX_HEAP_BYTES
@@ -169,11 +171,11 @@ impl Roster {
             registered: 0,
             nicks: NameIndex::default(),
             #[cfg(feature = "unicode")]
-            looks: LookIndex::default(),
+            skeletons: SkeletonIndex::default(),
             rooms: Slab::new(),
             room_names: NameIndex::default(),
             count: 0,
-            company: Vec::new(),
+            shared_members: Vec::new(),
         };
         let made = roster.make_room(lobby);
         debug_assert_eq!(made, LOBBY);
@@ -214,20 +216,20 @@ impl Roster {
 
     /// Whether this nick can be taken for that of somebody other than `id`.
     #[cfg(feature = "unicode")]
-    pub fn is_mistakable(&mut self, id: ConnId, nick: &Name) -> bool {
-        let Roster { looks, users, .. } = self;
+    pub fn is_confusable(&mut self, id: ConnId, nick: &Name) -> bool {
+        let Roster { skeletons, users, .. } = self;
         let names = || (0..).zip(users.iter()).filter_map(|(id, user)| Some((id, &user.as_ref()?.name)));
-        looks.is_mistakable(id.0, nick, names, |id| name_of(users, id))
+        skeletons.is_confusable(id.0, nick, names, |id| name_of(users, id))
     }
 
     /// A name of plain ASCII can't be taken for another.
     #[cfg(not(feature = "unicode"))]
-    pub fn is_mistakable(&mut self, _: ConnId, _: &Name) -> bool {
+    pub fn is_confusable(&mut self, _: ConnId, _: &Name) -> bool {
         false
     }
 
     /// Enters a user under a nick that nobody has.
-    pub fn add_user(&mut self, id: ConnId, name: Name, manners: Manners) {
+    pub fn add_user(&mut self, id: ConnId, name: Name, quirks: Quirks) {
         if self.users.len() <= id.index() {
             self.users.resize_with(id.index() + 1, || None);
         }
@@ -235,11 +237,11 @@ impl Roster {
         self.users[id.index()] = Some(User {
             name: name.clone(),
             current: None,
-            own: manners.own,
-            heralded: manners.heralded,
+            echo: quirks.echo,
+            always_notified: quirks.always_notified,
             guest: false,
             counted: self.count,
-            seats: Seats::default(),
+            memberships: Memberships::default(),
         });
         self.enter_nick(id, &name);
         self.registered += 1;
@@ -250,7 +252,7 @@ impl Roster {
         let user = self.users.get_mut(id.index())?.as_mut()?;
         self.nicks.remove(id.0, &user.name);
         #[cfg(feature = "unicode")]
-        self.looks.remove(id.0, &user.name);
+        self.skeletons.remove(id.0, &user.name);
         let former = std::mem::replace(&mut user.name, name.clone());
         self.enter_nick(id, &name);
         Some(former)
@@ -260,18 +262,18 @@ impl Roster {
     fn enter_nick(&mut self, id: ConnId, name: &Name) {
         self.nicks.insert(id.0, name, |id| name_of(&self.users, id));
         #[cfg(feature = "unicode")]
-        self.looks.insert(id.0, name, |id| name_of(&self.users, id));
+        self.skeletons.insert(id.0, name, |id| name_of(&self.users, id));
     }
 
     /// Takes a user out of the server and of all rooms.
     pub fn remove_user(&mut self, id: ConnId) -> Option<User> {
-        while let Some(room) = self.user(id)?.seats.any() {
+        while let Some(room) = self.user(id)?.memberships.any() {
             self.part(id, room);
         }
         let user = self.users.get_mut(id.index())?.take()?;
         self.nicks.remove(id.0, &user.name);
         #[cfg(feature = "unicode")]
-        self.looks.remove(id.0, &user.name);
+        self.skeletons.remove(id.0, &user.name);
         self.registered -= 1;
         Some(user)
     }
@@ -297,12 +299,12 @@ impl Roster {
     }
 
     pub fn is_in(&self, id: ConnId, room: RoomId) -> bool {
-        self.user(id).is_some_and(|user| user.seats.place(room).is_some())
+        self.user(id).is_some_and(|user| user.memberships.index(room).is_some())
     }
 
     /// In how many rooms a user is.
-    pub fn seats(&self, id: ConnId) -> usize {
-        self.user(id).map_or(0, |user| user.seats.iter().count())
+    pub fn memberships(&self, id: ConnId) -> usize {
+        self.user(id).map_or(0, |user| user.memberships.iter().count())
     }
 
     /// Whether the user has a name that it didn't choose.
@@ -324,28 +326,28 @@ impl Roster {
         debug_assert!(!self.is_in(id, room));
         let Some(user) = self.users.get_mut(id.index()).and_then(Option::as_mut) else { return };
         let members = &mut self.rooms[room.0 as usize].members;
-        user.seats.add(Seat { room, place: members.len() as u32 });
+        user.memberships.add(Membership { room, index: members.len() as u32 });
         members.push(id);
     }
 
     /// Takes a user's seat in a room away, and the room with it where nobody is left in it.
     pub fn part(&mut self, id: ConnId, room: RoomId) {
         let Some(user) = self.users.get_mut(id.index()).and_then(Option::as_mut) else { return };
-        let Some(place) = user.seats.place(room) else { return };
-        user.seats.remove(room);
+        let Some(index) = user.memberships.index(room) else { return };
+        user.memberships.remove(room);
         if user.current == Some(room.into()) {
             user.current = None;
         }
         let members = &mut self.rooms[room.0 as usize].members;
-        members.swap_remove(place as usize);
+        members.swap_remove(index as usize);
         // Whoever has gone leaves no room behind that is as large as it once was, or a few could keep many such.
         if members.capacity() / SLACK > members.len() {
             members.shrink_to(2 * members.len());
         }
-        if let Some(moved) = members.get(place as usize)
+        if let Some(moved) = members.get(index as usize)
             && let Some(user) = self.users.get_mut(moved.index()).and_then(Option::as_mut)
         {
-            user.seats.move_to(room, place);
+            user.memberships.move_to(room, index);
         }
         if members.is_empty() && room != LOBBY {
             let empty = self.rooms.remove(room.0 as usize);
@@ -354,21 +356,24 @@ impl Roster {
     }
 
     /// Those who share a room with this user, itself left out, each once however many rooms they share. Rooms with
-    /// more members than `quiet_above` don't count. The list is lent: see [`Roster::give_back`].
-    pub fn company(&mut self, id: ConnId, quiet_above: Option<usize>) -> Vec<ConnId> {
-        let mut company = std::mem::take(&mut self.company);
-        company.clear();
+    /// more members than `quiet_above` don't count. The list is lent: see [`Roster::reclaim`].
+    pub fn shared_members(&mut self, id: ConnId, quiet_above: Option<usize>) -> Vec<ConnId> {
+        let mut shared_members = std::mem::take(&mut self.shared_members);
+        shared_members.clear();
         self.count = self.count.wrapping_add(1);
         if self.count == 0 {
             self.users.iter_mut().flatten().for_each(|user| user.counted = 0);
             self.count = 1;
         }
-        let Some(user) = self.users.get_mut(id.index()).and_then(Option::as_mut) else { return company };
+        let Some(user) = self.users.get_mut(id.index()).and_then(Option::as_mut) else {
+            return shared_members;
+        };
         user.counted = self.count;
-        let rooms: Seats = Seats { first: user.seats.first, more: user.seats.more.clone() };
-        for seat in rooms.iter() {
-            let members = &self.rooms[seat.room.0 as usize].members;
-            if quiet_above.is_some_and(|most| members.len() > most) {
+        let rooms: Memberships =
+            Memberships { first: user.memberships.first, more: user.memberships.more.clone() };
+        for membership in rooms.iter() {
+            let members = &self.rooms[membership.room.0 as usize].members;
+            if quiet_above.is_some_and(|max| members.len() > max) {
                 continue;
             }
             for &member in members {
@@ -376,23 +381,23 @@ impl Roster {
                     && other.counted != self.count
                 {
                     other.counted = self.count;
-                    company.push(member);
+                    shared_members.push(member);
                 }
             }
         }
-        company
+        shared_members
     }
 
     /// The list that was lent, for the next time.
-    pub fn give_back(&mut self, company: Vec<ConnId>) {
-        self.company = company;
+    pub fn reclaim(&mut self, shared_members: Vec<ConnId>) {
+        self.shared_members = shared_members;
     }
 
     /// Checks what must always be true of the whole, at a cost that is for tests and debug builds.
     pub fn invariants(&self) {
         assert_eq!(self.registered, self.users().count());
         #[cfg(feature = "unicode")]
-        self.looks
+        self.skeletons
             .invariants((0..).zip(&self.users).filter_map(|(id, user)| Some((id, &user.as_ref()?.name))));
         for (slot, room) in &self.rooms {
             let id = RoomId(slot as u32);
@@ -402,9 +407,9 @@ impl Roster {
                 room.members.capacity() <= SLACK * room.members.len().max(1) + SLACK,
                 "as large as need be"
             );
-            for (place, member) in room.members.iter().enumerate() {
+            for (index, member) in room.members.iter().enumerate() {
                 let user = self.user(*member).expect("members are registered");
-                assert_eq!(user.seats.place(id), Some(place as u32), "both sides of a seat agree");
+                assert_eq!(user.memberships.index(id), Some(index as u32), "both sides of a seat agree");
             }
         }
         for user in self.users() {
@@ -412,11 +417,11 @@ impl Roster {
                 self.holder(&user.name).and_then(|id| self.user(id)).map(|u| &u.name),
                 Some(&user.name)
             );
-            for seat in user.seats.iter() {
-                assert!(self.rooms.contains(seat.room.0 as usize));
+            for membership in user.memberships.iter() {
+                assert!(self.rooms.contains(membership.room.0 as usize));
             }
             assert!(
-                user.current.is_none_or(|room| user.seats.place(room.into()).is_some()),
+                user.current.is_none_or(|room| user.memberships.index(room.into()).is_some()),
                 "one sits in the current room"
             );
         }
@@ -441,7 +446,7 @@ mod tests {
     fn a_room_that_many_have_left_is_small_again() {
         let mut roster = Roster::new(Name::new(b"lobby").unwrap());
         for i in 0..1000 {
-            roster.add_user(ConnId(i), Name::new(format!("n{i}").as_bytes()).unwrap(), Manners::default());
+            roster.add_user(ConnId(i), Name::new(format!("n{i}").as_bytes()).unwrap(), Quirks::default());
             roster.join(ConnId(i), LOBBY);
         }
         (1..1000).for_each(|i| roster.part(ConnId(i), LOBBY));
@@ -455,13 +460,13 @@ mod tests {
         let dev = roster.make_room(Name::new(b"dev").unwrap());
         for id in 0..5 {
             let name = Name::new(format!("u{id}").as_bytes()).unwrap();
-            roster.add_user(ConnId(id), name, Manners::default());
+            roster.add_user(ConnId(id), name, Quirks::default());
             roster.join(ConnId(id), LOBBY);
             roster.join(ConnId(id), dev);
         }
         for id in [0, 4, 2, 1, 3] {
             roster.invariants();
-            assert_eq!(roster.company(ConnId(id), None).len(), roster.registered() - 1, "each once");
+            assert_eq!(roster.shared_members(ConnId(id), None).len(), roster.registered() - 1, "each once");
             roster.part(ConnId(id), dev);
             roster.invariants();
             roster.remove_user(ConnId(id));

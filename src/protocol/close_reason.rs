@@ -28,7 +28,7 @@ impl CloseReason {
 
     /// What the members of shared rooms are told where neither peer nor operator gave a text; may be empty.
     #[must_use]
-    pub fn notice(self) -> &'static str {
+    pub fn presence_text(self) -> &'static str {
         self.row().1
     }
 

@@ -17,18 +17,18 @@ impl ConnId {
 
 /// Where a connection comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum PeerAddr {
     /// An address of the internet protocols. A v4-mapped IPv6 address is held as the IPv4 address that it is.
     Inet(SocketAddr),
     /// This machine, through the operators' socket.
     Unix,
 }
 
-impl std::fmt::Display for Origin {
+impl std::fmt::Display for PeerAddr {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Origin::Inet(address) => address.fmt(f),
-            Origin::Unix => f.write_str("unix"),
+            PeerAddr::Inet(address) => address.fmt(f),
+            PeerAddr::Unix => f.write_str("unix"),
         }
     }
 }

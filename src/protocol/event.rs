@@ -1,7 +1,7 @@
 //! What the hub tells a connection: answers, notices, messages, refusals. An event borrows everything for the length of one
 //! call; how it is written is a dialect's business.
 
-use crate::protocol::connection::Origin;
+use crate::protocol::connection::PeerAddr;
 use crate::protocol::name::Name;
 use crate::protocol::refusal::Refusal;
 use bstr::BStr;
@@ -13,7 +13,7 @@ pub enum Event<'a> {
     /// The connection was accepted.
     Connected {
         /// Where from.
-        from: Origin,
+        from: PeerAddr,
     },
     /// Answer: this is your name now.
     Named {

@@ -18,9 +18,9 @@ pub mod text;
 mod time;
 
 pub use close_reason::CloseReason;
-pub use connection::{ConnId, Origin};
+pub use connection::{ConnId, PeerAddr};
 pub use event::{Event, List, ListItem};
 pub use outbox::{Audience, Outbox};
 pub use refusal::{Refusal, Subject};
-pub use request::{Manners, Meaning, Rank, Request, Scope};
+pub use request::{Parsed, Quirks, Rank, Request, Scope};
 pub use time::Time;

@@ -98,7 +98,7 @@ impl<'a> Refusal<'a> {
         let answer = |code, subject, advice| Row { code, closes: false, subject, advice };
         let closing = |code, subject, advice| Row { code, closes: true, subject, advice };
         match *self {
-            Refusal::LineTooLong(most) => answer("line-too-long", Number(most), ""),
+            Refusal::LineTooLong(max) => answer("line-too-long", Number(max), ""),
             Refusal::BadByte => answer("bad-byte", None, "the line holds a NUL byte"),
             Refusal::RegisterFirst => answer("register-first", None, "say #name to take a name"),
             Refusal::UnknownCommand(word) => answer("unknown-command", Typed(word), "see /help"),

@@ -19,7 +19,7 @@ pub enum Request<'a> {
         /// The name.
         nick: &'a BStr,
         /// How.
-        manners: Manners,
+        quirks: Quirks,
     },
     /// Say in the current room what came with a name in front. Where that is one's own, `text` is said.
     SayAs {
@@ -30,7 +30,7 @@ pub enum Request<'a> {
         /// What is said where the name isn't one's own; `None`: nothing.
         whole: Option<&'a BStr>,
         /// Where this isn't `None`, whoever has no name yet, or a guest's, takes the one in front if that can be.
-        enter: Option<Manners>,
+        enter: Option<Quirks>,
     },
     /// End the connection, if this is one's own name.
     QuitAs {
@@ -102,20 +102,20 @@ pub enum Request<'a> {
 
 /// How a client behaves that was written for another server. The default is how the line protocol behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Manners {
+pub struct Quirks {
     /// It enters the lobby with its name; otherwise it is in no room, ever.
-    pub lobby: bool,
+    pub auto_join: bool,
     /// It hears its own coming and what it says itself.
-    pub own: bool,
+    pub echo: bool,
     /// It hears of others of its kind who come however large the lobby is.
-    pub heralded: bool,
+    pub always_notified: bool,
     /// It says its name once, so a refusal of that is the end.
-    pub one_try: bool,
+    pub close_if_refused: bool,
 }
 
-impl Default for Manners {
+impl Default for Quirks {
     fn default() -> Self {
-        Manners { lobby: true, own: false, heralded: false, one_try: false }
+        Quirks { auto_join: true, echo: false, always_notified: false, close_if_refused: false }
     }
 }
 
@@ -133,7 +133,7 @@ pub enum Scope<'a> {
 /// What a parser makes of one message. The parser knows the grammar, the hub the world: a refusal here is one that can
 /// be told from the message and [`Rank`] alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meaning<'a> {
+pub enum Parsed<'a> {
     /// Nothing to do: an empty line.
     Nothing,
     /// A request for the hub.
@@ -146,7 +146,7 @@ pub enum Meaning<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rank {
     /// Not registered.
-    Stranger,
+    Unregistered,
     /// Registered.
     Member,
     /// May give the operators' commands, and ask who is there without a name.

@@ -133,10 +133,10 @@ impl Scheme {
     /// All of them, in the order of their rows.
     pub const ALL: [Scheme; TABLE.len()] = {
         let mut all = [Scheme::Line; TABLE.len()];
-        let mut place = 0;
-        while place < TABLE.len() {
-            all[place] = TABLE[place].scheme;
-            place += 1;
+        let mut index = 0;
+        while index < TABLE.len() {
+            all[index] = TABLE[index].scheme;
+            index += 1;
         }
         all
     };

@@ -144,14 +144,14 @@ mod tests {
     #[test]
     fn plain_is_what_is_printable_wherever_it_stands() {
         for len in 0..40 {
-            for place in 0..len {
+            for index in 0..len {
                 for byte in 0..=255 {
                     let mut bytes = vec![b'~'; len];
-                    bytes[place] = byte;
+                    bytes[index] = byte;
                     assert_eq!(
                         is_plain(&bytes),
                         (0x20..0x7F).contains(&byte),
-                        "{byte:#x} at {place} of {len}"
+                        "{byte:#x} at {index} of {len}"
                     );
                 }
             }

@@ -8,7 +8,7 @@ use crate::limits::{
     ACCEPTS_PER_TURN, DATAGRAMS_PER_TURN, IDLE_AFTER, Limits, MAX_REJECTED, MAX_SHORT, READ,
 };
 use crate::protocol::scheme::{Scheme, Socket};
-use crate::protocol::{ConnId, Origin, Time};
+use crate::protocol::{ConnId, PeerAddr, Time};
 use crate::server::Server;
 use crate::server::driver::{Driver, Wake};
 use crate::server::peer::{Blocked, Phase};
@@ -30,7 +30,7 @@ pub trait Sockets: Transport {
     ///
     /// # Errors
     /// Why there is none.
-    fn accept(&mut self, listener: usize, id: ConnId) -> Result<Origin, NotAccepted>;
+    fn accept(&mut self, listener: usize, id: ConnId) -> Result<PeerAddr, NotAccepted>;
     /// Accepts one connection though no descriptor is left, by spending one that is kept for this: sends it `line` as far
     /// as that can be done at once, and closes it.
     ///

@@ -3,7 +3,7 @@
 //! number, and gives it back.
 
 use crate::limits::{GROWN, Limits, MAX_REJECTED, TABLE};
-use crate::protocol::{Origin, Refusal};
+use crate::protocol::{PeerAddr, Refusal};
 use crate::server::rate_limit::TokenBucket;
 use crate::subnet::Subnet;
 use slab::Slab;
@@ -34,16 +34,16 @@ pub enum Verdict {
 /// The addresses of those who are connected.
 #[derive(Debug)]
 pub struct Admission {
-    most: Option<usize>,
+    max: Option<usize>,
     trusted: Vec<Subnet>,
-    places: HashMap<Household, u32>,
+    slots: HashMap<AddressKey, u32>,
     counts: Slab<Counted>,
 }
 
 /// An address that is counted.
 #[derive(Debug)]
 struct Counted {
-    household: Household,
+    key: AddressKey,
     /// How many are connected: at least one.
     connections: usize,
     /// What all of them together may still ask of what costs the address.
@@ -52,7 +52,7 @@ struct Counted {
 
 /// What is counted as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Household {
+enum AddressKey {
     V4(u32),
     V6(u64),
 }
@@ -64,29 +64,29 @@ impl AddressId {
 }
 
 impl Counted {
-    fn new(household: Household) -> Counted {
-        Counted { household, connections: 0, bucket: TokenBucket::full() }
+    fn new(key: AddressKey) -> Counted {
+        Counted { key, connections: 0, bucket: TokenBucket::full() }
     }
 }
 
 impl Admission {
     /// The most memory that one connection takes, which is the only one of its address.
     pub const MAX_BYTES_PER_CONNECTION: usize =
-        TABLE * (size_of::<(Household, u32)>() + 1) + GROWN * size_of::<Option<Counted>>();
+        TABLE * (size_of::<(AddressKey, u32)>() + 1) + GROWN * size_of::<Option<Counted>>();
 
     /// Nobody is connected.
     #[must_use]
     pub fn new(limits: &Limits) -> Admission {
         Admission {
-            most: limits.max_per_address,
+            max: limits.max_per_address,
             trusted: limits.trusted.clone(),
-            places: HashMap::new(),
+            slots: HashMap::new(),
             counts: Slab::new(),
         }
     }
 
     /// Decides on a connection that was accepted beside so many `others`, some of which are `closing`.
-    pub fn verdict(&mut self, others: usize, closing: usize, limits: &Limits, from: Origin) -> Verdict {
+    pub fn verdict(&mut self, others: usize, closing: usize, limits: &Limits, from: PeerAddr) -> Verdict {
         let full = Refusal::ServerFull;
         if others >= limits.max_connections + MAX_REJECTED {
             return Verdict::Drop(full);
@@ -94,7 +94,7 @@ impl Admission {
         if others - closing >= limits.max_connections {
             return Verdict::Reject(full);
         }
-        let Origin::Inet(address) = from else { return Verdict::Admit(None) };
+        let PeerAddr::Inet(address) = from else { return Verdict::Admit(None) };
         match self.admit(address.ip()) {
             Ok(counted) => Verdict::Admit(counted),
             Err(TooMany) => Verdict::Reject(Refusal::TooManyConnections),
@@ -117,23 +117,22 @@ impl Admission {
     /// Where there are as many as there may be.
     pub fn admit(&mut self, address: IpAddr) -> Result<Option<AddressId>, TooMany> {
         let address = address.to_canonical();
-        let Some(most) = self.most else { return Ok(None) };
+        let Some(max) = self.max else { return Ok(None) };
         if address.is_loopback() || self.trusted.iter().any(|net| net.contains(address)) {
             return Ok(None);
         }
-        let household = match address {
-            IpAddr::V4(v4) => Household::V4(v4.to_bits()),
-            IpAddr::V6(v6) => Household::V6((v6.to_bits() >> 64) as u64),
+        let key = match address {
+            IpAddr::V4(v4) => AddressKey::V4(v4.to_bits()),
+            IpAddr::V6(v6) => AddressKey::V6((v6.to_bits() >> 64) as u64),
         };
         let counts = &mut self.counts;
-        let place =
-            *self.places.entry(household).or_insert_with(|| counts.insert(Counted::new(household)) as u32);
-        let counted = &mut counts[place as usize];
-        if counted.connections >= most {
+        let slot = *self.slots.entry(key).or_insert_with(|| counts.insert(Counted::new(key)) as u32);
+        let counted = &mut counts[slot as usize];
+        if counted.connections >= max {
             return Err(TooMany);
         }
         counted.connections += 1;
-        Ok(Some(AddressId(NonZeroU32::MIN.saturating_add(place))))
+        Ok(Some(AddressId(NonZeroU32::MIN.saturating_add(slot))))
     }
 
     /// One of them is gone.
@@ -142,7 +141,7 @@ impl Admission {
         let counted = &mut self.counts[id.slot()];
         counted.connections -= 1;
         if counted.connections == 0 {
-            self.places.remove(&counted.household);
+            self.slots.remove(&counted.key);
             self.counts.remove(id.slot());
         }
     }
@@ -160,13 +159,13 @@ impl Admission {
 
     /// Checks what is always true; for tests and fuzzing.
     pub fn invariants(&self) {
-        assert_eq!(self.places.len(), self.counts.len(), "each address that is counted is found by its key");
+        assert_eq!(self.slots.len(), self.counts.len(), "each address that is counted is found by its key");
         assert!(self.counts.iter().all(|(_, counted)| counted.connections > 0));
     }
 
     /// Gives memory back that isn't needed for who is connected.
     pub fn rest(&mut self) {
-        self.places.shrink_to_fit();
+        self.slots.shrink_to_fit();
         self.counts.shrink_to_fit();
     }
 }

@@ -1,13 +1,13 @@
 //! Bytes to frame to dialect to hub: the one loop that every engine shares. It owns nothing; what it borrows belongs to
 //! the caller, who also decides what becomes of the bytes that were not consumed.
 
-use crate::hub::{Hub, Next};
+use crate::hub::{AfterRequest, Hub};
 use crate::limits::DISCARDED_PER_TOKEN;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::frame::{Frame, Step};
 use crate::protocol::message;
 use crate::protocol::text::trim_blanks;
-use crate::protocol::{ConnId, Event, Meaning, Outbox, Rank, Refusal};
+use crate::protocol::{ConnId, Event, Outbox, Parsed, Rank, Refusal};
 use bstr::ByteSlice;
 
 /// How far [`feed`] came.
@@ -91,7 +91,7 @@ pub fn feed(
                 messages += 1;
                 let (next, charged) = understand(hub, from, rank, dialect, message, out);
                 cost += charged;
-                if next == Next::Close {
+                if next == AfterRequest::Close {
                     break Stop::Close;
                 }
                 if hub.has_effects() {
@@ -121,7 +121,7 @@ pub fn last(
     dialect: Dialect,
     step: Step<'_>,
     out: &mut impl Outbox,
-) -> Option<(Next, u64)> {
+) -> Option<(AfterRequest, u64)> {
     match step {
         Step::Message(_, message) => Some(understand(hub, from, hub.rank(from), dialect, message, out)),
         Step::Nul(..) => Some(refuse(from, Refusal::BadByte, out)),
@@ -158,18 +158,18 @@ fn understand(
     dialect: Dialect,
     message: &[u8],
     out: &mut impl Outbox,
-) -> (Next, u64) {
+) -> (AfterRequest, u64) {
     match &dialect.parse(message, rank) {
-        Meaning::Nothing => (Next::Stay, 1),
-        Meaning::Request(request) => {
+        Parsed::Nothing => (AfterRequest::Stay, 1),
+        Parsed::Request(request) => {
             let next = hub.handle(from, request, out);
             (next, request.kind().rule().cost + hub.take_extra_cost())
         }
-        Meaning::Refused(refusal) => refuse(from, *refusal, out),
+        Parsed::Refused(refusal) => refuse(from, *refusal, out),
     }
 }
 
-fn refuse(from: ConnId, refusal: Refusal<'_>, out: &mut impl Outbox) -> (Next, u64) {
+fn refuse(from: ConnId, refusal: Refusal<'_>, out: &mut impl Outbox) -> (AfterRequest, u64) {
     out.send(from, Event::Refused(refusal));
-    (Next::Stay, 1)
+    (AfterRequest::Stay, 1)
 }

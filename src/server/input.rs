@@ -33,7 +33,7 @@ impl Input {
             buffer.resize(len, 0);
         }
         buffer[..len].copy_from_slice(bytes);
-        self.pool.give_back(kept);
+        self.pool.reclaim(kept);
         len
     }
 
@@ -47,7 +47,7 @@ impl Input {
 
     /// Throws away what is kept of a connection.
     pub fn discard(&mut self, peer: &mut Peer) {
-        peer.input.take().into_iter().for_each(|kept| self.pool.give_back(kept));
+        peer.input.take().into_iter().for_each(|kept| self.pool.reclaim(kept));
     }
 
     /// Bytes that are kept of a connection.

@@ -2,13 +2,13 @@
 //! keys stands here, once for every engine. What peers write goes no further than this: names pass, texts and the reasons
 //! that somebody typed don't. Where lines go, how many of them and in which form, is for `engine/log.rs`.
 
-use crate::protocol::Origin;
+use crate::protocol::PeerAddr;
 use log::{debug, info, warn};
 use std::io;
 use std::time::Duration;
 
 /// A connection was admitted.
-pub fn accepted(connection: u64, from: Origin, scheme: &str) {
+pub fn accepted(connection: u64, from: PeerAddr, scheme: &str) {
     debug!(target: "accepted", connection, address = from.to_string().as_str(), door = scheme;
         "connection {connection} from {from} by {scheme}");
 }
@@ -19,7 +19,7 @@ pub fn operator(connection: u64) {
 }
 
 /// A connection has registered.
-pub fn registered(connection: u64, from: Option<Origin>, nick: &str) {
+pub fn registered(connection: u64, from: Option<PeerAddr>, nick: &str) {
     match from {
         Some(from) => info!(target: "registered", connection, address = from.to_string().as_str(), nick;
             "connection {connection} from {from} registered as {nick}"),
@@ -68,7 +68,7 @@ pub fn stopping(operator: u64) {
 }
 
 /// A newcomer was refused: a code of the protocol's says why.
-pub fn refused(from: Origin, code: &str) {
+pub fn refused(from: PeerAddr, code: &str) {
     warn!(target: "refused", address = from.to_string().as_str(), reason = code; "refused {from}: {code}");
 }
 

@@ -21,11 +21,11 @@ pub mod stats;
 pub mod timers;
 pub mod transport;
 
-use crate::hub::{Effect, Hub, Next};
+use crate::hub::{AfterRequest, Effect, Hub};
 use crate::limits::{Limits, MAX_REJECTED, MAX_SHORT, MAX_SILENCE, READ};
 use crate::protocol::name::Name;
 use crate::protocol::scheme::Scheme;
-use crate::protocol::{CloseReason, ConnId, Event, Origin, Outbox, Refusal, Time};
+use crate::protocol::{CloseReason, ConnId, Event, Outbox, PeerAddr, Refusal, Time};
 use admission::Verdict;
 use connections::Connections;
 use driver::{Driver, Processed, Wake};
@@ -173,7 +173,7 @@ impl Server {
     // Accept.
 
     /// Admits an opened connection to a scheme, or tells it why not, as far as the limits allow.
-    pub fn admit(&mut self, id: ConnId, scheme: Scheme, from: Origin, transport: &mut impl Transport) {
+    pub fn admit(&mut self, id: ConnId, scheme: Scheme, from: PeerAddr, transport: &mut impl Transport) {
         let row = scheme.row();
         let Some(language) = row.language else { return self.connections.close_now(id, transport) };
         self.connections.peers[id].admit(language);
@@ -286,7 +286,7 @@ impl Server {
         let after = feed::last(hub, id, queues.dialect(id), peer.frame.finish(rest), queues);
         // Before it leaves: what it said last may have registered it.
         self.act_on_effects(transport);
-        if !matches!(after, Some((Next::Close, _))) {
+        if !matches!(after, Some((AfterRequest::Close, _))) {
             self.hub.leave(id, CloseReason::EndOfStream, b"", &mut self.connections.queues);
         }
         self.connections.close(id, CloseMode::Immediate);
@@ -308,7 +308,7 @@ impl Server {
         peer.bucket.spend(cost, *rate, *now);
         stats.lines_in += 1;
         self.act_on_effects(transport);
-        if next == Next::Close {
+        if next == AfterRequest::Close {
             self.connections.close(id, CloseMode::Linger);
             return Processed { consumed: rest.len(), is_open: false };
         }
@@ -500,7 +500,7 @@ impl Server {
             match effect {
                 Effect::Registered { id } => {
                     let from = match self.connections.datagrams.address(id) {
-                        Some(address) => Some(Origin::Inet(address)),
+                        Some(address) => Some(PeerAddr::Inet(address)),
                         None => transport.peer_addr(id),
                     };
                     if let Some(nick) = self.hub.nick(id) {

@@ -63,7 +63,7 @@ impl Pool {
 
     /// Takes a buffer back. A large one, or one too many, is freed at once.
     #[expect(clippy::needless_pass_by_value, reason = "whoever gives it back must not keep its number")]
-    pub fn give_back(&mut self, id: BufferId) {
+    pub fn reclaim(&mut self, id: BufferId) {
         let mut buffer = self.lent.remove(id.slot());
         self.memory -= buffer.capacity();
         if self.free.len() < POOLED_BUFFERS && buffer.capacity() <= POOLED_BUFFER_BYTES {
@@ -94,8 +94,8 @@ mod tests {
         let mut pool = Pool::default();
         let (small, large) = (pool.lend(b"ab"), pool.lend(&[0; POOLED_BUFFER_BYTES + 1]));
         assert_eq!(pool.bytes(&small), b"ab");
-        pool.give_back(small);
-        pool.give_back(large);
+        pool.reclaim(small);
+        pool.reclaim(large);
         assert_eq!((pool.lent(), pool.free.len()), (0, 1));
         let again = pool.lend(b"c");
         assert_eq!((pool.bytes(&again), pool.free.len()), (&b"c"[..], 0));
@@ -113,7 +113,7 @@ mod tests {
             assert_eq!(pool.memory(), capacities, "after {i}");
             assert!(pool.memory() <= held + 2 * POOLED_BUFFER_BYTES, "{} for {held}", pool.memory());
         }
-        ids.into_iter().for_each(|id| pool.give_back(id));
+        ids.into_iter().for_each(|id| pool.reclaim(id));
         assert_eq!(pool.memory(), 0);
     }
 }

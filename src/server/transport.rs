@@ -1,7 +1,7 @@
 //! What the server needs of whatever carries bytes. A driver implements it: over a poller, over threads, or in memory.
 //! Nothing here blocks for long; what can't be sent now is refused.
 
-use crate::protocol::{ConnId, Origin};
+use crate::protocol::{ConnId, PeerAddr};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
@@ -27,7 +27,7 @@ pub trait Transport {
     fn set_interest(&mut self, id: ConnId, interest: Interest) -> io::Result<()>;
 
     /// Returns the address that a connection comes from; `None` where that can't be said any more.
-    fn peer_addr(&self, id: ConnId) -> Option<Origin>;
+    fn peer_addr(&self, id: ConnId) -> Option<PeerAddr>;
 
     /// Sends one datagram.
     ///

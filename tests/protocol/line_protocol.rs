@@ -3,22 +3,22 @@
 use bstr::ByteSlice;
 use redpoll::protocol::dialect::{Context, Dialect};
 use redpoll::protocol::name::Name;
-use redpoll::protocol::{Event, Meaning, Rank, Request, Scope};
+use redpoll::protocol::{Event, Parsed, Rank, Request, Scope};
 
-fn member(line: &str) -> Meaning<'_> {
+fn member(line: &str) -> Parsed<'_> {
     Dialect::Native.parse(line.as_bytes(), Rank::Member)
 }
 
 fn request(line: &str) -> Request<'_> {
     match member(line) {
-        Meaning::Request(request) => request,
+        Parsed::Request(request) => request,
         other => panic!("{line:?} is {other:?}"),
     }
 }
 
 fn refused(line: &str, rank: Rank) -> &'static str {
     match Dialect::Native.parse(line.as_bytes(), rank) {
-        Meaning::Refused(refusal) => refusal.code(),
+        Parsed::Refused(refusal) => refusal.code(),
         other => panic!("{line:?} is {other:?}"),
     }
 }
@@ -46,7 +46,7 @@ fn a_line_that_begins_with_a_space_is_text() {
     for text in [" /quit", " #x", " @bob:hi", "\t&dev", "plain", "+1", "!", "*"] {
         assert_eq!(request(text), say(None, text));
     }
-    assert_eq!(member(""), Meaning::Nothing);
+    assert_eq!(member(""), Parsed::Nothing);
 }
 
 #[test]
@@ -85,18 +85,18 @@ fn an_incomplete_form_is_told_how_it_goes() {
     {
         assert_eq!(refused(line, Rank::Member), "usage", "{line}");
     }
-    assert_eq!(refused("#", Rank::Stranger), "usage");
-    assert_eq!(refused("# :secret", Rank::Stranger), "usage");
+    assert_eq!(refused("#", Rank::Unregistered), "usage");
+    assert_eq!(refused("# :secret", Rank::Unregistered), "usage");
 }
 
 #[test]
 fn strangers_are_told_to_register_before_anything_else() {
     for line in ["hi", "@bob", "&dev", "/who", "/nosuch", "/announce", "/nick", " #al"] {
-        assert_eq!(refused(line, Rank::Stranger), "register-first", "{line}");
+        assert_eq!(refused(line, Rank::Unregistered), "register-first", "{line}");
     }
     for line in ["/help", "/ping", "/quit", "#al", "#al:secret"] {
         assert!(
-            matches!(Dialect::Native.parse(line.as_bytes(), Rank::Stranger), Meaning::Request(_)),
+            matches!(Dialect::Native.parse(line.as_bytes(), Rank::Unregistered), Parsed::Request(_)),
             "{line}"
         );
     }

@@ -1,7 +1,7 @@
 //! Tests of `src/server/admission.rs`.
 
 use redpoll::limits::{Limits, MAX_REJECTED};
-use redpoll::protocol::{Origin, Refusal};
+use redpoll::protocol::{PeerAddr, Refusal};
 use redpoll::server::admission::*;
 
 fn admission(most: usize, trusted: &[&str]) -> Admission {
@@ -33,13 +33,13 @@ fn so_many_come_in_from_an_address_and_another_once_one_has_gone() {
 fn full_server_rejects_and_then_drops() {
     let limits = Limits { max_connections: 10, ..Limits::default() };
     let mut admission = Admission::new(&limits);
-    let from = Origin::Inet(([192, 0, 2, 1], 1).into());
+    let from = PeerAddr::Inet(([192, 0, 2, 1], 1).into());
     let mut verdict = |others, closing| admission.verdict(others, closing, &limits, from);
     assert!(matches!(verdict(9, 0), Verdict::Admit(Some(_))));
     assert_eq!(verdict(10, 0), Verdict::Reject(Refusal::ServerFull));
     assert!(matches!(verdict(10, 1), Verdict::Admit(Some(_))), "closing connections aren't counted");
     assert_eq!(verdict(10 + MAX_REJECTED, MAX_REJECTED), Verdict::Drop(Refusal::ServerFull));
-    assert_eq!(admission.verdict(0, 0, &limits, Origin::Unix), Verdict::Admit(None));
+    assert_eq!(admission.verdict(0, 0, &limits, PeerAddr::Unix), Verdict::Admit(None));
     assert_eq!(admission.admit_source(10, &limits, [192, 0, 2, 1].into()), None);
 }
 

@@ -3,7 +3,7 @@
 use redpoll::limits::LINGER_TIMEOUT;
 use redpoll::limits::Limits;
 use redpoll::protocol::scheme::Scheme;
-use redpoll::protocol::{ConnId, Origin, Time};
+use redpoll::protocol::{ConnId, PeerAddr, Time};
 use redpoll::server::driver::{Driver, Processed, Wake};
 use redpoll::server::peer::{Blocked, CloseMode, Phase};
 use redpoll::server::rate_limit::{BucketKey, Rate};
@@ -48,7 +48,7 @@ impl Transport for Fake {
         Ok(())
     }
 
-    fn peer_addr(&self, _id: ConnId) -> Option<Origin> {
+    fn peer_addr(&self, _id: ConnId) -> Option<PeerAddr> {
         None
     }
 
@@ -82,7 +82,7 @@ impl World {
             self.fake.interest.resize(id.index() + 1, Interest::BYTES);
         }
         self.server.connections.open(id);
-        let from = Origin::Inet(([127, 0, 0, 1], 50_000).into());
+        let from = PeerAddr::Inet(([127, 0, 0, 1], 50_000).into());
         self.server.admit(id, scheme, from, &mut self.fake);
         id
     }
@@ -281,7 +281,7 @@ fn connections_of_an_address_share_its_bucket() {
     let connect = |world: &mut World, address: [u8; 4]| {
         let id = world.server.connections.vacant();
         world.server.connections.open(id);
-        world.server.admit(id, Scheme::Line, Origin::Inet((address, 1).into()), &mut world.fake);
+        world.server.admit(id, Scheme::Line, PeerAddr::Inet((address, 1).into()), &mut world.fake);
         id
     };
     let [one, two, other] = [1, 1, 2].map(|last| connect(&mut world, [192, 0, 2, last]));

@@ -60,15 +60,15 @@ pub fn judge(mut world: World) -> Seen {
     mark_the_deaf(&mut crowd);
     let case = Case::new(&crowd);
     check_history(&case);
-    let mut seats: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
+    let mut memberships: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     for actor in &crowd.actors {
         if let Some(rooms) = case.check(actor, &mut seen) {
-            seats.insert(actor.name(), rooms);
+            memberships.insert(actor.name(), rooms);
         }
     }
     seen.note_world(&crowd, &world.done);
     if !stopped {
-        check_who_is_where(&case, &mut world.sim, &seats);
+        check_who_is_where(&case, &mut world.sim, &memberships);
         leave_all(&crowd, &mut world.sim);
     }
     check_nothing_is_left(&mut world.sim);
@@ -160,9 +160,9 @@ impl<'h> Case<'h> {
     /// Judges one peer; the rooms that it is in by its own account, if that is known.
     fn check(&self, actor: &Actor, seen: &mut Seen) -> Option<BTreeSet<usize>> {
         let heard = self.heard(actor);
-        let seats = self.check_person(actor, &heard, seen);
+        let memberships = self.check_person(actor, &heard, seen);
         seen.note_heard(&heard);
-        seats
+        memberships
     }
 
     fn check_person(&self, actor: &Actor, heard: &Heard<'_>, seen: &mut Seen) -> Option<BTreeSet<usize>> {
@@ -446,7 +446,7 @@ fn check_history(case: &Case<'_>) {
 }
 
 /// The server's own lists are those of the model, and of everybody's own answers.
-fn check_who_is_where(case: &Case<'_>, sim: &mut Sim, seats: &BTreeMap<&str, BTreeSet<usize>>) {
+fn check_who_is_where(case: &Case<'_>, sim: &mut Sim, memberships: &BTreeMap<&str, BTreeSet<usize>>) {
     for (room, name) in ROOMS.iter().enumerate() {
         sim.send(case.crowd.witness, format!("/who {name}\n"));
         sim.run();
@@ -458,7 +458,7 @@ fn check_who_is_where(case: &Case<'_>, sim: &mut Sim, seats: &BTreeMap<&str, BTr
         if case.is_told {
             assert_eq!(names, case.rooms.members(room).iter().copied().collect(), "who is in {name}");
         }
-        for (who, rooms) in seats {
+        for (who, rooms) in memberships {
             assert_eq!(names.contains(who), rooms.contains(&room), "whether {who} is in {name}");
         }
     }

@@ -5,7 +5,7 @@
 use super::channel::Channel;
 use super::direct;
 use crate::engine::listener;
-use crate::protocol::{ConnId, Origin};
+use crate::protocol::{ConnId, PeerAddr};
 use crate::server::transport::{DatagramPath, Interest, Shutdown, Transport};
 use socket2::Socket;
 use std::io::{self, ErrorKind};
@@ -138,7 +138,7 @@ impl Transport for Links {
         Ok(())
     }
 
-    fn peer_addr(&self, id: ConnId) -> Option<Origin> {
+    fn peer_addr(&self, id: ConnId) -> Option<PeerAddr> {
         listener::origin(&self.get(id).ok()?.socket).ok()
     }
 

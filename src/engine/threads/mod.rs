@@ -20,7 +20,7 @@ use crate::limits::{
     ACCEPTS_PER_TURN, Limits, MAPPINGS_PER_THREAD, MAX_ACCEPT_BACKOFF, MAX_REJECTED, MIN_ACCEPT_BACKOFF,
     READ, THREAD_STACK,
 };
-use crate::protocol::Origin;
+use crate::protocol::PeerAddr;
 use crate::protocol::scheme::Scheme;
 use crate::server::log_events;
 use channel::Channel;
@@ -273,7 +273,7 @@ impl Acceptor {
     }
 
     /// Takes one in, and starts its thread.
-    fn welcome(&self, door: Scheme, socket: Socket, from: Origin) -> io::Result<()> {
+    fn welcome(&self, door: Scheme, socket: Socket, from: PeerAddr) -> io::Result<()> {
         socket.set_nonblocking(false)?;
         let way = if self.queued {
             Way::Queued(Channel::new(&self.shared.limits))

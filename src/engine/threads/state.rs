@@ -6,7 +6,7 @@ use super::input::Input;
 use super::link::{Link, Links, Way};
 use crate::limits::{IDLE_AFTER, Limits, MIN_DRAIN, WRITER_GRACE};
 use crate::protocol::scheme::Scheme;
-use crate::protocol::{ConnId, Origin, Time};
+use crate::protocol::{ConnId, PeerAddr, Time};
 use crate::server::Server;
 use crate::server::driver::Driver;
 use crate::server::peer::{Blocked, Phase};
@@ -85,7 +85,7 @@ impl State {
     }
 
     /// Takes a connection in, or tells it that it can't be; `None` where there is not even room for that.
-    pub fn accept(&mut self, scheme: Scheme, from: Origin, link: Arc<Link>) -> Option<ConnId> {
+    pub fn accept(&mut self, scheme: Scheme, from: PeerAddr, link: Arc<Link>) -> Option<ConnId> {
         self.note_activity();
         let id = self.server.connections.vacant();
         self.links.insert(id, link);

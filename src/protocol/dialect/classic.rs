@@ -2,28 +2,27 @@
 //! that it sends, so it is in no room: chatter would put it behind.
 
 use super::{encode_refusal, line, line_fmt, split, trim};
-use crate::protocol::connection::Origin;
+use crate::protocol::connection::PeerAddr;
 use crate::protocol::event::Event;
 use crate::protocol::refusal::Refusal;
-use crate::protocol::request::{Manners, Meaning, Rank, Request};
+use crate::protocol::request::{Parsed, Quirks, Rank, Request};
 use bstr::ByteSlice;
 
 /// In no room, ever.
-const MANNERS: Manners = Manners { lobby: false, own: false, heralded: false, one_try: false };
+const QUIRKS: Quirks =
+    Quirks { auto_join: false, echo: false, always_notified: false, close_if_refused: false };
 
 /// See [`Dialect::parse`](super::Dialect::parse).
-pub(super) fn parse(message: &[u8], rank: Rank) -> Meaning<'_> {
-    let usage = Meaning::Refused(Refusal::Usage("@nick:text"));
+pub(super) fn parse(message: &[u8], rank: Rank) -> Parsed<'_> {
+    let usage = Parsed::Refused(Refusal::Usage("@nick:text"));
     match message.split_first() {
-        None => Meaning::Nothing,
+        None => Parsed::Nothing,
         Some((b'#', nick)) if rank.is_registered() => {
-            Meaning::Request(Request::Rename { nick: trim(nick.as_bstr()) })
+            Parsed::Request(Request::Rename { nick: trim(nick.as_bstr()) })
         }
-        Some((b'#', nick)) => {
-            Meaning::Request(Request::Enter { nick: trim(nick.as_bstr()), manners: MANNERS })
-        }
+        Some((b'#', nick)) => Parsed::Request(Request::Enter { nick: trim(nick.as_bstr()), quirks: QUIRKS }),
         Some((b'@', rest)) => match split(rest.as_bstr(), b':') {
-            Some((to, text)) => Meaning::Request(Request::Direct { to: trim(to), text }),
+            Some((to, text)) => Parsed::Request(Request::Direct { to: trim(to), text }),
             None => usage,
         },
         Some(_) => usage,
@@ -34,7 +33,7 @@ pub(super) fn parse(message: &[u8], rank: Rank) -> Meaning<'_> {
 pub(super) fn encode(event: Event<'_>, out: &mut Vec<u8>) {
     match event {
         // As Python writes the tuple of an address and a port.
-        Event::Connected { from: Origin::Inet(from) } => {
+        Event::Connected { from: PeerAddr::Inet(from) } => {
             let (ip, port) = (from.ip(), from.port());
             line_fmt(out, format_args!("You are connected from:('{ip}', {port})"));
         }

@@ -1,5 +1,5 @@
 //! What a message means and how an event is written, one file per dialect. A dialect is `Copy` and keeps no state: it
-//! parses a slice into a [`Meaning`] that borrows from it, and appends an [`Event`] to the bytes that its peers get.
+//! parses a slice into a [`Parsed`] that borrows from it, and appends an [`Event`] to the bytes that its peers get.
 //! It decides nothing: who exists, who hears and what is allowed is the hub's.
 //!
 //! A new dialect is one file here, one variant of [`Dialect`] with its place in [`Dialect::ALL`], the match arms that the
@@ -15,7 +15,7 @@ use crate::limits::MAX_SHORT;
 use crate::protocol::event::{Event, List, ListItem};
 use crate::protocol::message;
 use crate::protocol::refusal::{Refusal, Subject};
-use crate::protocol::request::{Meaning, Rank};
+use crate::protocol::request::{Parsed, Rank};
 use crate::protocol::text::{push_safe, trim_blanks};
 use bstr::{BStr, ByteSlice};
 use std::io::Write;
@@ -49,7 +49,7 @@ impl Dialect {
 
     /// What `message`, as a frame cut it, means when somebody of that `rank` sends it.
     #[must_use]
-    pub fn parse(self, message: &[u8], rank: Rank) -> Meaning<'_> {
+    pub fn parse(self, message: &[u8], rank: Rank) -> Parsed<'_> {
         match self {
             Dialect::Native => native::parse(message, rank),
             Dialect::Classic => classic::parse(message, rank),

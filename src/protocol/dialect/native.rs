@@ -7,7 +7,7 @@ use crate::protocol::event::{Event, List, ListItem};
 use crate::protocol::message;
 use crate::protocol::name::MAX_BYTES as MAX_NAME_BYTES;
 use crate::protocol::refusal::Refusal;
-use crate::protocol::request::{Meaning, Rank, Request, Scope};
+use crate::protocol::request::{Parsed, Rank, Request, Scope};
 use crate::protocol::text::{push_safe, trim_blanks_before};
 use bstr::{BStr, ByteSlice};
 
@@ -144,51 +144,51 @@ const SIGILS_HELP: [&str; 5] = [
 ];
 
 /// See [`Dialect::parse`](super::Dialect::parse).
-pub(super) fn parse(line: &[u8], rank: Rank) -> Meaning<'_> {
-    let stranger = !rank.is_registered();
-    let Some((&sigil, rest)) = line.split_first() else { return Meaning::Nothing };
+pub(super) fn parse(line: &[u8], rank: Rank) -> Parsed<'_> {
+    let is_unregistered = !rank.is_registered();
+    let Some((&sigil, rest)) = line.split_first() else { return Parsed::Nothing };
     match sigil {
-        b'#' if stranger => register(rest.as_bstr()),
+        b'#' if is_unregistered => register(rest.as_bstr()),
         b'/' => parse_command(rest.as_bstr(), rank),
-        _ if stranger => Meaning::Refused(Refusal::RegisterFirst),
-        b'#' => Meaning::Refused(Refusal::Usage("you have a name; /nick name takes another")),
+        _ if is_unregistered => Parsed::Refused(Refusal::RegisterFirst),
+        b'#' => Parsed::Refused(Refusal::Usage("you have a name; /nick name takes another")),
         b'@' => direct(rest.as_bstr()),
         b'&' => room(rest.as_bstr()),
-        _ => Meaning::Request(Request::Say { room: None, text: line.as_bstr() }),
+        _ => Parsed::Request(Request::Say { room: None, text: line.as_bstr() }),
     }
 }
 
-fn register(rest: &BStr) -> Meaning<'_> {
+fn register(rest: &BStr) -> Parsed<'_> {
     let (nick, password) = match split(rest, b':') {
         Some((nick, password)) => (trim(nick), Some(password)),
         None => (trim(rest), None),
     };
     if nick.is_empty() {
-        return Meaning::Refused(Refusal::Usage("#name"));
+        return Parsed::Refused(Refusal::Usage("#name"));
     }
-    Meaning::Request(Request::Register { nick, password })
+    Parsed::Request(Request::Register { nick, password })
 }
 
-fn direct(rest: &BStr) -> Meaning<'_> {
+fn direct(rest: &BStr) -> Parsed<'_> {
     match split(rest, b':').map(|(to, text)| (trim(to), text)) {
-        Some((to, text)) if !to.is_empty() => Meaning::Request(Request::Direct { to, text }),
-        _ => Meaning::Refused(Refusal::Usage("@name:text")),
+        Some((to, text)) if !to.is_empty() => Parsed::Request(Request::Direct { to, text }),
+        _ => Parsed::Refused(Refusal::Usage("@name:text")),
     }
 }
 
-fn room(rest: &BStr) -> Meaning<'_> {
+fn room(rest: &BStr) -> Parsed<'_> {
     let (room, text) = match split(rest, b':') {
         Some((room, text)) => (trim(room), Some(text)),
         None => (trim(rest), None),
     };
     match text {
-        _ if room.is_empty() => Meaning::Refused(Refusal::Usage("&room, or &room:text")),
-        Some(text) => Meaning::Request(Request::Say { room: Some(room), text }),
-        None => Meaning::Request(Request::Join { room }),
+        _ if room.is_empty() => Parsed::Refused(Refusal::Usage("&room, or &room:text")),
+        Some(text) => Parsed::Request(Request::Say { room: Some(room), text }),
+        None => Parsed::Request(Request::Join { room }),
     }
 }
 
-fn parse_command(rest: &BStr, rank: Rank) -> Meaning<'_> {
+fn parse_command(rest: &BStr, rank: Rank) -> Parsed<'_> {
     let (word, arguments) = match rest.find_byteset(b" \t") {
         Some(at) => (&rest[..at], Some(rest[at + 1..].as_bstr())),
         None => (rest, None),
@@ -196,13 +196,13 @@ fn parse_command(rest: &BStr, rank: Rank) -> Meaning<'_> {
     let command = COMMANDS.iter().find(|command| word.eq_ignore_ascii_case(command.word.as_bytes()));
     let may = command.is_some_and(|command| command.kind.rule().may.includes(rank));
     match command {
-        None if rank.is_operator() => Meaning::Refused(Refusal::UnknownCommand(word.as_bstr())),
-        _ if !rank.is_registered() && !may => Meaning::Refused(Refusal::RegisterFirst),
-        None => Meaning::Refused(Refusal::UnknownCommand(word.as_bstr())),
-        Some(_) if !may => Meaning::Refused(Refusal::Denied),
+        None if rank.is_operator() => Parsed::Refused(Refusal::UnknownCommand(word.as_bstr())),
+        _ if !rank.is_registered() && !may => Parsed::Refused(Refusal::RegisterFirst),
+        None => Parsed::Refused(Refusal::UnknownCommand(word.as_bstr())),
+        Some(_) if !may => Parsed::Refused(Refusal::Denied),
         Some(command) => match arguments_of(command.arity, arguments) {
-            Some(arguments) => Meaning::Request((command.build)(arguments)),
-            None => Meaning::Refused(Refusal::Usage(command.form)),
+            Some(arguments) => Parsed::Request((command.build)(arguments)),
+            None => Parsed::Refused(Refusal::Usage(command.form)),
         },
     }
 }
@@ -251,12 +251,12 @@ pub(super) fn encode_list<'n>(
     context: &Context,
     out: &mut Vec<u8>,
 ) -> usize {
-    let most = context.max_line.saturating_sub(LIST_FRAME);
+    let max = context.max_line.saturating_sub(LIST_FRAME);
     let (mut lines, mut start) = (0, out.len());
     for item in items {
         let name = item.name.shown().as_bytes();
         let count = item.count.map_or(0, |_| MAX_COUNT);
-        if lines > 0 && out.len() - start + " ".len() + name.len() + count <= most {
+        if lines > 0 && out.len() - start + " ".len() + name.len() + count <= max {
             out.push(b' ');
         } else {
             if lines > 0 {

@@ -3,24 +3,24 @@
 
 use super::{encode_refusal, line, split, trim};
 use crate::protocol::event::Event;
-use crate::protocol::request::{Manners, Meaning, Rank, Request};
+use crate::protocol::request::{Parsed, Quirks, Rank, Request};
 use bstr::{BStr, ByteSlice};
 
 /// It compares what it is asked with its whole receive, and answers once.
-const MANNERS: Manners = Manners { lobby: true, own: true, heralded: true, one_try: true };
+const QUIRKS: Quirks = Quirks { auto_join: true, echo: true, always_notified: true, close_if_refused: true };
 
 /// See [`Dialect::parse`](super::Dialect::parse).
-pub(super) fn parse(message: &[u8], rank: Rank) -> Meaning<'_> {
+pub(super) fn parse(message: &[u8], rank: Rank) -> Parsed<'_> {
     let message = message.as_bstr();
     match trim(message) {
-        blank if blank.is_empty() => Meaning::Nothing,
-        nick if !rank.is_registered() => Meaning::Request(Request::Enter { nick, manners: MANNERS }),
-        _ => Meaning::Request(said(message, None)),
+        blank if blank.is_empty() => Parsed::Nothing,
+        nick if !rank.is_registered() => Parsed::Request(Request::Enter { nick, quirks: QUIRKS }),
+        _ => Parsed::Request(said(message, None)),
     }
 }
 
 /// `name: text`, blanks around the `:` not counted, or text without a name.
-pub(super) fn said(message: &BStr, enter: Option<Manners>) -> Request<'_> {
+pub(super) fn said(message: &BStr, enter: Option<Quirks>) -> Request<'_> {
     let (nick, text) =
         split(message, b':').map_or((BStr::new(""), message), |(nick, text)| (trim(nick), trim(text)));
     Request::SayAs { nick, text, whole: Some(message), enter }

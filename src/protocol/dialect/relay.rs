@@ -4,16 +4,17 @@
 use super::nickname::said;
 use super::{encode_refusal, line, trim};
 use crate::protocol::event::Event;
-use crate::protocol::request::{Manners, Meaning};
+use crate::protocol::request::{Parsed, Quirks};
 use bstr::ByteSlice;
 
 /// It shows what it is sent, its own lines among it.
-const MANNERS: Manners = Manners { lobby: true, own: true, heralded: false, one_try: false };
+const QUIRKS: Quirks =
+    Quirks { auto_join: true, echo: true, always_notified: false, close_if_refused: false };
 
 /// See [`Dialect::parse`](super::Dialect::parse).
-pub(super) fn parse(message: &[u8]) -> Meaning<'_> {
+pub(super) fn parse(message: &[u8]) -> Parsed<'_> {
     let message = message.as_bstr();
-    if trim(message).is_empty() { Meaning::Nothing } else { Meaning::Request(said(message, Some(MANNERS))) }
+    if trim(message).is_empty() { Parsed::Nothing } else { Parsed::Request(said(message, Some(QUIRKS))) }
 }
 
 /// See [`Dialect::encode`](super::Dialect::encode).

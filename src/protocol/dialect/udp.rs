@@ -4,22 +4,22 @@
 use super::{encode_refusal, line, split, trim};
 use crate::protocol::event::Event;
 use crate::protocol::refusal::Refusal;
-use crate::protocol::request::{Manners, Meaning, Request};
+use crate::protocol::request::{Parsed, Quirks, Request};
 use bstr::{BStr, ByteSlice};
 
 /// See [`Dialect::parse`](super::Dialect::parse). What is none of the three is nothing: an answer to it could be sent to
 /// whoever's address was forged.
-pub(super) fn parse(datagram: &[u8]) -> Meaning<'_> {
-    let Some((letter, rest)) = split(datagram.as_bstr(), b' ') else { return Meaning::Nothing };
+pub(super) fn parse(datagram: &[u8]) -> Parsed<'_> {
+    let Some((letter, rest)) = split(datagram.as_bstr(), b' ') else { return Parsed::Nothing };
     let rest = trim(rest);
     match letter.as_bytes() {
-        b"L" => Meaning::Request(Request::Enter { nick: rest, manners: Manners::default() }),
+        b"L" => Parsed::Request(Request::Enter { nick: rest, quirks: Quirks::default() }),
         b"C" => {
             let (nick, text) = split(rest, b' ').unwrap_or((rest, BStr::new("")));
-            Meaning::Request(Request::SayAs { nick, text: trim(text), whole: None, enter: None })
+            Parsed::Request(Request::SayAs { nick, text: trim(text), whole: None, enter: None })
         }
-        b"Q" => Meaning::Request(Request::QuitAs { nick: rest }),
-        _ => Meaning::Nothing,
+        b"Q" => Parsed::Request(Request::QuitAs { nick: rest }),
+        _ => Parsed::Nothing,
     }
 }
 

@@ -16,11 +16,11 @@
 //! The profile's tables know what Unicode 6.3 knew (the registry that RFC 8264 set up stopped there): a letter that is
 //! newer, and a script that was added since, is refused.
 
-mod look;
 #[cfg(feature = "unicode")]
 mod script;
+mod skeleton;
 
-pub use look::Looks;
+pub use skeleton::Skeletons;
 
 use crate::limits::ALLOCATION;
 use std::borrow::Cow;
@@ -157,7 +157,7 @@ const GUEST: &str = "guest-";
 pub fn is_reserved(name: &Name) -> bool {
     let folded = name.folded();
     if !folded.is_ascii() {
-        return Looks::of(name).are_reserved();
+        return Skeletons::of(name).are_reserved();
     }
     let number = folded.strip_prefix(GUEST).unwrap_or("");
     RESERVED.contains(&folded) || (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))

@@ -1,6 +1,6 @@
 //! The checked-in tables of `src/protocol/name/` are the generator's bytes, and hold every character that a name can need.
 
-use redpoll::protocol::name::{EVERY_SCRIPT, Looks, Name};
+use redpoll::protocol::name::{EVERY_SCRIPT, Name, Skeletons};
 use redpoll_kit::unicode_tables::{COMMAND, files};
 use std::fs;
 use unicode_normalization::UnicodeNormalization;
@@ -48,7 +48,7 @@ fn tables_miss_no_character_of_a_name() {
         let names = [format!("{c}"), format!("x{c}"), format!("ש{c}")];
         let Some(name) = names.iter().find_map(|name| Name::new(name.as_bytes()).ok()) else { continue };
         let whole = whole_looks(name.folded());
-        assert_eq!(Looks::of(&name).texts(), whole, "{name} U+{:04X}", u32::from(c));
+        assert_eq!(Skeletons::of(&name).texts(), whole, "{name} U+{:04X}", u32::from(c));
         known += usize::from(whole != [name.folded()]);
     }
     assert!(known > 1000, "only {known}");

@@ -9,7 +9,7 @@ use redpoll::limits::{
     AMPLIFICATION_LIMIT, KIB, KICKED_FOR, Limits, MAX_SHORT, MAX_SILENCE, MAX_UNSOLICITED,
 };
 use redpoll::protocol::Time;
-use redpoll::protocol::name::{self, Looks, Name};
+use redpoll::protocol::name::{self, Name, Skeletons};
 use redpoll::protocol::scheme::Scheme;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -277,9 +277,11 @@ impl Story {
         if name::is_reserved(&name) {
             return self.refuse(at, "nick-reserved", bytes);
         }
-        let looks = Looks::of(&name);
+        let looks = Skeletons::of(&name);
         let clashes = |other: &str| {
-            other == key || Name::new(other.as_bytes()).is_ok_and(|other| looks.deceive(&Looks::of(&other)))
+            other == key
+                || Name::new(other.as_bytes())
+                    .is_ok_and(|other| looks.is_confusable_with(&Skeletons::of(&other)))
         };
         if self.kicked.iter().any(|(until, other)| *until > now && clashes(other)) {
             return self.refuse(at, "kicked", bytes);

@@ -6,7 +6,7 @@ use bstr::{BStr, ByteSlice};
 use redpoll::protocol::name::Name;
 use redpoll::protocol::scheme::Scheme;
 use redpoll::protocol::text::{is_safe, push_safe};
-use redpoll::protocol::{Meaning, Rank, Refusal, Request, Scope};
+use redpoll::protocol::{Parsed, Rank, Refusal, Request, Scope};
 
 /// A line from the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,30 +161,30 @@ fn is_count(text: &str) -> bool {
 }
 
 /// What a line to the server, without its LF, means. The details of a refusal are for people; only its code counts.
-pub(super) fn meant(line: &[u8], rank: Rank) -> Meaning<'_> {
+pub(super) fn meant(line: &[u8], rank: Rank) -> Parsed<'_> {
     let stranger = !rank.is_registered();
     let (head, text) = cut(line, b":");
     let name = blankless(head.get(1..).unwrap_or_default());
     match (line.first(), text) {
-        (None, _) => Meaning::Nothing,
+        (None, _) => Parsed::Nothing,
         (Some(b'/'), _) => commanded(&line[1..], rank),
         (Some(b'#'), password) if stranger && !name.is_empty() => {
-            Meaning::Request(Request::Register { nick: name, password })
+            Parsed::Request(Request::Register { nick: name, password })
         }
         (Some(b'#'), _) => USAGE,
-        _ if stranger => Meaning::Refused(Refusal::RegisterFirst),
+        _ if stranger => Parsed::Refused(Refusal::RegisterFirst),
         (Some(b'@' | b'&'), _) if name.is_empty() => USAGE,
-        (Some(b'@'), Some(text)) => Meaning::Request(Request::Direct { to: name, text }),
+        (Some(b'@'), Some(text)) => Parsed::Request(Request::Direct { to: name, text }),
         (Some(b'@'), None) => USAGE,
-        (Some(b'&'), Some(text)) => Meaning::Request(Request::Say { room: Some(name), text }),
-        (Some(b'&'), None) => Meaning::Request(Request::Join { room: name }),
-        _ => Meaning::Request(Request::Say { room: None, text: line.as_bstr() }),
+        (Some(b'&'), Some(text)) => Parsed::Request(Request::Say { room: Some(name), text }),
+        (Some(b'&'), None) => Parsed::Request(Request::Join { room: name }),
+        _ => Parsed::Request(Request::Say { room: None, text: line.as_bstr() }),
     }
 }
 
-const USAGE: Meaning<'static> = Meaning::Refused(Refusal::Usage(""));
+const USAGE: Parsed<'static> = Parsed::Refused(Refusal::Usage(""));
 
-fn commanded(line: &[u8], rank: Rank) -> Meaning<'_> {
+fn commanded(line: &[u8], rank: Rank) -> Parsed<'_> {
     let (stranger, operator) = (!rank.is_registered(), rank.is_operator());
     let (word, arguments) = cut(line, b" \t");
     let name = arguments.map(|arguments| blankless(arguments)).filter(|name| !name.is_empty());
@@ -201,9 +201,9 @@ fn commanded(line: &[u8], rank: Rank) -> Meaning<'_> {
         b"shutdown" if operator => Some(Request::Shutdown),
         b"who" | b"rooms" if operator => Some(listed(&word.to_ascii_lowercase(), name)),
         b"nick" | b"say" | b"msg" | b"join" | b"leave" if stranger => {
-            return Meaning::Refused(Refusal::RegisterFirst);
+            return Parsed::Refused(Refusal::RegisterFirst);
         }
-        _ if stranger && !operator => return Meaning::Refused(Refusal::RegisterFirst),
+        _ if stranger && !operator => return Parsed::Refused(Refusal::RegisterFirst),
         b"nick" => name.map(|nick| Request::Rename { nick }),
         b"say" => arguments.map(|text| Request::Say { room: None, text }),
         b"msg" => {
@@ -216,10 +216,10 @@ fn commanded(line: &[u8], rank: Rank) -> Meaning<'_> {
         b"join" => name.map(|room| Request::Join { room }),
         b"leave" => Some(Request::Leave { room: name }),
         b"who" | b"rooms" => Some(listed(&word.to_ascii_lowercase(), name)),
-        b"announce" | b"kick" | b"stats" | b"shutdown" => return Meaning::Refused(Refusal::Denied),
-        _ => return Meaning::Refused(Refusal::UnknownCommand(word)),
+        b"announce" | b"kick" | b"stats" | b"shutdown" => return Parsed::Refused(Refusal::Denied),
+        _ => return Parsed::Refused(Refusal::UnknownCommand(word)),
     };
-    request.map_or(USAGE, Meaning::Request)
+    request.map_or(USAGE, Parsed::Request)
 }
 
 fn listed<'a>(word: &[u8], name: Option<&'a BStr>) -> Request<'a> {

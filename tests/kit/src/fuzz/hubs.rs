@@ -5,7 +5,7 @@ use super::grammar::blankless;
 use super::model::{CONNECTIONS, Model, Told};
 use super::script::Script;
 use bstr::ByteSlice;
-use redpoll::hub::{Hub, Next};
+use redpoll::hub::{AfterRequest, Hub};
 use redpoll::limits::Limits;
 use redpoll::protocol::dialect::{Context, Dialect};
 use redpoll::protocol::name;
@@ -100,7 +100,7 @@ pub fn check_hub(data: &[u8]) {
                 let request = details.request(kind);
                 let next = hub.handle(ConnId(from), &request, &mut out);
                 model.ask(from, request);
-                assert_eq!(next == Next::Close, matches!(request, Request::Quit { .. }));
+                assert_eq!(next == AfterRequest::Close, matches!(request, Request::Quit { .. }));
             }
         }
         for id in 0..CONNECTIONS {

@@ -5,7 +5,7 @@ use super::script::Script;
 use redpoll::limits::MAX_FRAME_TIMEOUTS;
 use redpoll::protocol::dialect::Dialect;
 use redpoll::protocol::frame::{Frame, LineFrame, Step};
-use redpoll::protocol::{Meaning, Rank, Refusal};
+use redpoll::protocol::{Parsed, Rank, Refusal};
 
 /// Whatever the stream, however it is sliced, and whatever the limit:
 ///
@@ -51,7 +51,7 @@ pub fn check_lines(data: &[u8]) {
         }
     }
     for line in expected.iter().filter_map(|(_, line)| *line) {
-        assert_meaning(line, Rank::Stranger);
+        assert_meaning(line, Rank::Unregistered);
         assert_meaning(line, Rank::Member);
     }
 }
@@ -239,13 +239,10 @@ fn ends_within_a_character(begun: &[u8]) -> bool {
 fn assert_meaning(line: &[u8], rank: Rank) {
     let (meaning, expected) = (Dialect::Native.parse(line, rank), grammar::meant(line, rank));
     match (meaning, expected) {
-        (
-            Meaning::Refused(Refusal::UnknownCommand(word)),
-            Meaning::Refused(Refusal::UnknownCommand(other)),
-        ) => {
+        (Parsed::Refused(Refusal::UnknownCommand(word)), Parsed::Refused(Refusal::UnknownCommand(other))) => {
             assert_eq!(word, other);
         }
-        (Meaning::Refused(refusal), Meaning::Refused(other)) => {
+        (Parsed::Refused(refusal), Parsed::Refused(other)) => {
             assert_eq!(refusal.code(), other.code(), "{:?} of a {rank:?}", line.escape_ascii().to_string());
         }
         (meaning, expected) => {

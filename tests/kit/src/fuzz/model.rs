@@ -4,7 +4,7 @@
 use super::grammar::{safe, targets};
 use bstr::BStr;
 use redpoll::limits::{Limits, MAX_TARGETS};
-use redpoll::protocol::name::{self, Looks, Name};
+use redpoll::protocol::name::{self, Name, Skeletons};
 use redpoll::protocol::{Request, Scope};
 use std::collections::BTreeSet;
 
@@ -146,7 +146,7 @@ impl Model {
     }
 
     /// Those who are told of somebody's comings and goings: each once, in whatever rooms they share.
-    fn company(&self, id: u32) -> BTreeSet<u32> {
+    fn shared_members(&self, id: u32) -> BTreeSet<u32> {
         let rooms = self.rooms.iter().filter(|room| room.members.contains(&id));
         let told = rooms.filter(|room| room.members.len() <= self.quiet_above);
         told.flat_map(|room| room.members.iter().copied()).filter(|member| *member != id).collect()
@@ -157,7 +157,7 @@ impl Model {
             return;
         }
         let reason = if reason.is_empty() { String::new() } else { format!(" ({})", safe(reason)) };
-        self.tell_others(id, self.company(id), &format!("* {} left{reason}", self.shown(id)));
+        self.tell_others(id, self.shared_members(id), &format!("* {} left{reason}", self.shown(id)));
         self.users.retain(|user| user.id != id);
         self.rooms.iter_mut().for_each(|room| room.members.retain(|member| *member != id));
         self.sweep();
@@ -170,9 +170,10 @@ impl Model {
 
     fn free_nick(&self, from: u32, nick: &BStr) -> Result<(String, String), Refused> {
         let Ok(name) = Name::new(nick) else { return refused("nick-invalid", nick) };
-        let (key, looks) = (name.folded(), Looks::of(&name));
-        let is_like =
-            |other: &str| Name::new(other.as_bytes()).is_ok_and(|other| looks.deceive(&Looks::of(&other)));
+        let (key, looks) = (name.folded(), Skeletons::of(&name));
+        let is_like = |other: &str| {
+            Name::new(other.as_bytes()).is_ok_and(|other| looks.is_confusable_with(&Skeletons::of(&other)))
+        };
         let guest = key.strip_prefix("guest-").is_some_and(|n| n.bytes().all(|byte| byte.is_ascii_digit()));
         let reserved = ["administrator", "admin", "operator", "root", "server", "lobby", "redpoll"];
         if reserved.contains(&key) || reserved.into_iter().any(is_like) || (guest && key != "guest-") {
@@ -217,7 +218,7 @@ impl Model {
         let former = self.shown(from);
         self.tell(from, format!("+nick {shown}"));
         if former != shown {
-            self.tell_others(from, self.company(from), &format!("* {former} is now {shown}"));
+            self.tell_others(from, self.shared_members(from), &format!("* {former} is now {shown}"));
         }
         let me = self.me(from);
         (me.shown, me.key) = (shown, key);
@@ -262,7 +263,7 @@ impl Model {
     }
 
     /// The key of the room that is meant, which `from` is in.
-    fn seat(&self, from: u32, room: Option<&BStr>) -> Result<String, Refused> {
+    fn membership(&self, from: u32, room: Option<&BStr>) -> Result<String, Refused> {
         let key = match (room, self.user(from).and_then(|user| user.current.clone())) {
             (Some(room), _) => self.room(room)?,
             (None, Some(current)) => current,
@@ -286,7 +287,7 @@ impl Model {
         if text.is_empty() {
             return refused("empty-text", b"");
         }
-        let key = self.seat(from, room)?;
+        let key = self.membership(from, room)?;
         let head = match key.as_str() {
             "lobby" => format!("{}: ", self.shown(from)),
             _ => format!("&{}:{}:", self.shown_room(&key), self.shown(from)),
@@ -317,7 +318,7 @@ impl Model {
     }
 
     fn part(&mut self, from: u32, room: Option<&BStr>) -> Result<(), Refused> {
-        let key = self.seat(from, room)?;
+        let key = self.membership(from, room)?;
         let (shown, members) = (self.shown_room(&key), self.members(&key));
         self.tell(from, format!("+left {shown}"));
         if members.len() <= self.quiet_above {
@@ -337,7 +338,7 @@ impl Model {
         let (title, members): (String, Vec<u32>) = match scope {
             Scope::Everyone => ("*".into(), self.users.iter().map(|user| user.id).collect()),
             Scope::Current => {
-                let key = self.seat(from, None)?;
+                let key = self.membership(from, None)?;
                 (self.shown_room(&key), self.members(&key))
             }
             Scope::Room(room) => {

@@ -6,9 +6,9 @@ use bstr::ByteSlice;
 use redpoll::hub::Hub;
 use redpoll::limits::Limits;
 use redpoll::protocol::dialect::{Context, Dialect};
-use redpoll::protocol::name::{EVERY_SCRIPT, Looks, MAX_CHARS, Name, fold, is_reserved};
+use redpoll::protocol::name::{EVERY_SCRIPT, MAX_CHARS, Name, Skeletons, fold, is_reserved};
 use redpoll::protocol::text;
-use redpoll::protocol::{CloseReason, ConnId, Event, Meaning, Rank, Request};
+use redpoll::protocol::{CloseReason, ConnId, Event, Parsed, Rank, Request};
 
 /// Whatever the bytes:
 ///
@@ -68,7 +68,7 @@ fn check_pair(one: &Name, other: &Name) {
         return;
     }
     let are_ascii = one.folded().is_ascii() && other.folded().is_ascii();
-    let clash = one == other || Looks::of(one).deceive(&Looks::of(other));
+    let clash = one == other || Skeletons::of(one).is_confusable_with(&Skeletons::of(other));
     assert!(!are_ascii || clash == (one == other), "{one:?} and {other:?} are plain ASCII");
     for (first, second) in [(one, other), (other, one)] {
         for (first, second) in [
@@ -138,15 +138,15 @@ fn assert_same(name: &Name, spelling: &str) {
 fn assert_typed(form: &str) {
     let (nick, text) = (form.into(), "x".into());
     for (line, rank, request) in [
-        (format!("#{form}"), Rank::Stranger, Request::Register { nick, password: None }),
-        (format!("# {form}\t:x"), Rank::Stranger, Request::Register { nick, password: Some(text) }),
+        (format!("#{form}"), Rank::Unregistered, Request::Register { nick, password: None }),
+        (format!("# {form}\t:x"), Rank::Unregistered, Request::Register { nick, password: Some(text) }),
         (format!("@{form}:x"), Rank::Member, Request::Direct { to: nick, text }),
         (format!("/msg {form} x"), Rank::Member, Request::Direct { to: nick, text }),
         (format!("&{form}"), Rank::Member, Request::Join { room: nick }),
         (format!("&{form}:x"), Rank::Member, Request::Say { room: Some(nick), text }),
         (format!("/nick {form}"), Rank::Member, Request::Rename { nick }),
     ] {
-        assert_eq!(Dialect::Native.parse(line.as_bytes(), rank), Meaning::Request(request), "{line:?}");
+        assert_eq!(Dialect::Native.parse(line.as_bytes(), rank), Parsed::Request(request), "{line:?}");
     }
 }
 

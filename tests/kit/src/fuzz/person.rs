@@ -7,7 +7,7 @@ use bstr::ByteSlice;
 use redpoll::limits::MIN_QUEUE;
 use redpoll::protocol::name;
 use redpoll::protocol::scheme::Scheme;
-use redpoll::protocol::{Meaning, Rank, Request};
+use redpoll::protocol::{Parsed, Rank, Request};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -223,7 +223,7 @@ impl Person {
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
         let ranks = match self.door {
             Scheme::Unix => [Rank::Operator { registered: false }, Rank::Operator { registered: true }],
-            _ => [Rank::Stranger, Rank::Member],
+            _ => [Rank::Unregistered, Rank::Member],
         };
         for rank in ranks {
             let meaning = grammar::meant(line, rank);
@@ -234,8 +234,8 @@ impl Person {
         }
     }
 
-    fn note_meaning(&mut self, meaning: Meaning<'_>) {
-        let Meaning::Request(request) = meaning else { return };
+    fn note_meaning(&mut self, meaning: Parsed<'_>) {
+        let Parsed::Request(request) = meaning else { return };
         match request {
             Request::Register { nick, .. } | Request::Rename { nick } => {
                 if let (Ok(key), Ok(nick)) = (name::fold(nick), nick.to_str()) {

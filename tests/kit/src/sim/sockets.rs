@@ -4,7 +4,7 @@
 use super::faults::{Fault, Faults};
 use redpoll::protocol::Time;
 use redpoll::protocol::scheme::Scheme;
-use redpoll::protocol::{ConnId, Origin};
+use redpoll::protocol::{ConnId, PeerAddr};
 use redpoll::reactor::{NotAccepted, Ready, Sockets};
 use redpoll::server::transport::{DatagramPath, Interest, Reading, Shutdown, Transport};
 use std::collections::VecDeque;
@@ -392,14 +392,14 @@ impl Transport for SimSockets {
         Ok(())
     }
 
-    fn peer_addr(&self, id: ConnId) -> Option<Origin> {
+    fn peer_addr(&self, id: ConnId) -> Option<PeerAddr> {
         let PeerNo(owner) = self.owner(id);
         if self.doors[self.peers[owner].door] == Scheme::Unix {
-            return Some(Origin::Unix);
+            return Some(PeerAddr::Unix);
         }
         // Ports begin where the system's own would.
         let port = 50_001 + (owner % 10_000) as u16;
-        Some(Origin::Inet(SocketAddr::new(self.peers[owner].address, port)))
+        Some(PeerAddr::Inet(SocketAddr::new(self.peers[owner].address, port)))
     }
 
     fn send_to(&mut self, path: DatagramPath, bytes: &[u8]) -> io::Result<()> {
@@ -460,7 +460,7 @@ impl Sockets for SimSockets {
         Ok(self.clock)
     }
 
-    fn accept(&mut self, listener: usize, id: ConnId) -> Result<Origin, NotAccepted> {
+    fn accept(&mut self, listener: usize, id: ConnId) -> Result<PeerAddr, NotAccepted> {
         if !self.knocks(listener) {
             return Err(NotAccepted::Nobody);
         }

@@ -6,7 +6,7 @@ use crate::limits::MAX_TARGETS;
 use crate::protocol::command::Kind;
 use crate::protocol::name::Name;
 use crate::protocol::text::trim_blanks;
-use crate::protocol::{Audience, ConnId, Event, Manners, Outbox, Refusal};
+use crate::protocol::{Audience, ConnId, Event, Outbox, Quirks, Refusal};
 use bstr::{BStr, ByteSlice};
 
 impl Hub {
@@ -23,10 +23,10 @@ impl Hub {
         }
         // Most often it is one name as it is shown; a list never is one.
         if let Some(id) = self.roster.find_spelled(to) {
-            return tell(sender, to, id, text, out);
+            return route(sender, to, id, text, out);
         }
         if !to.contains(&b',') {
-            return tell(sender, to, self.user_named(to)?, text, out);
+            return route(sender, to, self.user_named(to)?, text, out);
         }
         if to.split_str(",").count() > MAX_TARGETS {
             return Err(Refusal::TooManyTargets);
@@ -39,7 +39,7 @@ impl Hub {
                 Ok(id) => {
                     self.extra_cost += Kind::Direct.rule().each * u64::from(told[0].is_some());
                     told.iter_mut().find(|slot| slot.is_none()).into_iter().for_each(|slot| *slot = Some(id));
-                    tell(sender, target, id, text, out)
+                    route(sender, target, id, text, out)
                 }
                 Err(refusal) => Err(refusal),
             };
@@ -65,10 +65,10 @@ impl Hub {
         if text.is_empty() {
             return Err(Refusal::EmptyText);
         }
-        let id = self.seat(from, room)?;
+        let id = self.membership(from, room)?;
         let room = self.roster.room(id);
         let said = Event::Said { room: (id != LOBBY).then_some(&room.name), from: &sender.name, text };
-        let except = (!sender.own).then_some(from);
+        let except = (!sender.echo).then_some(from);
         out.send_all(Audience { members: &room.members, except }, said);
         if id == LOBBY && !self.listeners.is_empty() {
             out.send_all(Audience { members: &self.listeners, except: None }, said);
@@ -83,17 +83,17 @@ impl Hub {
         nick: &'a BStr,
         text: &'a BStr,
         whole: Option<&'a BStr>,
-        enter: Option<Manners>,
+        enter: Option<Quirks>,
         out: &mut impl Outbox,
     ) -> Result<(), Refusal<'a>> {
         let nameless = self.roster.user(from).is_none_or(|user| user.guest);
-        if let Some(manners) = enter
+        if let Some(quirks) = enter
             && nameless
         {
             match (self.free_nick(from, nick), self.rank(from).is_registered()) {
-                (Ok(name), false) => self.admit(from, name, manners, out),
+                (Ok(name), false) => self.admit(from, name, quirks, out),
                 (Ok(_), true) => self.rename(from, nick, out)?,
-                (Err(_), false) => self.admit_guest(from, manners, out),
+                (Err(_), false) => self.admit_guest(from, quirks, out),
                 (Err(_), true) => {}
             }
         }
@@ -119,7 +119,7 @@ impl Hub {
 }
 
 /// One recipient of a direct message.
-fn tell<'a>(
+fn route<'a>(
     sender: &Name,
     target: &'a BStr,
     to: ConnId,

@@ -14,7 +14,7 @@ impl Hub {
         out: &mut impl Outbox,
     ) -> Result<(), Refusal<'a>> {
         let room = match scope {
-            Scope::Current => Some(self.seat(from, None)?),
+            Scope::Current => Some(self.membership(from, None)?),
             Scope::Room(room) => Some(self.room_named(room)?),
             Scope::Everyone => None,
         };

@@ -3,8 +3,8 @@
 use super::roster::{LOBBY, User};
 use super::{Effect, Hub, Kicked};
 use crate::limits::{KICKED_FOR, MAX_KICKED};
-use crate::protocol::name::{self, Looks, Name};
-use crate::protocol::{Audience, CloseReason, ConnId, Event, Manners, Outbox, Refusal};
+use crate::protocol::name::{self, Name, Skeletons};
+use crate::protocol::{Audience, CloseReason, ConnId, Event, Outbox, Quirks, Refusal};
 use bstr::BStr;
 
 impl Hub {
@@ -22,32 +22,32 @@ impl Hub {
         if password.is_some() {
             return Err(Refusal::NoAccounts);
         }
-        self.admit(from, name, Manners::default(), out);
+        self.admit(from, name, Quirks::default(), out);
         Ok(())
     }
 
     /// Registers a connection under a name that it may have.
-    pub(super) fn admit(&mut self, from: ConnId, name: Name, manners: Manners, out: &mut impl Outbox) {
+    pub(super) fn admit(&mut self, from: ConnId, name: Name, quirks: Quirks, out: &mut impl Outbox) {
         self.listeners.retain(|listener| *listener != from);
-        self.roster.add_user(from, name, manners);
+        self.roster.add_user(from, name, quirks);
         if let Some(user) = self.roster.user(from) {
             out.send(from, Event::Named { nick: &user.name });
         }
         self.effects.push_back(Effect::Registered { id: from });
-        if manners.lobby {
+        if quirks.auto_join {
             self.enter(from, LOBBY, |who, _| Event::Arrived { who }, out);
         }
         self.check();
     }
 
-    pub(super) fn admit_guest(&mut self, from: ConnId, manners: Manners, out: &mut impl Outbox) {
+    pub(super) fn admit_guest(&mut self, from: ConnId, quirks: Quirks, out: &mut impl Outbox) {
         let guest = (self.next_guest..).find_map(|number| {
             let name = Name::new(format!("guest-{number}").as_bytes()).ok()?;
             self.roster.holder(&name).is_none().then_some((number, name))
         });
         if let Some((number, name)) = guest {
             self.next_guest = number + 1;
-            self.admit(from, name, manners, out);
+            self.admit(from, name, quirks, out);
             self.roster.set_guest(from, true);
         }
     }
@@ -66,10 +66,10 @@ impl Hub {
         self.roster.set_guest(from, false);
         out.send(from, Event::Named { nick: &name });
         if former.shown() != name.shown() {
-            let company = self.roster.company(from, self.quiet_above);
+            let shared_members = self.roster.shared_members(from, self.quiet_above);
             let renamed = Event::Renamed { from: &former, to: &name };
-            out.send_all(Audience { members: &company, except: None }, renamed);
-            self.roster.give_back(company);
+            out.send_all(Audience { members: &shared_members, except: None }, renamed);
+            self.roster.reclaim(shared_members);
         }
         self.check();
         Ok(())
@@ -85,7 +85,7 @@ impl Hub {
             return Err(Refusal::NickKicked(nick));
         }
         let holder = self.roster.holder(&name);
-        if holder.is_some_and(|holder| holder != from) || self.roster.is_mistakable(from, &name) {
+        if holder.is_some_and(|holder| holder != from) || self.roster.is_confusable(from, &name) {
             return Err(Refusal::NickTaken(nick));
         }
         Ok(name)
@@ -98,8 +98,8 @@ impl Hub {
         if kicked.peek().is_none() {
             return false;
         }
-        let looks = Looks::of(name);
-        kicked.any(|kicked| kicked.name == *name || kicked.looks.deceive(&looks))
+        let skeletons = Skeletons::of(name);
+        kicked.any(|kicked| kicked.name == *name || kicked.skeletons.is_confusable_with(&skeletons))
     }
 
     pub(super) fn kick<'a>(
@@ -115,8 +115,8 @@ impl Hub {
             self.kicked.pop_front();
         }
         self.kicked.retain(|kicked| kicked.until > self.now);
-        let looks = Looks::of(&name);
-        self.kicked.push_back(Kicked { until: self.now + KICKED_FOR, name: name.clone(), looks });
+        let skeletons = Skeletons::of(&name);
+        self.kicked.push_back(Kicked { until: self.now + KICKED_FOR, name: name.clone(), skeletons });
         out.send(from, Event::Kicked { who: &name });
         out.send(id, Event::Refused(Refusal::Kicked(reason)));
         self.remove(id, CloseReason::Kicked, reason, Some(from), out);

@@ -24,42 +24,43 @@ const MAX_BYTES_PER_CHAR: usize = 24;
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Looks {
+pub struct Skeletons {
     /// Each once.
     texts: Vec<String>,
     /// The name is plain ASCII, so that it has one look.
     ascii: bool,
 }
 
-impl Looks {
+impl Skeletons {
     /// The most memory that three looks take besides what is in their place.
     pub const MAX_HEAP_BYTES: usize =
         3 * (size_of::<String>() + MAX_CHARS * MAX_BYTES_PER_CHAR + ALLOCATION) + ALLOCATION;
 
     /// What this name looks like, however its owner spells it.
     #[must_use]
-    pub fn of(name: &Name) -> Looks {
+    pub fn of(name: &Name) -> Skeletons {
         let folded = name.folded();
         let ascii = folded.is_ascii();
-        let texts = if ascii { vec![look_of_ascii(folded)] } else { looks_of_script(folded) };
-        Looks { texts, ascii }
+        let texts = if ascii { vec![skeleton_of_ascii(folded)] } else { skeletons_of_script(folded) };
+        Skeletons { texts, ascii }
     }
 
     /// True if one can be taken for the other. Two names of plain ASCII can't: who reads `user1` knows of `userl`.
     #[must_use]
-    pub fn deceive(&self, other: &Looks) -> bool {
+    pub fn is_confusable_with(&self, other: &Skeletons) -> bool {
         !(self.ascii && other.ascii) && self.texts.iter().any(|text| other.texts.contains(text))
     }
 
     /// True if one of them is that of a reserved name, or of a guest's: in looks `1` is `l` and `0` is `o`.
     pub(super) fn are_reserved(&self) -> bool {
         let is_digit = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'l' | b'o');
-        let is_guest = |look: &str| {
-            let number = look.strip_prefix(&look_of_ascii(GUEST)).unwrap_or("");
+        let is_guest = |skeleton: &str| {
+            let number = skeleton.strip_prefix(&skeleton_of_ascii(GUEST)).unwrap_or("");
             !number.is_empty() && number.bytes().all(is_digit)
         };
-        let is_reserved = |look: &str| RESERVED.iter().any(|reserved| look_of_ascii(reserved) == look);
-        self.texts.iter().any(|look| look.is_ascii() && (is_guest(look) || is_reserved(look)))
+        let is_reserved =
+            |skeleton: &str| RESERVED.iter().any(|reserved| skeleton_of_ascii(reserved) == skeleton);
+        self.texts.iter().any(|skeleton| skeleton.is_ascii() && (is_guest(skeleton) || is_reserved(skeleton)))
     }
 
     /// The looks themselves, in an order that is always the same for one name.
@@ -76,27 +77,27 @@ impl Looks {
 }
 
 /// What [`look`] comes to for ASCII in small letters, without its tables.
-fn look_of_ascii(folded: &str) -> String {
-    let mut look = String::with_capacity(folded.len());
+fn skeleton_of_ascii(folded: &str) -> String {
+    let mut skeleton = String::with_capacity(folded.len());
     for c in folded.chars() {
         match c {
-            'i' | '1' => look.push('l'),
-            '0' => look.push('o'),
-            'm' => look.push_str("rn"),
-            other => look.push(other),
+            'i' | '1' => skeleton.push('l'),
+            '0' => skeleton.push('o'),
+            'm' => skeleton.push_str("rn"),
+            other => skeleton.push(other),
         }
     }
-    look
+    skeleton
 }
 
 /// Without its tables this build knows no name beyond ASCII.
 #[cfg(not(feature = "unicode"))]
-fn looks_of_script(_: &str) -> Vec<String> {
+fn skeletons_of_script(_: &str) -> Vec<String> {
     Vec::new()
 }
 
 #[cfg(feature = "unicode")]
-use every_script::looks_of_script;
+use every_script::skeletons_of_script;
 
 #[cfg(feature = "unicode")]
 mod every_script {
@@ -104,17 +105,17 @@ mod every_script {
 
     include!("confusables.rs");
 
-    pub(super) fn looks_of_script(folded: &str) -> Vec<String> {
+    pub(super) fn skeletons_of_script(folded: &str) -> Vec<String> {
         let small = decomposed(folded);
         let behind = small.chars().next().map_or(0, char::len_utf8);
         let (capitals, first) = (capitals(&small), capitals(&small[..behind]));
-        let mut looks = vec![look(&small)];
-        for other in [look(&capitals), look(&[&first, &small[behind..]].concat())] {
-            if !looks.contains(&other) {
-                looks.push(other);
+        let mut skeletons = vec![skeleton(&small)];
+        for other in [skeleton(&capitals), skeleton(&[&first, &small[behind..]].concat())] {
+            if !skeletons.contains(&other) {
+                skeletons.push(other);
             }
         }
-        looks
+        skeletons
     }
 
     /// One letter for one: `ß` has no capital here, for `SS` is no other spelling of it.
@@ -126,16 +127,16 @@ mod every_script {
         small.chars().map(capital).collect()
     }
 
-    fn look(form: &str) -> String {
-        let mut look = String::with_capacity(form.len());
+    fn skeleton(form: &str) -> String {
+        let mut skeleton = String::with_capacity(form.len());
         for c in prototypes(form).chars().flat_map(char::to_lowercase) {
             match c {
-                'i' => look.push('l'),
-                'm' => look.push_str("rn"),
-                other => look.push(other),
+                'i' => skeleton.push('l'),
+                'm' => skeleton.push_str("rn"),
+                other => skeleton.push(other),
             }
         }
-        decomposed(&look)
+        decomposed(&skeleton)
     }
 
     /// TR39's skeleton of what is decomposed already, but for the order of its marks. No character of a name is ignorable,
@@ -163,13 +164,13 @@ mod tests {
     use super::*;
     use unicode_normalization::char::is_combining_mark;
 
-    /// All that is said of ASCII in `look_of_ascii` and `Looks::ascii` rests on this.
+    /// All that is said of ASCII in `skeleton_of_ascii` and `Skeletons::ascii` rests on this.
     #[test]
     fn an_ascii_name_has_one_ascii_look_and_needs_no_table() {
         for c in ('a'..='z').chain('0'..='9').chain(['-', '_', '.']) {
             let folded = format!("x{c}");
-            assert_eq!(looks_of_script(&folded), [look_of_ascii(&folded)], "{folded}");
-            assert_eq!(looks_of_script(&c.to_string()), [look_of_ascii(&c.to_string())], "{c}");
+            assert_eq!(skeletons_of_script(&folded), [skeleton_of_ascii(&folded)], "{folded}");
+            assert_eq!(skeletons_of_script(&c.to_string()), [skeleton_of_ascii(&c.to_string())], "{c}");
         }
     }
 
@@ -180,7 +181,7 @@ mod tests {
             // Marks are in no name alone.
             let names = [format!("{c}"), format!("x{c}"), format!("ש{c}")];
             let Some(name) = names.iter().find_map(|name| Name::new(name.as_bytes()).ok()) else { continue };
-            let longest = Looks::of(&name).texts().iter().map(String::len).max().unwrap();
+            let longest = Skeletons::of(&name).texts().iter().map(String::len).max().unwrap();
             assert!(
                 longest <= name.folded().chars().count() * MAX_BYTES_PER_CHAR,
                 "{c:?} comes to {longest}"
