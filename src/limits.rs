@@ -99,7 +99,7 @@ impl Limits {
     /// The most memory that what is held of so many connections takes: what all together may, the one read that passed
     /// that, and of each a line and a small read, with the room behind them.
     #[must_use]
-    pub fn most_held(&self, connections: usize) -> usize {
+    pub fn max_held(&self, connections: usize) -> usize {
         let behind = self.max_line + POOLED_BUFFER_BYTES;
         self.held_total() + READ + behind + connections.saturating_mul(LOW_READ + behind)
     }

@@ -78,7 +78,7 @@ fn a_few_bytes_in_each_chunk_do_not_keep_all_of_them() {
 
 /// Each of fifty might hold 64 KiB, which is more than twice what is asserted.
 fn assert_little_is_held(sim: &Sim, limits: &Limits) {
-    let (held, most) = (sim.reactor().server().connections.input().memory(), limits.most_held(50));
+    let (held, most) = (sim.reactor().server().connections.input().memory(), limits.max_held(50));
     assert!(held > limits.held_total(), "{held} bytes are no flood");
     assert!(held <= most && 2 * most < 50 * READ, "{held} bytes held, of {most}");
 }

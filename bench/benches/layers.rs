@@ -153,7 +153,7 @@ impl House {
     /// One request, and the flush of what it caused, into nowhere; how many bytes that is.
     fn obey(&mut self, from: ConnId, request: Request<'_>) -> usize {
         self.hub.handle(from, &request, &mut self.queues);
-        self.queues.hurry();
+        self.queues.promote_deferred();
         let (mut place, mut bytes) = (0, 0);
         while let Some(id) = self.queues.dirty(place) {
             place += 1;

@@ -40,7 +40,7 @@ struct Connection {
     /// What the kernel refused. Watched for room while there is any.
     backlog: Vec<u8>,
     /// Has said something in this turn, or in [`Mode::Answer`] ever.
-    spoke: bool,
+    renew_credit: bool,
 }
 
 /// A part of the turn's bytes, and who said it.
@@ -191,7 +191,7 @@ impl Limit {
                 if self.mode == Mode::Answer {
                     return self.answer(id);
                 }
-                connection.spoke = true;
+                connection.renew_credit = true;
                 self.filled = start + bytes;
                 self.spans.push(Span { from: id, start, end: start + bytes });
             }
@@ -201,7 +201,7 @@ impl Limit {
     }
 
     fn answer(&mut self, id: usize) {
-        if !std::mem::replace(&mut self.connections[id].spoke, true) {
+        if !std::mem::replace(&mut self.connections[id].renew_credit, true) {
             let answer = std::mem::take(&mut self.gather);
             self.send(id, &answer);
             self.gather = answer;
@@ -229,8 +229,8 @@ impl Limit {
         for id in 0..self.slots {
             match self.connections.get_mut(id) {
                 None => {}
-                Some(connection) if connection.spoke => {
-                    connection.spoke = false;
+                Some(connection) if connection.renew_credit => {
+                    connection.renew_credit = false;
                     let mut others = std::mem::take(&mut self.gather);
                     others.clear();
                     for span in spans.iter().filter(|span| span.from != id) {
@@ -303,7 +303,7 @@ impl Limit {
             let data = EventData::new_u64(slot.key() as u64);
             if epoll::add(&self.epoll, &socket, data, EventFlags::IN).is_ok() {
                 self.slots = self.slots.max(slot.key() + 1);
-                slot.insert(Connection { socket, backlog: Vec::new(), spoke: false });
+                slot.insert(Connection { socket, backlog: Vec::new(), renew_credit: false });
             }
         }
     }

@@ -227,7 +227,7 @@ impl Sockets for PolledSockets {
         match self.accept_as(listener, id) {
             Ok(from) => {
                 if std::mem::take(&mut self.complained[listener]) {
-                    log_events::awake(scheme);
+                    log_events::accept_resumed(scheme);
                 }
                 if self.spare.is_none() {
                     self.spare = self.signals.socket.try_clone().ok();
@@ -239,7 +239,7 @@ impl Sockets for PolledSockets {
                 if matches!(why, NotAccepted::NoDescriptor | NotAccepted::Failed)
                     && !std::mem::replace(&mut self.complained[listener], true)
                 {
-                    log_events::rests(scheme, &error);
+                    log_events::accept_paused(scheme, &error);
                 }
                 Err(why)
             }

@@ -183,7 +183,7 @@ impl<S: Sockets> Reactor<S> {
             Ready::Console => self.read_console(),
             Ready::Connection { id, read, write, ended, hangup } => {
                 // Of a connection that is to be closed, more may be kept than there is room to read behind.
-                let Some((state, interest)) = self.server.connections.attending(id) else { return };
+                let Some((state, interest)) = self.server.connections.active_state(id) else { return };
                 if write && interest.write {
                     self.server.connections.writable(id);
                 }

@@ -164,7 +164,7 @@ impl Admission {
     }
 
     /// Gives memory back that isn't needed for who is connected.
-    pub fn rest(&mut self) {
+    pub fn trim(&mut self) {
         self.slots.shrink_to_fit();
         self.counts.shrink_to_fit();
     }

@@ -132,14 +132,14 @@ impl Backlogs {
     }
 
     /// The front of a backlog, for one send: its first piece, or as many as `most` bytes hold put together in `gather`.
-    pub fn front<'a>(&'a self, id: &BacklogId, most: usize, gather: &'a mut Vec<u8>) -> &'a [u8] {
+    pub fn front<'a>(&'a self, id: &BacklogId, max: usize, gather: &'a mut Vec<u8>) -> &'a [u8] {
         let pieces = &self.backlogs[id.slot()].pieces;
         if let (Some(&only), 1) = (pieces.front(), pieces.len()) {
             return self.text(only);
         }
         gather.clear();
         for &piece in pieces {
-            if !gather.is_empty() && gather.len() + piece.len() > most {
+            if !gather.is_empty() && gather.len() + piece.len() > max {
                 break;
             }
             gather.extend_from_slice(self.text(piece));
@@ -203,7 +203,7 @@ impl Backlogs {
     }
 
     /// Gives memory back that nothing needs now.
-    pub fn rest(&mut self) {
+    pub fn trim(&mut self) {
         self.backlogs.shrink_to_fit();
         self.chunks.shrink_to_fit();
     }

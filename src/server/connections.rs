@@ -264,7 +264,7 @@ impl Connections {
     /// it waits again.
     pub fn unblock_rate(&mut self, id: ConnId, transport: &mut impl Transport) -> bool {
         // A connection that is to be closed is closed before the turn is over.
-        if self.queues.is_deaf(id) || self.tokens(id) == 0 {
+        if self.queues.discards_output(id) || self.tokens(id) == 0 {
             self.await_refill(id);
             // It may be read ahead again, or no more.
             self.update_interest(id, transport);
@@ -330,7 +330,7 @@ impl Connections {
         let (mut dropped, mut calls) = (0, 0);
         self.queues.flush(id, usize::MAX, |bytes, _| {
             for datagram in message::each(bytes) {
-                if to.may_get(datagram.len()) {
+                if to.take_credit(datagram.len()) {
                     calls += 1;
                     dropped += u64::from(transport.send_to(to.path, datagram).is_err());
                 } else {
@@ -352,7 +352,7 @@ impl Connections {
         let is_time =
             self.presence_at <= self.now || self.queues.wants_flush() || !self.driver.defers_presence;
         if self.queues.waiting() > 0 && is_time {
-            self.queues.hurry();
+            self.queues.promote_deferred();
             self.presence_at = self.now + PRESENCE_INTERVAL;
         }
     }
@@ -374,7 +374,7 @@ impl Connections {
         let peer = &mut self.peers[id];
         match peer.state.phase() {
             Phase::Closed => return,
-            _ if unsent > self.driver.max_unsent => return self.close_slow(id, unsent),
+            _ if unsent > self.driver.max_unsent => return self.close_too_slow(id, unsent),
             Phase::Flushing(mode) if unsent == 0 => return self.finish(id, mode, transport),
             Phase::Flushing(_) | Phase::Lingering | Phase::Opening => {}
             Phase::Open => {
@@ -429,7 +429,7 @@ impl Connections {
     // Close.
 
     /// Closes a connection before the turn is over that doesn't read what it is sent, of which this much is unsent.
-    pub(super) fn close_slow(&mut self, id: ConnId, unsent: usize) {
+    pub(super) fn close_too_slow(&mut self, id: ConnId, unsent: usize) {
         self.schedule(Scheduled { id, reason: CloseReason::TooSlow, unsent: Unsent::TooSlow(unsent) });
     }
 
@@ -439,7 +439,7 @@ impl Connections {
     }
 
     fn schedule(&mut self, scheduled: Scheduled) {
-        if self.queues.deafen(scheduled.id) {
+        if self.queues.discard_output(scheduled.id) {
             self.peers.list_to_close(scheduled);
         } else if scheduled.reason == CloseReason::Kicked {
             // A kick has taken it out of the hub already, whatever else it was to be closed for.
@@ -526,9 +526,9 @@ impl Connections {
     /// Gives memory back that nothing needs now.
     pub(super) fn trim(&mut self) {
         self.input.trim();
-        self.queues.rest();
-        self.timers.rest();
-        self.admission.rest();
+        self.queues.trim();
+        self.timers.trim();
+        self.admission.trim();
     }
 
     // State.
@@ -553,15 +553,15 @@ impl Connections {
 
     /// State and interest of a connection; `None` where its slot is free, or it is to be closed before the turn is over.
     #[must_use]
-    pub fn attending(&self, id: ConnId) -> Option<(State, Interest)> {
+    pub fn active_state(&self, id: ConnId) -> Option<(State, Interest)> {
         let peer = self.peers.get(id)?;
-        (!self.queues.is_deaf(id)).then_some((peer.state, peer.interest()))
+        (!self.queues.discards_output(id)).then_some((peer.state, peer.interest()))
     }
 
     /// Whether a connection is open and may be read now.
     #[must_use]
     pub fn is_readable(&self, id: ConnId) -> bool {
-        self.peers[id].state.is_readable() && !self.queues.is_deaf(id)
+        self.peers[id].state.is_readable() && !self.queues.discards_output(id)
     }
 
     /// Whether a connection is open and blocked by this.

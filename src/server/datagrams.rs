@@ -28,15 +28,15 @@ pub struct DatagramPeer {
     /// Where its datagrams come from.
     pub path: DatagramPath,
     /// Bytes that it may still be sent before it must speak again.
-    allowance: usize,
+    send_credit: usize,
 }
 
 impl DatagramPeer {
     /// Takes a datagram of so many bytes off what the peer may be sent; false if that is too much.
-    pub fn may_get(&mut self, bytes: usize) -> bool {
-        match self.allowance.checked_sub(bytes) {
+    pub fn take_credit(&mut self, bytes: usize) -> bool {
+        match self.send_credit.checked_sub(bytes) {
             Some(left) => {
-                self.allowance = left;
+                self.send_credit = left;
                 true
             }
             None => false,
@@ -57,14 +57,14 @@ impl Datagrams {
 
     /// A source that has sent so many bytes, and may be sent some in turn before it has a name.
     pub fn add(&mut self, id: ConnId, path: DatagramPath, sent: usize) {
-        let allowance = sent.saturating_mul(AMPLIFICATION_LIMIT);
-        self.peers.insert(id, DatagramPeer { path, allowance });
+        let send_credit = sent.saturating_mul(AMPLIFICATION_LIMIT);
+        self.peers.insert(id, DatagramPeer { path, send_credit });
     }
 
     /// A peer that has a name has spoken.
-    pub fn spoke(&mut self, id: ConnId) {
+    pub fn renew_credit(&mut self, id: ConnId) {
         if let Some(peer) = self.peers.get_mut(&id) {
-            peer.allowance = MAX_UNSOLICITED;
+            peer.send_credit = MAX_UNSOLICITED;
             self.ids.insert(source(peer.path), id);
         }
     }

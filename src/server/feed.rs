@@ -20,12 +20,12 @@ pub struct Fed {
     /// What they cost of the sender's allowance (protocol.md, "Promises").
     pub cost: u64,
     /// Why it went no further.
-    pub stop: Stop,
+    pub stop: StopReason,
 }
 
 /// Why [`feed`] stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
+pub enum StopReason {
     /// What is left is no whole message.
     Dry,
     /// The outbox wants to be flushed first, or half of the sender's own queue is in use; there may be more messages.
@@ -62,14 +62,14 @@ pub fn feed(
     let mut rank = hub.rank(from);
     let stop = loop {
         if out.wants_flush() || !out.has_room(from) {
-            break Stop::Full;
+            break StopReason::Full;
         }
         if cost >= tokens && consumed < input.len() {
-            break Stop::Spent;
+            break StopReason::Spent;
         }
-        let before = frame.thrown_away();
+        let before = frame.discarded();
         match frame.next(&input[consumed..], max_line) {
-            Step::More => break Stop::Dry,
+            Step::More => break StopReason::Dry,
             Step::Skip(bytes) => {
                 consumed += bytes;
                 cost += blocks_begun(before, bytes);
@@ -89,13 +89,13 @@ pub fn feed(
             Step::Message(bytes, message) => {
                 consumed += bytes;
                 messages += 1;
-                let (next, charged) = understand(hub, from, rank, dialect, message, out);
+                let (next, charged) = handle_message(hub, from, rank, dialect, message, out);
                 cost += charged;
                 if next == AfterRequest::Close {
-                    break Stop::Close;
+                    break StopReason::Close;
                 }
                 if hub.has_effects() {
-                    break Stop::Effects;
+                    break StopReason::Effects;
                 }
                 // A member is nothing else until it leaves; others may have become members.
                 if rank != Rank::Member {
@@ -123,7 +123,7 @@ pub fn last(
     out: &mut impl Outbox,
 ) -> Option<(AfterRequest, u64)> {
     match step {
-        Step::Message(_, message) => Some(understand(hub, from, hub.rank(from), dialect, message, out)),
+        Step::Message(_, message) => Some(handle_message(hub, from, hub.rank(from), dialect, message, out)),
         Step::Nul(..) => Some(refuse(from, Refusal::BadByte, out)),
         Step::More | Step::Skip(_) | Step::TooLong(_) => None,
     }
@@ -131,7 +131,7 @@ pub fn last(
 
 /// Tells everyone each line that was typed at the server's own terminal; one that is too long in parts. `typed` keeps what
 /// came since the last LF.
-pub fn hear_console(
+pub fn receive_console(
     hub: &mut Hub,
     typed: &mut Vec<u8>,
     input: &[u8],
@@ -151,7 +151,7 @@ pub fn hear_console(
 }
 
 /// Has the hub obey a message: what becomes of the sender, and what it cost.
-fn understand(
+fn handle_message(
     hub: &mut Hub,
     from: ConnId,
     rank: Rank,

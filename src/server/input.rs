@@ -83,7 +83,7 @@ impl Input {
 
     /// Gives memory back that nothing needs now.
     pub fn trim(&mut self) {
-        self.pool.rest();
+        self.pool.trim();
     }
 }
 

@@ -41,7 +41,7 @@ pub fn left(connection: u64, nick: Option<&str>, reason: &str, operator: Option<
 }
 
 /// Too many connections have no name, and this one has waited longest.
-pub fn made_way(connection: u64) {
+pub fn evicted(connection: u64) {
     warn!(target: "made-way", connection; "connection {connection} gave no name, and makes way for others");
 }
 
@@ -74,13 +74,13 @@ pub fn refused(from: PeerAddr, code: &str) {
 
 /// The system gives no connections by a listener, which from now on rests before it is asked again. Said once, until it
 /// gives one.
-pub fn rests(scheme: &str, error: &io::Error) {
+pub fn accept_paused(scheme: &str, error: &io::Error) {
     warn!(target: "listener-rests", door = scheme, reason = error.to_string().as_str();
         "can't accept connections by {scheme}, trying again: {error}");
 }
 
 /// It gives some again.
-pub fn awake(scheme: &str) {
+pub fn accept_resumed(scheme: &str) {
     info!(target: "listener-awake", door = scheme; "connections by {scheme} are accepted again");
 }
 

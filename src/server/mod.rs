@@ -29,7 +29,7 @@ use crate::protocol::{CloseReason, ConnId, Event, Outbox, PeerAddr, Refusal, Tim
 use admission::Verdict;
 use connections::Connections;
 use driver::{Driver, Processed, Wake};
-use feed::{Bounds, Stop};
+use feed::{Bounds, StopReason};
 use peer::{Blocked, CloseMode, Phase};
 use peers::{Scheduled, Unsent};
 use rate_limit::TokenBucket;
@@ -125,7 +125,7 @@ impl Server {
                 }
                 Deadline::TooSlow => {
                     peer.slow = None;
-                    self.connections.close_slow(id, self.connections.queues.unsent(id));
+                    self.connections.close_too_slow(id, self.connections.queues.unsent(id));
                 }
                 Deadline::Drain | Deadline::Linger => {
                     peer.deadline = None;
@@ -204,7 +204,7 @@ impl Server {
         // Not flushed now: it leaves together with the answer to what the peer has sent already.
         self.connections.queues.send(id, Event::Connected { from });
         if let Some(longest_waiting) = self.connections.await_registration(id) {
-            log_events::made_way(self.connections.peers.number(longest_waiting));
+            log_events::evicted(self.connections.peers.number(longest_waiting));
             self.end_unregistered(longest_waiting);
             self.act_on_effects(transport);
         }
@@ -241,17 +241,17 @@ impl Server {
             consumed += fed.consumed;
             stats.lines_in += fed.messages;
             match fed.stop {
-                Stop::Dry => break,
-                Stop::Effects => self.act_on_effects(transport),
-                Stop::Spent => {
+                StopReason::Dry => break,
+                StopReason::Effects => self.act_on_effects(transport),
+                StopReason::Spent => {
                     self.connections.block_by_rate(id, transport);
                     break;
                 }
-                Stop::Close => {
+                StopReason::Close => {
                     self.connections.close(id, CloseMode::Linger);
                     return Processed { consumed, is_open: false };
                 }
-                Stop::Full => {
+                StopReason::Full => {
                     let is_full = fed.consumed > 0 && self.connections.queues.wants_flush();
                     // Looked at even where nothing new is to be sent: its queue decides whether it is blocked.
                     self.connections.queues.mark_dirty(id);
@@ -320,13 +320,13 @@ impl Server {
     pub fn console(&mut self, bytes: &[u8]) {
         if !self.is_stopping() {
             let Connections { input, queues, limits, .. } = &mut self.connections;
-            feed::hear_console(&mut self.hub, &mut input.console, bytes, limits.max_line, queues);
+            feed::receive_console(&mut self.hub, &mut input.console, bytes, limits.max_line, queues);
         }
     }
 
     fn note_registration(&mut self, id: ConnId) {
         let peer = &mut self.connections.peers[id];
-        let until = peer.deadline.as_ref().map(|deadline| self.connections.timers.look(deadline).0);
+        let until = peer.deadline.as_ref().map(|deadline| self.connections.timers.get(deadline).0);
         if until == Some(Deadline::Register)
             && self.hub.rank(id).is_registered()
             && let Some(deadline) = peer.deadline.take()
@@ -365,14 +365,14 @@ impl Server {
             },
         };
         if known.is_some() {
-            self.connections.datagrams.spoke(id);
+            self.connections.datagrams.renew_credit(id);
         } else {
             self.connections.datagrams.add(id, path, bytes.len());
         }
         let Server { hub, connections, .. } = self;
         let Connections { peers, queues, limits, rate, now, stats, .. } = connections;
         let peer = &mut peers[id];
-        if peer.state.is_closing() || queues.is_deaf(id) {
+        if peer.state.is_closing() || queues.discards_output(id) {
             return;
         }
         // What others hear of it is a line, which has its limit too.
@@ -384,9 +384,9 @@ impl Server {
         let is_registered = hub.rank(id).is_registered();
         self.act_on_effects(transport);
         match (fed.stop, is_registered) {
-            (Stop::Close, _) => self.connections.close(id, CloseMode::Immediate),
+            (StopReason::Close, _) => self.connections.close(id, CloseMode::Immediate),
             (_, true) => {
-                self.connections.datagrams.spoke(id);
+                self.connections.datagrams.renew_credit(id);
                 let peer = &mut self.connections.peers[id];
                 peer.cancel_timers(&mut self.connections.timers);
                 let until = self.connections.now + MAX_SILENCE;
@@ -409,14 +409,14 @@ impl Server {
         match reason {
             _ if phase == Phase::Closed => {}
             CloseReason::Kicked => {
-                self.connections.queues.undeafen(id);
+                self.connections.queues.resume_output(id);
                 if !was_closing {
                     self.connections.close(id, CloseMode::Linger);
                 }
             }
             CloseReason::TooSlow if can_be_told && self.connections.driver.max_unsent > 0 => {
                 self.connections.queues.forget(id);
-                self.connections.queues.undeafen(id);
+                self.connections.queues.resume_output(id);
                 self.connections.queues.send(id, Event::Refused(Refusal::TooSlow));
                 if !was_closing {
                     self.hub.leave(id, reason, b"", &mut self.connections.queues);
@@ -516,7 +516,7 @@ impl Server {
                     log_events::announced(self.connections.peers.number(operator), count);
                 }
                 Effect::Close { id } => self.connections.schedule_close(id, CloseReason::Kicked),
-                Effect::Stats { to } => self.tell_stats(to),
+                Effect::Stats { to } => self.send_stats(to),
                 Effect::Stop { operator } => {
                     log_events::stopping(self.connections.peers.number(operator));
                     if self.life == Life::Serving {
@@ -527,7 +527,7 @@ impl Server {
         }
     }
 
-    fn tell_stats(&mut self, to: ConnId) {
+    fn send_stats(&mut self, to: ConnId) {
         let now = stats::Now {
             users: self.hub.registered(),
             rooms: self.hub.open_rooms(),
@@ -553,7 +553,7 @@ impl Server {
         peers.invariants();
         self.connections.admission.invariants();
         assert!(!self.hub.has_effects(), "effects are acted on in the turn in which they came");
-        assert!(input.memory() <= limits.most_held(peers.count()), "little is kept of all together");
+        assert!(input.memory() <= limits.max_held(peers.count()), "little is kept of all together");
         let counts = |id: ConnId, closing: bool| !closing && !self.hub.rank(id).is_operator();
         let open = peers.iter().filter(|(id, peer)| counts(*id, peer.state.is_closing()));
         assert!(open.count() <= limits.max_connections, "too many are open");

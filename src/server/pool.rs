@@ -79,7 +79,7 @@ impl Pool {
     }
 
     /// Frees all that is not on loan.
-    pub fn rest(&mut self) {
+    pub fn trim(&mut self) {
         self.free = Vec::new();
         self.lent.shrink_to_fit();
     }

@@ -105,7 +105,7 @@ impl Timers {
 
     /// What a deadline is for, and when it is due.
     #[must_use]
-    pub fn look(&self, id: &TimerId) -> (Deadline, Time) {
+    pub fn get(&self, id: &TimerId) -> (Deadline, Time) {
         let armed = &self.armed[id.slot() as usize];
         (armed.what, armed.at)
     }
@@ -140,7 +140,7 @@ impl Timers {
     }
 
     /// Gives memory back where nothing is armed.
-    pub fn rest(&mut self) {
+    pub fn trim(&mut self) {
         self.armed.shrink_to_fit();
     }
 

@@ -13,11 +13,11 @@ fn a_stranger_is_sent_no_more_than_three_times_what_it_sent() {
     datagrams.add(ConnId(1), source, 4);
     assert_eq!(datagrams.find(source), None, "it has no name");
     let peer = datagrams.peer(ConnId(1)).unwrap();
-    assert!(peer.may_get(12) && !peer.may_get(1));
-    datagrams.spoke(ConnId(1));
+    assert!(peer.take_credit(12) && !peer.take_credit(1));
+    datagrams.renew_credit(ConnId(1));
     assert_eq!(datagrams.find(source), Some(ConnId(1)));
     let peer = datagrams.peer(ConnId(1)).unwrap();
-    assert!(peer.may_get(MAX_UNSOLICITED) && !peer.may_get(1));
+    assert!(peer.take_credit(MAX_UNSOLICITED) && !peer.take_credit(1));
     datagrams.remove(ConnId(1));
     assert_eq!(datagrams.find(source), None);
 }

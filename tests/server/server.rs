@@ -326,9 +326,9 @@ fn kick_of_a_lost_connection_is_its_only_close() {
 fn lost_connection_is_attended_no_more() {
     let mut world = World::new(|_, _| {});
     let al = world.connect(Scheme::Line);
-    assert!(world.server.connections.attending(al).is_some());
+    assert!(world.server.connections.active_state(al).is_some());
     world.server.connections.lost(al);
-    assert_eq!(world.server.connections.attending(al), None);
+    assert_eq!(world.server.connections.active_state(al), None);
     assert!(!world.server.connections.is_readable(al));
 }
 

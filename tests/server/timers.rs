@@ -40,7 +40,7 @@ fn what_is_never_due_wakes_nobody_and_stands_in_line_all_the_same() {
     let ids = [3, 1, 2].map(|who| timers.arm(Time::NEVER, Deadline::Register, ConnId(who)));
     assert_eq!((timers.next(), timers.count(Deadline::Register)), (None, 3));
     assert_eq!(timers.first(Deadline::Register), Some(ConnId(3)));
-    assert_eq!(timers.look(&ids[1]), (Deadline::Register, Time::NEVER));
+    assert_eq!(timers.get(&ids[1]), (Deadline::Register, Time::NEVER));
     ids.into_iter().take(1).for_each(|id| timers.cancel(id));
     assert_eq!((timers.first(Deadline::Register), timers.count(Deadline::Register)), (Some(ConnId(1)), 2));
     assert_eq!(timers.count(Deadline::Drain), 0);

@@ -77,7 +77,7 @@ pub struct Peer {
     /// When the step that is the first now became that.
     since: Instant,
     /// Whether it isn't watched.
-    is_deaf: bool,
+    discards_output: bool,
     has_ended: bool,
     too_slow: bool,
     /// The unfinished line.
@@ -106,7 +106,7 @@ impl Peer {
             key,
             steps: steps.into(),
             since: Instant::now(),
-            is_deaf: true,
+            discards_output: true,
             has_ended: false,
             too_slow: false,
             held: Vec::new(),
@@ -185,10 +185,10 @@ impl Peer {
 
     /// Whoever doesn't read isn't watched at all: its end would be told again and again.
     fn watch(&mut self, reads: bool, poller: &Poller) -> Result<(), Failure> {
-        if reads != self.is_deaf {
+        if reads != self.discards_output {
             return Ok(());
         }
-        self.is_deaf = !reads;
+        self.discards_output = !reads;
         if reads { poller.add(&self.socket, self.key) } else { poller.delete(&self.socket) }
     }
 

@@ -217,7 +217,7 @@ impl Acceptor {
             Source::Wakes => {
                 let _ = self.wakes.read(&mut [0; 16]);
             }
-            Source::Console => self.hear_console(),
+            Source::Console => self.receive_console(),
             Source::Entrance(place) => self.accept(place),
         }
     }
@@ -227,7 +227,7 @@ impl Acceptor {
         self.shared.stop();
     }
 
-    fn hear_console(&mut self) {
+    fn receive_console(&mut self) {
         let Some(console) = &self.console else { return };
         let mut buffer = vec![0; READ];
         let read = rustix::io::read(console, &mut buffer[..]);
@@ -253,7 +253,7 @@ impl Acceptor {
                     let pause = std::mem::take(&mut door.pause);
                     let door = door.listener.door();
                     if !pause.is_zero() {
-                        log_events::awake(door.name());
+                        log_events::accept_resumed(door.name());
                     }
                     // Whoever is gone again isn't missed.
                     let _ = self.welcome(door, socket, from);
@@ -262,7 +262,7 @@ impl Acceptor {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => {
                     if door.pause.is_zero() {
-                        log_events::rests(door.listener.door().name(), &error);
+                        log_events::accept_paused(door.listener.door().name(), &error);
                     }
                     door.pause = (door.pause * 2).clamp(MIN_ACCEPT_BACKOFF, MAX_ACCEPT_BACKOFF);
                     door.until = Some(Instant::now() + door.pause);

@@ -231,7 +231,7 @@ impl State {
     }
 
     fn is_open(&self, id: ConnId) -> bool {
-        self.server.connections.attending(id).is_some_and(|(state, _)| state.phase() == Phase::Open)
+        self.server.connections.active_state(id).is_some_and(|(state, _)| state.phase() == Phase::Open)
     }
 
     fn note_activity(&mut self) {

@@ -27,7 +27,7 @@ enum Mode {
     /// The bytes that were searched hold NUL.
     Nul,
     /// It was too long, and its rest passes by.
-    Discarding,
+    Skipping,
 }
 
 const _: () =
@@ -65,7 +65,7 @@ impl LineFrame {
             None if input.len() > max => {
                 self.searched = 0;
                 self.throw_away(input.len());
-                self.mode = Mode::Discarding;
+                self.mode = Mode::Skipping;
                 Step::TooLong(input.len())
             }
             None => {
@@ -102,12 +102,12 @@ impl LineFrame {
     /// Whether the rest of a line that was too long passes by.
     #[must_use]
     pub fn is_discarding(&self) -> bool {
-        self.mode == Mode::Discarding
+        self.mode == Mode::Skipping
     }
 
     /// Bytes that were thrown away of the last started 4 KiB of a line that is too long.
     #[must_use]
-    pub fn thrown_away(&self) -> usize {
+    pub fn discarded(&self) -> usize {
         if self.is_discarding() { self.searched as usize } else { 0 }
     }
 

@@ -76,9 +76,9 @@ impl Frame {
 
     /// Bytes that were thrown away of the last started 4 KiB of a message that is too long and not over.
     #[must_use]
-    pub fn thrown_away(&self) -> usize {
+    pub fn discarded(&self) -> usize {
         match self {
-            Frame::Line(line) => line.thrown_away(),
+            Frame::Line(line) => line.discarded(),
             Frame::Datagram => 0,
         }
     }

@@ -46,11 +46,11 @@ pub struct SendQueues {
     /// Connections that are due now, each once, in the order in which they became so.
     dirty: Vec<ConnId>,
     /// Connections that became due later; some of them aren't any more.
-    patient: Vec<ConnId>,
+    deferred: Vec<ConnId>,
     /// How many are.
     waiting: usize,
     /// True once an arena, the spans or the list of the patient hold so much that all should be flushed.
-    brimming: bool,
+    is_above_high_water: bool,
     /// The spans of the queue that is flushed, in their order.
     order: Vec<Span>,
     /// Where several spans are put together for one send.
@@ -96,9 +96,9 @@ impl SendQueues {
             spans: Vec::new(),
             order: Vec::new(),
             dirty: Vec::new(),
-            patient: Vec::new(),
+            deferred: Vec::new(),
             waiting: 0,
-            brimming: false,
+            is_above_high_water: false,
             gather: Vec::new(),
             backlogs: Backlogs::default(),
             kept: VecDeque::new(),
@@ -133,20 +133,20 @@ impl SendQueues {
             due: Due::Never,
             writable: false,
             mid_line: false,
-            deaf: true,
+            discards_output: true,
         };
         if self.queues.len() <= id.index() {
             self.queues.resize_with(id.index() + 1, fresh);
         }
         debug_assert!(self.queues[id.index()].backlog.is_none() && self.queues[id.index()].due == Due::Never);
-        self.queues[id.index()] = SendQueue { deaf: false, ..fresh() };
+        self.queues[id.index()] = SendQueue { discards_output: false, ..fresh() };
     }
 
     /// Throws away all that is left for a connection that is gone.
     pub fn close(&mut self, id: ConnId) {
         self.set_due(id, Due::Never);
         let queue = &mut self.queues[id.index()];
-        queue.deaf = true;
+        queue.discards_output = true;
         queue.drop_spans();
         if let Some(backlog) = queue.backlog.take() {
             self.backlogs.close(backlog);
@@ -154,8 +154,8 @@ impl SendQueues {
     }
 
     /// From now on nothing more is put into this queue. False if that was so already.
-    pub fn deafen(&mut self, id: ConnId) -> bool {
-        !std::mem::replace(&mut self.queues[id.index()].deaf, true)
+    pub fn discard_output(&mut self, id: ConnId) -> bool {
+        !std::mem::replace(&mut self.queues[id.index()].discards_output, true)
     }
 
     /// Throws away all that is left for a connection but the rest of a line that is partly sent.
@@ -190,8 +190,8 @@ impl SendQueues {
     }
 
     /// Hears again: what is put into the queue next is the last.
-    pub fn undeafen(&mut self, id: ConnId) {
-        self.queues[id.index()].deaf = false;
+    pub fn resume_output(&mut self, id: ConnId) {
+        self.queues[id.index()].discards_output = false;
     }
 
     /// Memory that backlogs take together, in bytes.
@@ -222,8 +222,8 @@ impl SendQueues {
 
     /// Whether nothing more is put into this queue: its connection is about to be closed.
     #[must_use]
-    pub fn is_deaf(&self, id: ConnId) -> bool {
-        self.queues[id.index()].deaf
+    pub fn discards_output(&self, id: ConnId) -> bool {
+        self.queues[id.index()].discards_output
     }
 
     /// Bytes that the kernel refused and has not taken since.
@@ -251,14 +251,14 @@ impl SendQueues {
     }
 
     /// Has the next flush send what may wait, too.
-    pub fn hurry(&mut self) {
-        for place in 0..self.patient.len() {
-            let id = self.patient[place];
-            if self.queues[id.index()].due == Due::Later {
+    pub fn promote_deferred(&mut self) {
+        for index in 0..self.deferred.len() {
+            let id = self.deferred[index];
+            if self.queues[id.index()].due == Due::Deferred {
                 self.make_due(id, Due::Now);
             }
         }
-        self.patient.clear();
+        self.deferred.clear();
     }
 
     /// Has a connection flushed then, unless that is to be sooner.
@@ -267,10 +267,10 @@ impl SendQueues {
             self.set_due(id, due);
             match due {
                 Due::Now => self.dirty.push(id),
-                Due::Later => {
-                    self.patient.push(id);
+                Due::Deferred => {
+                    self.deferred.push(id);
                     // Many were flushed since they stood there: they don't make it longer and longer.
-                    self.brimming |= self.patient.len() >= self.queues.len() + MAX_DEFERRED;
+                    self.is_above_high_water |= self.deferred.len() >= self.queues.len() + MAX_DEFERRED;
                 }
                 Due::Never => {}
             }
@@ -279,14 +279,14 @@ impl SendQueues {
 
     fn set_due(&mut self, id: ConnId, due: Due) {
         let former = std::mem::replace(&mut self.queues[id.index()].due, due);
-        self.waiting -= usize::from(former == Due::Later);
-        self.waiting += usize::from(due == Due::Later);
+        self.waiting -= usize::from(former == Due::Deferred);
+        self.waiting += usize::from(due == Due::Deferred);
     }
 
     /// The dirty connection at that place in their order.
     #[must_use]
-    pub fn dirty(&self, place: usize) -> Option<ConnId> {
-        self.dirty.get(place).copied()
+    pub fn dirty(&self, index: usize) -> Option<ConnId> {
+        self.dirty.get(index).copied()
     }
 
     /// Flushes one dirty connection by at most one `send`, which is told whether the bytes are all that there are for it;
@@ -365,22 +365,22 @@ impl SendQueues {
         debug_assert!(self.dirty.iter().all(|id| self.queues[id.index()].is_empty()));
         self.dirty.clear();
         if self.waiting == 0 {
-            self.patient.clear();
+            self.deferred.clear();
             self.spans.clear();
             self.arenas.iter_mut().for_each(Vec::clear);
-            self.brimming = false;
+            self.is_above_high_water = false;
         }
         self.kept.drain(..).for_each(|kept| self.backlogs.let_go(kept.piece));
     }
 
     /// Gives memory back that nothing needs now.
-    pub fn rest(&mut self) {
+    pub fn trim(&mut self) {
         if self.dirty.is_empty() && self.waiting == 0 {
             self.arenas.iter_mut().for_each(|arena| *arena = Vec::new());
             (self.spans, self.order) = (Vec::new(), Vec::new());
-            (self.dirty, self.patient, self.gather) = (Vec::new(), Vec::new(), Vec::new());
+            (self.dirty, self.deferred, self.gather) = (Vec::new(), Vec::new(), Vec::new());
         }
-        self.backlogs.rest();
+        self.backlogs.trim();
     }
 
     fn flush_backlog(
@@ -416,7 +416,7 @@ impl SendQueues {
     /// Gives a connection a span of its dialect's arena to hear, by then; whether it hears it.
     fn push(&mut self, id: ConnId, start: u32, end: u32, due: Due) -> bool {
         let queue = &mut self.queues[id.index()];
-        if queue.deaf || start == end {
+        if queue.discards_output || start == end {
             return false;
         }
         if queue.is_empty() {
@@ -427,7 +427,7 @@ impl SendQueues {
             queue.earlier = self.spans.len() as u32;
             queue.start = start;
             self.spans.push(former);
-            self.brimming |= self.spans.len() >= SPANS;
+            self.is_above_high_water |= self.spans.len() >= SPANS;
         }
         queue.end = end;
         self.make_due(id, due);
@@ -447,7 +447,12 @@ impl SendQueues {
             told += 1;
             // A busy room's members have heard what stands before it too, and this is all that is done for each: see
             // docs/performance.md.
-            if queue.end == start && queue.due >= due && !queue.deaf && member != except && start < end {
+            if queue.end == start
+                && queue.due >= due
+                && !queue.discards_output
+                && member != except
+                && start < end
+            {
                 queue.end = end;
                 heard += 1;
             } else if member != except {
@@ -463,7 +468,7 @@ impl SendQueues {
         let arena = &mut self.arenas[dialect.index()];
         let start = arena.len();
         dialect.encode(event, &self.context, arena);
-        self.brimming |= arena.len() >= self.full;
+        self.is_above_high_water |= arena.len() >= self.full;
         (start as u32, arena.len() as u32)
     }
 
@@ -479,8 +484,8 @@ impl SendQueues {
     pub fn all_invariants(&self) {
         self.backlogs.invariants();
         assert!(self.kept.is_empty() && !self.is_overflowing());
-        assert_eq!(self.waiting, self.queues.iter().filter(|queue| queue.due == Due::Later).count());
-        assert!(self.waiting <= self.patient.len());
+        assert_eq!(self.waiting, self.queues.iter().filter(|queue| queue.due == Due::Deferred).count());
+        assert!(self.waiting <= self.deferred.len());
     }
 }
 
@@ -510,7 +515,7 @@ impl Kept {
 
 /// When what is told of is to be sent.
 fn due(event: Event<'_>) -> Due {
-    if event.may_wait() { Due::Later } else { Due::Now }
+    if event.may_wait() { Due::Deferred } else { Due::Now }
 }
 
 /// How many of these bytes may be sent at once: at most `limit`, up to the end of a message, but one message at least.
@@ -537,7 +542,7 @@ impl Outbox for SendQueues {
     fn has_room(&self, to: ConnId) -> bool {
         let queue = &self.queues[to.index()];
         match &queue.backlog {
-            _ if queue.deaf => false,
+            _ if queue.discards_output => false,
             None => true,
             // What stands behind a backlog in this turn will be refused too.
             Some(_) => self.unsent(to) + queue.pending(&self.spans) as usize <= self.half,
@@ -565,7 +570,7 @@ impl Outbox for SendQueues {
         let start = arena.len();
         let lines = dialect.encode_list(list, items, &self.context, arena);
         let end = arena.len();
-        self.brimming |= end >= self.full;
+        self.is_above_high_water |= end >= self.full;
         if self.push(to, start as u32, end as u32, Due::Now) {
             self.counted.count(lines as u64, (end - start) as u64);
         }
@@ -592,6 +597,6 @@ impl Outbox for SendQueues {
     }
 
     fn wants_flush(&self) -> bool {
-        self.brimming
+        self.is_above_high_water
     }
 }

@@ -25,7 +25,7 @@ pub(super) enum Due {
     /// There is nothing to flush.
     Never,
     /// Together with whatever is due sooner, or once those who wait are hurried.
-    Later,
+    Deferred,
     /// By the next flush.
     Now,
 }
@@ -48,7 +48,7 @@ pub(super) struct SendQueue {
     /// What was sent last ended within a line.
     pub mid_line: bool,
     /// Says nothing more: what is put here is thrown away.
-    pub deaf: bool,
+    pub discards_output: bool,
 }
 
 impl Span {

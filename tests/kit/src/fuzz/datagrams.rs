@@ -99,7 +99,7 @@ struct Address {
     /// As written and folded.
     name: Option<(String, String)>,
     /// When its last datagram came, while it has a name.
-    spoke: Time,
+    renew_credit: Time,
     /// What it has been due since the server last was at rest.
     due: Vec<Due>,
     /// It has sent something that is on its way.
@@ -231,7 +231,7 @@ impl Story {
         let now = self.sim.now();
         let address = &mut self.addresses[at];
         address.speaks = true;
-        address.spoke = now;
+        address.renew_credit = now;
         self.order.retain(|other| *other != at);
         self.order.push(at);
     }
@@ -409,13 +409,13 @@ impl Story {
         self.run();
         let end = self.sim.now() + time;
         while let Some(&at) = self.order.first()
-            && self.addresses[at].spoke + MAX_SILENCE <= end
+            && self.addresses[at].renew_credit + MAX_SILENCE <= end
         {
-            let until = self.addresses[at].spoke + MAX_SILENCE;
+            let until = self.addresses[at].renew_credit + MAX_SILENCE;
             let mut silent = Vec::new();
             let due = self.addresses.each_ref().map(|address| address.due.len());
             while let Some(&at) = self.order.first()
-                && self.addresses[at].spoke + MAX_SILENCE == until
+                && self.addresses[at].renew_credit + MAX_SILENCE == until
             {
                 self.go(at, "silent");
                 silent.push(at);
