@@ -101,7 +101,7 @@ impl Load for Churn {
         (0..self.slots.len()).try_for_each(|place| self.come(place, harness))
     }
 
-    fn attend(&mut self, key: u64, _: EventFlags, harness: &mut Harness<'_>) -> Result<(), Failure> {
+    fn on_ready(&mut self, key: u64, _: EventFlags, harness: &mut Harness<'_>) -> Result<(), Failure> {
         let place = key as usize;
         let Some(slot) = &mut self.slots[place] else { return Ok(()) };
         let mut buffer = [0; 4096];

@@ -126,7 +126,7 @@ impl Load for Generator<'_> {
         (0..self.ledger.senders()).try_for_each(|sender| self.send(sender, harness))
     }
 
-    fn attend(&mut self, key: u64, flags: EventFlags, harness: &mut Harness<'_>) -> Result<(), Failure> {
+    fn on_ready(&mut self, key: u64, flags: EventFlags, harness: &mut Harness<'_>) -> Result<(), Failure> {
         let member = key as usize;
         if flags.contains(EventFlags::OUT) {
             self.send_refused(member, harness)?;

@@ -23,7 +23,7 @@ pub trait Load {
     /// Sends the first messages, and has the sockets watched on which something may come.
     fn begin(&mut self, harness: &mut Harness<'_>) -> Result<(), Failure>;
     /// Acts on an event of a socket that it has put into the poller under this key.
-    fn attend(&mut self, key: u64, flags: EventFlags, harness: &mut Harness<'_>) -> Result<(), Failure>;
+    fn on_ready(&mut self, key: u64, flags: EventFlags, harness: &mut Harness<'_>) -> Result<(), Failure>;
     /// How many units have arrived, each of them verified.
     fn units(&self) -> u64;
     /// Whether nothing is on its way.
@@ -51,7 +51,7 @@ pub fn run(mut load: impl Load, server: &mut Server, timing: Timing) -> Result<R
         for place in 0..poller.wait(meter.patience())? {
             match harness.poller.event(place) {
                 (CONTROL, _) => harness.hear_counters()?,
-                (key, flags) => load.attend(key, flags, &mut harness)?,
+                (key, flags) => load.on_ready(key, flags, &mut harness)?,
             }
         }
     }

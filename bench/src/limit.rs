@@ -162,7 +162,7 @@ impl Limit {
             match data.u64() {
                 LISTENER => knocking = true,
                 CONTROL => asked = true,
-                key => self.attend(key as usize, flags),
+                key => self.on_ready(key as usize, flags),
             }
         }
         self.flush();
@@ -172,7 +172,7 @@ impl Limit {
         if asked { self.answer_control() } else { Ok(true) }
     }
 
-    fn attend(&mut self, id: usize, flags: EventFlags) {
+    fn on_ready(&mut self, id: usize, flags: EventFlags) {
         if flags.contains(EventFlags::OUT) {
             self.flush_backlog(id);
         }

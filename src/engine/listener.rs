@@ -23,7 +23,7 @@ const INHERITED: bool = cfg!(any(target_os = "linux", target_os = "android"));
 /// A bound socket that listens, or takes datagrams.
 #[derive(Debug)]
 pub(super) struct Listener {
-    door: Scheme,
+    scheme: Scheme,
     socket: Bound,
     send_buffer: Option<usize>,
     local: Option<IpAddr>,
@@ -59,13 +59,13 @@ impl Listener {
     }
 
     /// What it is for.
-    pub fn door(&self) -> Scheme {
-        self.door
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
     }
 
     /// How to reach it, with the real port where 0 was asked for.
     pub fn url(&self) -> io::Result<String> {
-        let scheme = self.door.name();
+        let scheme = self.scheme.name();
         let address = match (&self.file, &self.socket) {
             (Some((path, _)), _) => return Ok(format!("{scheme}://{}", path.display())),
             (None, Bound::Stream(socket)) => socket.local_addr()?.as_socket(),
@@ -193,8 +193,8 @@ fn is_missing(error: &io::Error) -> bool {
     error.kind() == ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(family)
 }
 
-fn open_port(door: Scheme, address: SocketAddr, limits: &Limits, udp_public: bool) -> io::Result<Listener> {
-    let datagrams = door == Scheme::Udp;
+fn open_port(scheme: Scheme, address: SocketAddr, limits: &Limits, udp_public: bool) -> io::Result<Listener> {
+    let datagrams = scheme == Scheme::Udp;
     if datagrams && !udp_public && !is_near(address.ip()) {
         let why =
             "it is neither loopback nor private, and datagrams have forged addresses: --udp-public allows it";
@@ -218,7 +218,7 @@ fn open_port(door: Scheme, address: SocketAddr, limits: &Limits, udp_public: boo
     socket.set_nonblocking(true)?;
     let socket = if datagrams { Bound::Datagram(socket.into()) } else { Bound::Stream(socket) };
     let local = Some(address.ip()).filter(|ip| !ip.is_unspecified());
-    Ok(Listener { door, socket, send_buffer: limits.send_buffer, local, file: None })
+    Ok(Listener { scheme, socket, send_buffer: limits.send_buffer, local, file: None })
 }
 
 /// A socket file that its owner alone may use. One that is left of a dead server is replaced; a live one never.
@@ -245,7 +245,7 @@ fn open_file(path: &Path) -> io::Result<Listener> {
     let file = Some((path.to_owned(), identity(path)?));
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    Ok(Listener { door: Scheme::Unix, socket: Bound::Stream(socket), send_buffer: None, local: None, file })
+    Ok(Listener { scheme: Scheme::Unix, socket: Bound::Stream(socket), send_buffer: None, local: None, file })
 }
 
 /// Device and inode: which file a path stands for.

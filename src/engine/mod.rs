@@ -1,14 +1,14 @@
 //! The only code that touches sockets, threads and the clock. `redpoll serve` begins and ends here.
 
 mod listener;
-mod log;
+mod log_sink;
 #[cfg(target_os = "linux")]
 mod pages;
+mod poll;
 mod signals;
 mod sockets;
 #[cfg(feature = "threads")]
 mod threads;
-mod wait;
 
 use crate::cli::{Engine, ServeOptions};
 use crate::limits::{Limits, SPARE_DESCRIPTORS};
@@ -27,7 +27,7 @@ use std::process::ExitCode;
 /// Serves until it is asked to stop. Exit codes: 0 stopped, 1 failed while starting or running.
 #[must_use]
 pub fn serve(options: &ServeOptions) -> ExitCode {
-    log::install(options.log, options.log_format);
+    log_sink::install(options.log, options.log_format);
     let ended = run(options);
     // What was counted and not written is said before the end.
     ::log::logger().flush();
@@ -67,10 +67,10 @@ fn react(
     options: &ServeOptions,
     limits: Limits,
 ) -> io::Result<()> {
-    let doors = listeners.iter().map(Listener::door).collect();
+    let schemes = listeners.iter().map(Listener::scheme).collect();
     let sockets = PolledSockets::new(listeners, signals, options.console, options.spin);
     let sockets = sockets.map_err(|error| context("can't poll", &error))?;
-    let mut reactor = Reactor::new(sockets, doors, limits);
+    let mut reactor = Reactor::new(sockets, schemes, limits);
     #[cfg(target_os = "linux")]
     pages::forget_start();
     while reactor.turn().map_err(|error| context("the poller failed", &error))? == Running::On {}
@@ -93,7 +93,7 @@ fn announce(listeners: &[Listener]) -> io::Result<()> {
     for listener in listeners {
         let url = listener.url()?;
         writeln!(out, "listening {url}")?;
-        info!(target: "listening", address = url.as_str(), door = listener.door().name(); "listening at {url}");
+        info!(target: "listening", address = url.as_str(), door = listener.scheme().name(); "listening at {url}");
     }
     out.flush()
 }
@@ -103,16 +103,16 @@ fn announce(listeners: &[Listener]) -> io::Result<()> {
 fn connections(options: &ServeOptions, listeners: usize) -> usize {
     let asked = options.max_connections;
     let descriptors = usize::try_from(raise_descriptor_limit()).unwrap_or(usize::MAX);
-    let most = descriptors.saturating_sub(SPARE_DESCRIPTORS + listeners).max(1);
+    let max = descriptors.saturating_sub(SPARE_DESCRIPTORS + listeners).max(1);
     #[cfg(feature = "threads")]
-    if let Some(fewer) = threads::connections(options, most) {
+    if let Some(fewer) = threads::connections(options, max) {
         return fewer;
     }
-    if asked > most {
-        warn!(target: "clamped", asked, most, descriptors;
-            "--max-connections {asked} is clamped to {most}: the process may have {descriptors} descriptors");
+    if asked > max {
+        warn!(target: "clamped", asked, max, descriptors;
+            "--max-connections {asked} is clamped to {max}: the process may have {descriptors} descriptors");
     }
-    if asked == 0 { most } else { asked.min(most) }
+    if asked == 0 { max } else { asked.min(max) }
 }
 
 /// Raises the soft limit of descriptors to the hard one; the limit then in force.
@@ -121,8 +121,8 @@ fn raise_descriptor_limit() -> u64 {
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let current = if raised.is_ok() { limit.maximum } else { limit.current };
     // Ids are 32 bits, and "unlimited" can't be had: the kernel has its own bounds.
-    let most = u64::from(u32::MAX / 2);
-    current.unwrap_or(most).min(most)
+    let max = u64::from(u32::MAX / 2);
+    current.unwrap_or(max).min(max)
 }
 
 fn context(what: &str, error: &io::Error) -> io::Error {

@@ -36,7 +36,7 @@ impl Signals {
     }
 
     /// Takes what has come out of the socket, and says in the log which signal it was.
-    pub fn hear(&mut self) {
+    pub fn receive(&mut self) {
         // Whatever came, and whether it can be read: it says the same.
         let _ = uninterrupted(|| self.socket.read(&mut [0; 16]));
         let reason = match self.last.load(Ordering::Relaxed) as i32 {

@@ -3,8 +3,8 @@
 #![allow(unsafe_code)]
 
 use super::listener::{self, Listener, why_not_accepted};
+use super::poll::{Report, Reports, Spin, watch_end};
 use super::signals::Signals;
-use super::wait::{Report, Reports, Spin, watch_end};
 use crate::limits::KIB;
 use crate::protocol::{ConnId, PeerAddr, Time};
 use crate::reactor::{NotAccepted, Ready, Sockets};
@@ -85,8 +85,8 @@ impl PolledSockets {
             started: Instant::now(),
         };
         sockets.add(&sockets.signals.socket, Event::readable(SIGNALS))?;
-        for (place, listener) in sockets.listeners.iter().enumerate() {
-            sockets.add(&listener.descriptor(), Event::readable(listener_key(place)))?;
+        for (index, listener) in sockets.listeners.iter().enumerate() {
+            sockets.add(&listener.descriptor(), Event::readable(listener_key(index)))?;
         }
         if console {
             match sockets.add(&io::stdin(), Event::readable(CONSOLE)) {
@@ -136,12 +136,12 @@ impl PolledSockets {
     }
 
     /// Tells the poller what a connection is watched for.
-    fn watch_stream(&self, place: usize) -> io::Result<()> {
-        let Some(Stream { socket, interest: wanted }) = self.streams.get(place).and_then(Option::as_ref)
+    fn watch_stream(&self, index: usize) -> io::Result<()> {
+        let Some(Stream { socket, interest: wanted }) = self.streams.get(index).and_then(Option::as_ref)
         else {
             return Ok(());
         };
-        let event = interest(place, *wanted);
+        let event = interest(index, *wanted);
         match wanted.read {
             Reading::End => watch_end(&self.poller, socket.as_fd(), event, self.mode),
             Reading::Bytes | Reading::Nothing => self.modify(socket, event),
@@ -151,7 +151,7 @@ impl PolledSockets {
     /// Has a poller that reports only once report again.
     fn ask_again(&mut self) {
         for report in self.reports.iter() {
-            let asked = match (report.key, self.listeners.get(listener_place(report.key))) {
+            let asked = match (report.key, self.listeners.get(listener_index(report.key))) {
                 (SIGNALS, _) => self.modify(&self.signals.socket, Event::readable(SIGNALS)),
                 (CONSOLE, _) => {
                     self.console.as_ref().map_or(Ok(()), |at| self.modify(at, Event::readable(CONSOLE)))
@@ -208,11 +208,11 @@ impl Sockets for PolledSockets {
         for Report { key, read, write, ended, hangup } in self.reports.iter() {
             ready.push(match key {
                 SIGNALS => {
-                    self.signals.hear();
+                    self.signals.receive();
                     Ready::Stop
                 }
                 CONSOLE => Ready::Console,
-                key if listener_place(key) < self.listeners.len() => Ready::Listener(listener_place(key)),
+                key if listener_index(key) < self.listeners.len() => Ready::Listener(listener_index(key)),
                 key => Ready::Connection { id: ConnId(key as u32), read, write, ended, hangup },
             });
         }
@@ -223,7 +223,7 @@ impl Sockets for PolledSockets {
     }
 
     fn accept(&mut self, listener: usize, id: ConnId) -> Result<PeerAddr, NotAccepted> {
-        let scheme = self.listeners[listener].door().name();
+        let scheme = self.listeners[listener].scheme().name();
         match self.accept_as(listener, id) {
             Ok(from) => {
                 if std::mem::take(&mut self.complained[listener]) {
@@ -323,12 +323,12 @@ pub(super) fn end_of_console(read: &rustix::io::Result<usize>) -> Option<String>
     }
 }
 
-fn listener_key(place: usize) -> usize {
-    CONSOLE - 1 - place
+fn listener_key(index: usize) -> usize {
+    CONSOLE - 1 - index
 }
 
 /// The inverse of [`listener_key`]; for other keys a place that no listener has.
-fn listener_place(key: usize) -> usize {
+fn listener_index(key: usize) -> usize {
     (CONSOLE - 1).wrapping_sub(key)
 }
 

@@ -249,13 +249,13 @@ impl<S: Sockets> Reactor<S> {
     fn run_runnable(&mut self) {
         for id in self.server.connections.take_runnable() {
             if self.server.connections.resume(id) {
-                self.go_on(id);
+                self.continue_input(id);
             }
         }
     }
 
     /// Has the server process what is kept of a connection, and reads it again.
-    fn go_on(&mut self, id: ConnId) {
+    fn continue_input(&mut self, id: ConnId) {
         let was_read = self.server.connections.interest(id).read == Reading::Bytes;
         let len = self.server.connections.load_input(id, &mut self.buffer);
         if !self.process(id, len) {
@@ -343,7 +343,7 @@ impl<S: Sockets> Reactor<S> {
                 Wake::FrameTimeout => self.end_frame(id),
                 Wake::Refill => {
                     if self.server.connections.unblock_rate(id, &mut self.sockets) {
-                        self.go_on(id);
+                        self.continue_input(id);
                     }
                 }
             }

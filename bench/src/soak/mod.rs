@@ -214,12 +214,12 @@ impl<'a> Soak<'a> {
     fn wait(&mut self, wake: Instant) -> Result<(), Failure> {
         for place in 0..self.poller.wait(wake.saturating_duration_since(Instant::now()))? {
             let (key, _) = self.poller.event(place);
-            self.attend(key)?;
+            self.on_ready(key)?;
         }
         Ok(())
     }
 
-    fn attend(&mut self, key: u64) -> Result<(), Failure> {
+    fn on_ready(&mut self, key: u64) -> Result<(), Failure> {
         if key == CONTROL {
             let heard = self.server.control.as_mut().map_or(Ok(None), |control| control.hear());
             return match heard {

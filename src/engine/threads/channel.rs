@@ -11,7 +11,7 @@ pub(super) struct Channel {
     inside: Mutex<Inside>,
     /// Told when there is something for the writer to do.
     work: Condvar,
-    most: usize,
+    max: usize,
 }
 
 #[derive(Debug, Default)]
@@ -22,12 +22,12 @@ struct Inside {
     behind: bool,
     /// The writer waits for work: whoever has some wakes it up. A wake-up is a system call, needed or not.
     waiting: bool,
-    end: End,
+    state: ChannelState,
 }
 
 /// Whether the writer goes on.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum ChannelState {
     #[default]
     Open,
     /// What is inside is the last.
@@ -38,7 +38,7 @@ enum End {
 
 /// What a writer has to do.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Work {
+pub(super) enum WriterAction {
     /// Send what it was given.
     Send,
     /// Ask for more: the channel is empty, the connection's queue isn't.
@@ -51,17 +51,17 @@ pub(super) enum Work {
 
 impl Channel {
     pub fn new(limits: &Limits) -> Channel {
-        let most = CHANNEL.min(limits.half_queue());
-        Channel { inside: Mutex::default(), work: Condvar::new(), most }
+        let max = CHANNEL.min(limits.half_queue());
+        Channel { inside: Mutex::default(), work: Condvar::new(), max }
     }
 
     /// Takes what fits; how much.
     pub fn offer(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut inside = self.lock();
-        if inside.end == End::Broken {
+        if inside.state == ChannelState::Broken {
             return Err(ErrorKind::BrokenPipe.into());
         }
-        let fits = bytes.len().min(self.most - inside.bytes.len());
+        let fits = bytes.len().min(self.max - inside.bytes.len());
         inside.bytes.extend_from_slice(&bytes[..fits]);
         inside.behind |= fits < bytes.len();
         self.wake(inside);
@@ -71,8 +71,8 @@ impl Channel {
     /// What is inside is the last.
     pub fn finish(&self) {
         let mut inside = self.lock();
-        if inside.end == End::Open {
-            inside.end = End::Finished;
+        if inside.state == ChannelState::Open {
+            inside.state = ChannelState::Finished;
         }
         self.wake(inside);
     }
@@ -80,26 +80,26 @@ impl Channel {
     /// What is inside is for nobody.
     pub fn break_off(&self) {
         let mut inside = self.lock();
-        inside.end = End::Broken;
+        inside.state = ChannelState::Broken;
         self.wake(inside);
     }
 
     /// Waits for something to do. What is to be sent is swapped for `empty`.
-    pub fn next(&self, empty: &mut Vec<u8>) -> Work {
+    pub fn next(&self, empty: &mut Vec<u8>) -> WriterAction {
         let mut inside = self.lock();
         loop {
-            if inside.end == End::Broken {
-                return Work::Leave;
+            if inside.state == ChannelState::Broken {
+                return WriterAction::Leave;
             }
             if !inside.bytes.is_empty() {
                 std::mem::swap(&mut inside.bytes, empty);
-                return Work::Send;
+                return WriterAction::Send;
             }
             if std::mem::take(&mut inside.behind) {
-                return Work::Refill;
+                return WriterAction::Refill;
             }
-            if inside.end == End::Finished {
-                return Work::Shut;
+            if inside.state == ChannelState::Finished {
+                return WriterAction::Shut;
             }
             // An idle connection keeps no more than a line needs.
             [&mut inside.bytes, &mut *empty].into_iter().for_each(|buffer| buffer.shrink_to(KIB));

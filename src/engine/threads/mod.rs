@@ -45,7 +45,7 @@ struct Acceptor {
     shared: Arc<Shared>,
     /// Each connection has a writer thread.
     queued: bool,
-    doors: Vec<Entrance>,
+    schemes: Vec<Entrance>,
     /// Other threads have something due, or a signal has come.
     wakes: UnixStream,
     /// Standard input, until it ends.
@@ -86,16 +86,16 @@ pub(super) fn refuse_udp(options: &ServeOptions) -> io::Result<()> {
 pub(super) fn connections(options: &ServeOptions, by_descriptors: usize) -> Option<usize> {
     let threads_each = threads_each(options.engine)?;
     let mappings = most_mappings()?;
-    let (asked, most) = (options.max_connections, connections_within(mappings, threads_each));
-    if most >= by_descriptors {
+    let (asked, max) = (options.max_connections, connections_within(mappings, threads_each));
+    if max >= by_descriptors {
         return None;
     }
-    if asked > most {
-        warn!(target: "clamped", asked, most, mappings;
-            "--max-connections {asked} is clamped to {most}: the process may have {mappings} mappings \
+    if asked > max {
+        warn!(target: "clamped", asked, max, mappings;
+            "--max-connections {asked} is clamped to {max}: the process may have {mappings} mappings \
             (vm.max_map_count), which threads take");
     }
-    Some(if asked == 0 { most } else { asked.min(most) })
+    Some(if asked == 0 { max } else { asked.min(max) })
 }
 
 /// The threads of a connection; `None` in the reactor.
@@ -129,13 +129,13 @@ pub(super) fn serve(
     let (wakes, waker) = UnixStream::pair()?;
     wakes.set_nonblocking(true)?;
     waker.set_nonblocking(true)?;
-    let doors =
+    let schemes =
         listeners.into_iter().map(|listener| Entrance { listener, until: None, pause: Duration::ZERO });
     let way = if queued { Way::Queued(Channel::new(&limits)) } else { Way::Direct };
     let mut acceptor = Acceptor {
         shared: Arc::new(Shared::new(limits, &way, waker)),
         queued,
-        doors: doors.collect(),
+        schemes: schemes.collect(),
         wakes,
         console: console.then(io::stdin),
         stopping: false,
@@ -154,7 +154,7 @@ pub(super) fn serve(
             MainAction::Stop => acceptor.stop(),
             MainAction::Wait(timeout) => {
                 let ready = acceptor.wait(timeout).map_err(|error| context("can't poll", &error))?;
-                ready.into_iter().for_each(|source| acceptor.attend(source));
+                ready.into_iter().for_each(|source| acceptor.on_ready(source));
             }
         }
     }
@@ -165,8 +165,8 @@ pub(super) fn serve(
 fn watch_signals(mut signals: Signals, shared: Arc<Shared>) -> io::Result<()> {
     signals.socket.set_nonblocking(false)?;
     let watch = move || {
-        signals.hear();
-        shared.hurry();
+        signals.receive();
+        shared.drain();
     };
     spawn(watch).map(drop)
 }
@@ -185,19 +185,19 @@ impl Acceptor {
         if self.console.is_some() {
             sources.push(Source::Console);
         }
-        for (place, door) in self.doors.iter().enumerate().filter(|_| !self.stopping) {
+        for (index, door) in self.schemes.iter().enumerate().filter(|_| !self.stopping) {
             match door.until {
                 Some(until) if until > now => {
                     let left = until - now;
                     timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
                 }
-                _ => sources.push(Source::Entrance(place)),
+                _ => sources.push(Source::Entrance(index)),
             }
         }
         let watch = |source: &Source| {
             let descriptor = match source {
                 Source::Wakes => self.wakes.as_fd(),
-                Source::Entrance(place) => self.doors[*place].listener.descriptor(),
+                Source::Entrance(index) => self.schemes[*index].listener.descriptor(),
                 Source::Console => self.console.as_ref().map_or(self.wakes.as_fd(), Stdin::as_fd),
             };
             PollFd::from_borrowed_fd(descriptor, PollFlags::IN)
@@ -212,13 +212,13 @@ impl Acceptor {
         Ok(ready.map(|(source, _)| *source).collect())
     }
 
-    fn attend(&mut self, source: Source) {
+    fn on_ready(&mut self, source: Source) {
         match source {
             Source::Wakes => {
                 let _ = self.wakes.read(&mut [0; 16]);
             }
             Source::Console => self.receive_console(),
-            Source::Entrance(place) => self.accept(place),
+            Source::Entrance(index) => self.accept(index),
         }
     }
 
@@ -242,16 +242,16 @@ impl Acceptor {
     }
 
     /// Accepts whoever knocks, up to so many at a time.
-    fn accept(&mut self, place: usize) {
+    fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPTS_PER_TURN {
             if self.stopping {
                 return;
             }
-            let door = &mut self.doors[place];
+            let door = &mut self.schemes[index];
             match door.listener.accept() {
                 Ok((socket, from)) => {
                     let pause = std::mem::take(&mut door.pause);
-                    let door = door.listener.door();
+                    let door = door.listener.scheme();
                     if !pause.is_zero() {
                         log_events::accept_resumed(door.name());
                     }
@@ -262,7 +262,7 @@ impl Acceptor {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => {
                     if door.pause.is_zero() {
-                        log_events::accept_paused(door.listener.door().name(), &error);
+                        log_events::accept_paused(door.listener.scheme().name(), &error);
                     }
                     door.pause = (door.pause * 2).clamp(MIN_ACCEPT_BACKOFF, MAX_ACCEPT_BACKOFF);
                     door.until = Some(Instant::now() + door.pause);
@@ -301,9 +301,9 @@ mod tests {
     #[test]
     fn there_are_never_more_threads_than_mappings_hold() {
         for (mappings, each) in [(65_530, 1), (65_530, 2), (1000, 2), (0, 1), (usize::MAX, 1)] {
-            let most = connections_within(mappings, each);
-            let threads = (most + MAX_REJECTED).saturating_mul(each);
-            assert!(most == 1 || threads <= mappings / MAPPINGS_PER_THREAD, "{mappings} by {each}: {most}");
+            let max = connections_within(mappings, each);
+            let threads = (max + MAX_REJECTED).saturating_mul(each);
+            assert!(max == 1 || threads <= mappings / MAPPINGS_PER_THREAD, "{mappings} by {each}: {max}");
         }
         assert_eq!(connections_within(65_530, 2), 7662);
     }

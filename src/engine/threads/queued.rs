@@ -1,7 +1,7 @@
 //! The writer thread of a connection in `--engine threads-queued`: it sends what is put into the connection's channel. No
 //! thread writes while it holds the lock of the state.
 
-use super::channel::{Channel, Work};
+use super::channel::{Channel, WriterAction};
 use super::link::Link;
 use super::shared::Shared;
 use crate::protocol::ConnId;
@@ -13,18 +13,18 @@ pub(super) fn write(shared: &Shared, id: ConnId, link: &Link, channel: &Channel)
     let mut bytes = Vec::new();
     loop {
         match channel.next(&mut bytes) {
-            Work::Send => {
+            WriterAction::Send => {
                 if (&link.socket).write_all(&bytes).is_err() {
                     return shared.turn(|state| state.lost(id));
                 }
                 bytes.clear();
             }
-            Work::Refill => shared.turn(|state| state.writable(id)),
-            Work::Shut => {
+            WriterAction::Refill => shared.turn(|state| state.writable(id)),
+            WriterAction::Shut => {
                 link.shut(Shutdown::Write);
                 return shared.turn(|state| state.shutdown_done(id));
             }
-            Work::Leave => return,
+            WriterAction::Leave => return,
         }
     }
 }

@@ -76,12 +76,12 @@ impl Shared {
 
     /// Begins to stop.
     pub fn stop(&self) {
-        self.hurry();
+        self.drain();
         self.turn(State::stop);
     }
 
     /// From now on nobody blocks in a send longer than the drain allows. Needs no lock: who holds it may be blocked.
-    pub fn hurry(&self) {
+    pub fn drain(&self) {
         // An `Instant` can't be as far away as a flag can say.
         let drain = self.limits.drain.min(Duration::from_secs(u32::MAX.into()));
         // The first one counts.

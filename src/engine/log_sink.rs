@@ -65,25 +65,25 @@ impl Log for Backend {
     fn log(&self, record: &Record<'_>) {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        self.tell_more(&mut book, now, false);
+        self.write_suppressed(&mut book, now, false);
         if book.has_room(record.target(), record.level(), now) {
-            self.tell_lost(&mut book);
+            self.write_lost(&mut book);
             book.write(&self.line(record));
         }
     }
 
     fn flush(&self) {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        self.tell_more(&mut book, Instant::now(), true);
+        self.write_suppressed(&mut book, Instant::now(), true);
     }
 }
 
 impl Backend {
     /// Says how many lines were not written, of each kind whose window is over; of all where nothing goes on.
-    fn tell_more(&self, book: &mut Book, now: Instant, all: bool) {
-        for place in 0..book.kinds.len() {
-            let Some((level, more, seconds)) = book.kinds[place].take_more(now, all) else { continue };
-            let event = book.kinds[place].event.clone();
+    fn write_suppressed(&self, book: &mut Book, now: Instant, all: bool) {
+        for index in 0..book.kinds.len() {
+            let Some((level, more, seconds)) = book.kinds[index].take_more(now, all) else { continue };
+            let event = book.kinds[index].event.clone();
             let values = [("of", Value::from(&*event)), ("count", more.into()), ("seconds", seconds.into())];
             let text = format_args!("{more} more lines of {event} in {seconds} s");
             book.write(&self.own_line(level, "suppressed", &values, text));
@@ -91,7 +91,7 @@ impl Backend {
     }
 
     /// Says how many lines standard error didn't take, now that it may take this one.
-    fn tell_lost(&self, book: &mut Book) {
+    fn write_lost(&self, book: &mut Book) {
         let lost = book.lost;
         if lost == 0 {
             return;
@@ -134,7 +134,7 @@ impl Book {
             return true;
         }
         let kind = match self.kinds.iter().position(|kind| *kind.event == *event) {
-            Some(place) => &mut self.kinds[place],
+            Some(index) => &mut self.kinds[index],
             None => {
                 self.kinds.push(Kind { event: event.into(), level, since: now, lines: 0, more: 0 });
                 let last = self.kinds.len() - 1;
