@@ -125,9 +125,9 @@ fn json_has_stable_keys_and_one_number_for_each_connection() {
         }
         for (event, keys) in [
             ("started", &["version", "engine", "connections", "queue_total"][..]),
-            ("listening", &["address", "door"]),
+            ("listening", &["address", "scheme"]),
             ("operator", &["connection"]),
-            ("accepted", &["connection", "address", "door"]),
+            ("accepted", &["connection", "address", "scheme"]),
             ("registered", &["connection", "address", "nick"]),
             ("left", &["connection", "nick", "reason"]),
             ("refused", &["address", "reason"]),
@@ -327,7 +327,7 @@ fn a_standard_error_that_nobody_reads_stops_nobody() {
         drop((full, command));
         let mut lines = BufReader::new(reader).lines().map(|line| line.expect("a log is UTF-8"));
         let lost = lines.next().expect("it is logged again");
-        assert!(lost.ends_with(" lines were lost, since nobody read standard error"), "{engine}: {lost}");
+        assert!(lost.ends_with(" lines were dropped, since standard error was not read"), "{engine}: {lost}");
         assert!(lines.next().expect("and goes on").ends_with(" registered as bob"), "{engine}");
     }
 }

@@ -97,8 +97,8 @@ impl Backend {
             return;
         }
         let values = [("count", Value::from(lost))];
-        let text = format_args!("{lost} lines were lost, since nobody read standard error");
-        if put(&self.own_line(Level::Warn, "lost", &values, text)) {
+        let text = format_args!("{lost} lines were dropped, since standard error was not read");
+        if put(&self.own_line(Level::Warn, "lines-dropped", &values, text)) {
             book.lost = 0;
         }
     }

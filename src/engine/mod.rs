@@ -93,7 +93,7 @@ fn announce(listeners: &[Listener]) -> io::Result<()> {
     for listener in listeners {
         let url = listener.url()?;
         writeln!(out, "listening {url}")?;
-        info!(target: "listening", address = url.as_str(), door = listener.scheme().name(); "listening at {url}");
+        info!(target: "listening", address = url.as_str(), scheme = listener.scheme().name(); "listening at {url}");
     }
     out.flush()
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// A connection was admitted.
 pub fn accepted(connection: u64, from: PeerAddr, scheme: &str) {
-    debug!(target: "accepted", connection, address = from.to_string().as_str(), door = scheme;
+    debug!(target: "accepted", connection, address = from.to_string().as_str(), scheme;
         "connection {connection} from {from} by {scheme}");
 }
 
@@ -42,7 +42,7 @@ pub fn left(connection: u64, nick: Option<&str>, reason: &str, operator: Option<
 
 /// Too many connections have no name, and this one has waited longest.
 pub fn evicted(connection: u64) {
-    warn!(target: "made-way", connection; "connection {connection} gave no name, and makes way for others");
+    warn!(target: "evicted", connection; "connection {connection} is evicted: too many connections are unregistered");
 }
 
 /// A connection doesn't read what it is sent, and is about to be closed.
@@ -75,13 +75,13 @@ pub fn refused(from: PeerAddr, code: &str) {
 /// The system gives no connections by a listener, which from now on rests before it is asked again. Said once, until it
 /// gives one.
 pub fn accept_paused(scheme: &str, error: &io::Error) {
-    warn!(target: "listener-rests", door = scheme, reason = error.to_string().as_str();
+    warn!(target: "accept-paused", scheme, reason = error.to_string().as_str();
         "can't accept connections by {scheme}, trying again: {error}");
 }
 
 /// It gives some again.
 pub fn accept_resumed(scheme: &str) {
-    info!(target: "listener-awake", door = scheme; "connections by {scheme} are accepted again");
+    info!(target: "accept-resumed", scheme; "connections by {scheme} are accepted again");
 }
 
 /// The server has stopped: how long it took since it was told to, and how many didn't take what was theirs within it.
