@@ -18,6 +18,8 @@ pub enum Refusal<'a> {
     Denied,
     /// The form was incomplete; this is the form.
     Usage(&'static str),
+    /// Only characters without a visible form, of which this is the first, precede a sigil, the second.
+    HiddenSigil(char, char),
     /// The message holds no text.
     EmptyText,
     /// More recipients than [`MAX_TARGETS`](crate::limits::MAX_TARGETS).
@@ -67,6 +69,8 @@ pub enum Subject<'a> {
     Typed(&'a BStr),
     /// A bound.
     Number(usize),
+    /// A character, by its code point.
+    Character(char),
 }
 
 /// A row of the table of refusals.
@@ -92,7 +96,7 @@ impl<'a> Refusal<'a> {
     /// Everything that is said of it.
     #[must_use]
     pub fn row(&self) -> Row<'a> {
-        use Subject::{None, Number, Typed};
+        use Subject::{Character, None, Number, Typed};
         const NICK: &str = "is not a name: 1 to 32 letters of one script, digits, - _ .";
         const ROOM: &str = "is not a room's name: 1 to 32 letters of one script, digits, - _ .";
         let answer = |code, subject, advice| Row { code, closes: false, subject, advice };
@@ -104,6 +108,7 @@ impl<'a> Refusal<'a> {
             Refusal::UnknownCommand(word) => answer("unknown-command", Typed(word), "see /help"),
             Refusal::Denied => answer("denied", None, "only operators may do that"),
             Refusal::Usage(form) => answer("usage", None, form),
+            Refusal::HiddenSigil(hidden, sigil) => answer("usage", Character(hidden), in_front_of(sigil)),
             Refusal::EmptyText => answer("empty-text", None, "there is nothing to say"),
             Refusal::TooManyTargets => answer("too-many-targets", None, TARGETS_LISTED),
             Refusal::NickInvalid(nick) => answer("nick-invalid", Typed(nick), NICK),
@@ -132,3 +137,17 @@ impl<'a> Refusal<'a> {
 
 /// Names [`MAX_TARGETS`](crate::limits::MAX_TARGETS).
 const TARGETS_LISTED: &str = "at most 16 names";
+
+/// The details of [`Refusal::HiddenSigil`]: the sigil as received.
+fn in_front_of(sigil: char) -> &'static str {
+    match sigil {
+        '#' => "in front of #",
+        '@' => "in front of @",
+        '&' => "in front of &",
+        '/' => "in front of /",
+        '＃' => "in front of ＃",
+        '＠' => "in front of ＠",
+        '＆' => "in front of ＆",
+        _ => "in front of ／",
+    }
+}

@@ -122,3 +122,75 @@ fn a_reason_cannot_forge_a_line() {
     );
     assert_eq!(out.as_bstr(), "* al left (x)\u{FFFD}* eve joined)\n");
 }
+
+#[test]
+fn full_width_sigils_mean_their_ascii_forms() {
+    assert_eq!(request("＠bob：x"), direct("bob", "x"));
+    assert_eq!(request("@bob：x:y"), direct("bob", "x:y"));
+    assert_eq!(request("＠al，b:x"), direct("al，b", "x"));
+    assert_eq!(request("／msg bob x"), direct("bob", "x"));
+    assert_eq!(request("＆dev：x"), say(Some("dev"), "x"));
+    assert_eq!(request("＆dev"), Request::Join { room: "dev".into() });
+    let register = Parsed::Request(Request::Register { nick: "al".into(), password: Some("pw".into()) });
+    assert_eq!(Dialect::Native.parse("＃al：pw".as_bytes(), Rank::Unregistered), register);
+    // Other full-width characters are text.
+    assert_eq!(request("！x"), say(None, "！x"));
+    assert_eq!(request("hi ＠bob：x"), say(None, "hi ＠bob：x"));
+}
+
+/// Lines of `nc` after a key that it doesn't interpret, and of text copied from a page: a direct message was said aloud.
+#[test]
+fn hidden_sigils_are_refused() {
+    let hidden = [
+        "\x1B[A",
+        "\x1B[1;5C",
+        "\x08",
+        "\u{200B}",
+        "\u{2060}",
+        "\u{A0}",
+        "\u{FEFF}",
+        "\x7F",
+        "\u{85}",
+        "\u{3000}",
+        "\u{AD}",
+        "\u{E0020}",
+        "\x1BOA",
+        "\x1B]0;title\x07",
+        "\x1B]0;title\x1B\\",
+        "\x1BM",
+        "\u{200B}\x1B[A\x08",
+        "\x1B",
+        "\x1B[",
+        "\x1BO",
+        "\x1B]0;",
+    ];
+    for prefix in hidden {
+        for sigil in ["#", "@", "&", "/", "＃", "＠", "＆", "／"] {
+            let line = format!("{prefix}{sigil}bob:secret");
+            // In a sequence that has begun, `#`, `&` and `/` are intermediate bytes (ECMA-48): `b` ends it.
+            if prefix == "\x1B[" && "#&/".contains(sigil) {
+                continue;
+            }
+            for rank in [Rank::Unregistered, Rank::Member] {
+                let Parsed::Refused(refusal) = Dialect::Native.parse(line.as_bytes(), rank) else {
+                    panic!("{line:?} is not refused");
+                };
+                assert_eq!(refusal.code(), "usage", "{line:?}");
+            }
+        }
+    }
+    // Text with such characters is text where no sigil follows, and where a blank precedes it.
+    for text in
+        ["\x1B[Ahi", "\u{200B}hi @bob", "\x08", "\x1B[A", " \u{200B}@bob:x", "\u{200B} @bob:x", "e\u{301}@x"]
+    {
+        assert_eq!(request(text), say(None, text));
+    }
+}
+
+#[test]
+fn refusal_of_a_hidden_sigil_names_both() {
+    let mut out = Vec::new();
+    let Parsed::Refused(refusal) = member("\u{200B}\x08@bob:x") else { panic!("it is refused") };
+    Dialect::Native.encode(Event::Refused(refusal), &Context { max_line: 4096 }, &mut out);
+    assert_eq!(out.as_bstr(), "!usage U+200B in front of @\n");
+}

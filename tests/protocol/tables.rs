@@ -47,7 +47,8 @@ fn next_refusal(refusal: Refusal<'static>) -> Option<Refusal<'static>> {
         Refusal::RegisterFirst => Refusal::UnknownCommand(typed),
         Refusal::UnknownCommand(_) => Refusal::Denied,
         Refusal::Denied => Refusal::Usage("#name"),
-        Refusal::Usage(_) => Refusal::EmptyText,
+        Refusal::Usage(_) => Refusal::HiddenSigil('\u{200B}', '@'),
+        Refusal::HiddenSigil(..) => Refusal::EmptyText,
         Refusal::EmptyText => Refusal::TooManyTargets,
         Refusal::TooManyTargets => Refusal::NickInvalid(typed),
         Refusal::NickInvalid(_) => Refusal::NickReserved(typed),
@@ -84,6 +85,7 @@ fn docs_list_every_refusal() {
             Subject::Typed(_) if row.closes => String::new(),
             Subject::Typed(_) => " <x>".into(),
             Subject::Number(number) => format!(" {number}"),
+            Subject::Character(c) => format!(" U+{:04X}", u32::from(c)),
         };
         let blank = if row.advice.is_empty() { "" } else { " " };
         let expected = format!("| `!{}{subject}{blank}{}`", row.code, row.advice);

@@ -9,6 +9,7 @@ mod classic;
 mod native;
 mod nickname;
 mod relay;
+mod sigil;
 mod udp;
 
 use crate::limits::MAX_SHORT;
@@ -143,6 +144,7 @@ fn encode_refusal(refusal: Refusal<'_>, out: &mut Vec<u8>) {
             push_safe(typed, out);
         }
         Subject::Number(number) => push_fmt(out, format_args!(" {number}")),
+        Subject::Character(c) => push_fmt(out, format_args!(" U+{:04X}", u32::from(c))),
     }
     if !row.advice.is_empty() {
         out.push(b' ');

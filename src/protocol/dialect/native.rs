@@ -1,7 +1,8 @@
 //! The line protocol of protocol.md: what can be typed into `nc`. One table has a row for each command: its word, its
 //! arguments, what `/help` says of it, and the request that it becomes. Which ranks may give it is in `command.rs`.
 
-use super::{Context, encode_refusal, line, line_fmt, push_fmt, split, trim};
+use super::sigil::{self, Start, split_name};
+use super::{Context, encode_refusal, line, line_fmt, push_fmt, trim};
 use crate::protocol::command::{Kind, May};
 use crate::protocol::event::{Event, List, ListItem};
 use crate::protocol::message;
@@ -146,20 +147,28 @@ const SIGILS_HELP: [&str; 5] = [
 /// See [`Dialect::parse`](super::Dialect::parse).
 pub(super) fn parse(line: &[u8], rank: Rank) -> Parsed<'_> {
     let is_unregistered = !rank.is_registered();
-    let Some((&sigil, rest)) = line.split_first() else { return Parsed::Nothing };
+    let Some((&first, rest)) = line.split_first() else { return Parsed::Nothing };
+    let (sigil, rest) = match first {
+        b' '..=b'~' | b'\t' => (first, rest.as_bstr()),
+        _ => match sigil::start(line) {
+            Start::Sigil(sigil, rest) => (sigil, rest),
+            Start::Hidden { hidden, sigil } => return Parsed::Refused(Refusal::HiddenSigil(hidden, sigil)),
+            Start::Text => (first, rest.as_bstr()),
+        },
+    };
     match sigil {
-        b'#' if is_unregistered => register(rest.as_bstr()),
-        b'/' => parse_command(rest.as_bstr(), rank),
+        b'#' if is_unregistered => register(rest),
+        b'/' => parse_command(rest, rank),
         _ if is_unregistered => Parsed::Refused(Refusal::RegisterFirst),
         b'#' => Parsed::Refused(Refusal::Usage("you have a name; /nick name takes another")),
-        b'@' => direct(rest.as_bstr()),
-        b'&' => room(rest.as_bstr()),
+        b'@' => direct(rest),
+        b'&' => room(rest),
         _ => Parsed::Request(Request::Say { room: None, text: line.as_bstr() }),
     }
 }
 
 fn register(rest: &BStr) -> Parsed<'_> {
-    let (nick, password) = match split(rest, b':') {
+    let (nick, password) = match split_name(rest) {
         Some((nick, password)) => (trim(nick), Some(password)),
         None => (trim(rest), None),
     };
@@ -170,14 +179,14 @@ fn register(rest: &BStr) -> Parsed<'_> {
 }
 
 fn direct(rest: &BStr) -> Parsed<'_> {
-    match split(rest, b':').map(|(to, text)| (trim(to), text)) {
+    match split_name(rest).map(|(to, text)| (trim(to), text)) {
         Some((to, text)) if !to.is_empty() => Parsed::Request(Request::Direct { to, text }),
         _ => Parsed::Refused(Refusal::Usage("@name:text")),
     }
 }
 
 fn room(rest: &BStr) -> Parsed<'_> {
-    let (room, text) = match split(rest, b':') {
+    let (room, text) = match split_name(rest) {
         Some((room, text)) => (trim(room), Some(text)),
         None => (trim(rest), None),
     };

@@ -3,6 +3,7 @@
 //! in the order in which the page tells it rather than in the fastest.
 
 use bstr::{BStr, ByteSlice};
+use redpoll::protocol::dialect::Dialect;
 use redpoll::protocol::name::Name;
 use redpoll::protocol::scheme::Scheme;
 use redpoll::protocol::text::{is_safe, push_safe};
@@ -163,9 +164,19 @@ fn is_count(text: &str) -> bool {
 /// What a line to the server, without its LF, means. The details of a refusal are for people; only its code counts.
 pub(super) fn meant(line: &[u8], rank: Rank) -> Parsed<'_> {
     let stranger = !rank.is_registered();
-    let (head, text) = cut(line, b":");
+    if let Some(refused) = hidden(line) {
+        return refused;
+    }
+    // A full-width form is one character more than its ASCII form is, of three bytes.
+    let wide =
+        ["＃", "＠", "＆", "／"].iter().zip(b"#@&/").find(|(wide, _)| line.starts_with(wide.as_bytes()));
+    let (first, line) = match wide {
+        Some((wide, ascii)) => (Some(ascii), &line[wide.len() - 1..]),
+        None => (line.first(), line),
+    };
+    let (head, text) = cut_name(line);
     let name = blankless(head.get(1..).unwrap_or_default());
-    match (line.first(), text) {
+    match (first, text) {
         (None, _) => Parsed::Nothing,
         (Some(b'/'), _) => commanded(&line[1..], rank),
         (Some(b'#'), password) if stranger && !name.is_empty() => {
@@ -183,6 +194,47 @@ pub(super) fn meant(line: &[u8], rank: Rank) -> Parsed<'_> {
 }
 
 const USAGE: Parsed<'static> = Parsed::Refused(Refusal::Usage(""));
+
+/// The name and the text that `:` or its full-width form separates.
+fn cut_name(line: &[u8]) -> (&BStr, Option<&BStr>) {
+    let places = [":", "："].map(|colon| (line.find(colon), colon.len()));
+    match places.into_iter().filter_map(|(at, len)| Some((at?, len))).min() {
+        Some((at, len)) => (line[..at].as_bstr(), Some(line[at + len..].as_bstr())),
+        None => (line.as_bstr(), None),
+    }
+}
+
+/// The refusal of a line in which only characters that can't be seen precede a sigil. Escape sequences are not followed:
+/// lines that hold ESC are the parser's to judge.
+fn hidden(line: &[u8]) -> Option<Parsed<'_>> {
+    if line.contains(&0x1B) {
+        let parsed = Dialect::Native.parse(line, Rank::Member);
+        return matches!(parsed, Parsed::Refused(Refusal::HiddenSigil(..))).then_some(USAGE);
+    }
+    let text = line.to_str_lossy();
+    let unseen = |c: char| {
+        let ignorable = ["\u{AD}\u{34F}\u{115F}\u{1160}\u{17B4}\u{17B5}\u{3164}\u{FEFF}\u{FFA0}"];
+        let ranges = [
+            0x180B..=0x180F,
+            0x200B..=0x200F,
+            0x202A..=0x202E,
+            0x2060..=0x206F,
+            0xFE00..=0xFE0F,
+            0xFFF0..=0xFFF8,
+            0x1BCA0..=0x1BCA3,
+            0x1D173..=0x1D17A,
+            0xE0000..=0xE0FFF,
+            0x61C..=0x61C,
+        ];
+        c.is_control() && c != '\t'
+            || c.is_whitespace() && c != ' ' && c != '\t'
+            || ignorable[0].contains(c)
+            || ranges.iter().any(|range| range.contains(&u32::from(c)))
+    };
+    let seen = text.trim_start_matches(unseen);
+    (seen.len() < text.len() && seen.starts_with(['#', '@', '&', '/', '＃', '＠', '＆', '／']))
+        .then_some(USAGE)
+}
 
 fn commanded(line: &[u8], rank: Rank) -> Parsed<'_> {
     let (stranger, operator) = (!rank.is_registered(), rank.is_operator());
