@@ -105,3 +105,20 @@ fn no_cut_and_no_pair_of_cuts_changes_the_lines() {
     let every: Vec<usize> = (0..stream.len()).collect();
     assert_eq!(lines(stream, &every), whole);
 }
+
+#[test]
+fn byte_order_mark_is_dropped_at_start() {
+    let stream = b"\xEF\xBB\xBF#al\n\xEF\xBB\xBFb\n";
+    for first in 0..stream.len() {
+        for second in first..stream.len() {
+            let lines = lines(stream, &[first, second]);
+            assert_eq!(lines, [some("#al"), some("\u{FEFF}b")], "cut at {first} and {second}");
+        }
+    }
+    assert_eq!(lines(b"\xEF\xBB\xBFbye", &[1]), [some("bye")]);
+    assert_eq!(lines(b"\n\xEF\xBB\xBFa\n", &[]), [some(""), some("\u{FEFF}a")]);
+    let mut frame = LineFrame::by_pause();
+    assert_eq!(frame.pause(b""), Step::More);
+    assert_eq!(frame.pause(b"\xEF\xBB\xBFa"), Step::Message(4, b"a"));
+    assert_eq!(frame.pause(b"\xEF\xBB\xBFa"), Step::Message(4, "\u{FEFF}a".as_bytes()));
+}

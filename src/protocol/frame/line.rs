@@ -21,8 +21,10 @@ pub struct LineFrame {
 /// What is known of the unfinished line.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Nothing.
+    /// It is the first line of the stream.
     #[default]
+    First,
+    /// Nothing.
     Plain,
     /// The bytes that were searched hold NUL.
     Nul,
@@ -59,8 +61,8 @@ impl LineFrame {
         match self.find_end(input, searched) {
             Some(end) => {
                 self.searched = 0;
-                let nul = std::mem::take(&mut self.mode) == Mode::Nul;
-                if end < max { step(end + 1, without_cr(&input[..end]), nul) } else { Step::TooLong(end + 1) }
+                let mode = std::mem::replace(&mut self.mode, Mode::Plain);
+                if end < max { mode.step(end + 1, &input[..end]) } else { Step::TooLong(end + 1) }
             }
             None if input.len() > max => {
                 self.searched = 0;
@@ -78,9 +80,10 @@ impl LineFrame {
 
     /// See [`Frame::finish`](super::Frame::finish): an unterminated last line counts as a line.
     pub fn finish<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
-        let nul = self.mode == Mode::Nul;
-        *self = if self.is_by_pause() { LineFrame::by_pause() } else { LineFrame::default() };
-        if input.is_empty() { Step::More } else { step(input.len(), without_cr(input), nul) }
+        let mode = self.mode;
+        let next = if mode == Mode::First && input.is_empty() { Mode::First } else { Mode::Plain };
+        *self = LineFrame { searched: 0, mode: next, pauses: self.pauses.map(|_| NonZeroU8::MIN) };
+        if input.is_empty() { Step::More } else { mode.step(input.len(), input) }
     }
 
     /// See [`Frame::pause`](super::Frame::pause): what has come is a message, as if END had ended it, and ends the
@@ -141,6 +144,14 @@ impl LineFrame {
     }
 }
 
-fn without_cr(line: &[u8]) -> &[u8] {
-    line.strip_suffix(b"\r").unwrap_or(line)
+impl Mode {
+    /// The step over a line in this mode: a byte order mark at the start of the stream is dropped, and one CR at the end.
+    fn step(self, bytes: usize, line: &[u8]) -> Step<'_> {
+        let mark = if self == Mode::First { BYTE_ORDER_MARK } else { b"" };
+        let line = line.strip_prefix(mark).unwrap_or(line);
+        step(bytes, line.strip_suffix(b"\r").unwrap_or(line), self == Mode::Nul)
+    }
 }
+
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";

@@ -72,9 +72,15 @@ fn split_naively(stream: &[u8], max: usize) -> Vec<(usize, Option<&[u8]>)> {
         let line = whole.strip_suffix(b"\n");
         let due = if line.is_some() { start } else { END };
         let line = line.unwrap_or(whole);
+        let line = if before == 0 { without_mark(line) } else { line };
         (due, Some(line.strip_suffix(b"\r").unwrap_or(line)))
     });
     lines.collect()
+}
+
+/// The first line without the byte order mark that a stream may begin with.
+fn without_mark(line: &[u8]) -> &[u8] {
+    line.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(line)
 }
 
 /// Where slices of these lengths end, which begin again at the end; without any, the stream is one slice.
@@ -189,7 +195,10 @@ fn nul_is_said(step: Step<'_>) -> Step<'_> {
 /// The same, byte by byte.
 fn split_by_pauses(stream: &[u8], max: usize, ends: &[usize], pauses: Pauses) -> Vec<Said> {
     let (mut messages, mut begun, mut too_long, mut start) = (Vec::new(), Vec::new(), false, 0);
-    let without_cr = |message: &[u8]| message.strip_suffix(b"\r").unwrap_or(message).to_vec();
+    let text = |message: &[u8], is_first| {
+        let message = if is_first { without_mark(message) } else { message };
+        message.strip_suffix(b"\r").unwrap_or(message).to_vec()
+    };
     for (slice, &end) in ends.iter().enumerate() {
         if slice > 0 && end == start {
             continue;
@@ -203,7 +212,7 @@ fn split_by_pauses(stream: &[u8], max: usize, ends: &[usize], pauses: Pauses) ->
             if byte == b'\n' {
                 begun.pop();
                 if !too_long {
-                    messages.push((end, Some(without_cr(&begun))));
+                    messages.push((end, Some(text(&begun, messages.is_empty()))));
                 }
                 begun.clear();
                 too_long = false;
@@ -216,14 +225,14 @@ fn split_by_pauses(stream: &[u8], max: usize, ends: &[usize], pauses: Pauses) ->
                 continue;
             }
             if !too_long {
-                messages.push((end, Some(without_cr(&begun))));
+                messages.push((end, Some(text(&begun, messages.is_empty()))));
             }
             begun.clear();
             too_long = false;
         }
     }
     if !begun.is_empty() && !too_long {
-        messages.push((END, Some(without_cr(&begun))));
+        messages.push((END, Some(text(&begun, messages.is_empty()))));
     }
     messages
 }

@@ -33,6 +33,8 @@ pub(super) struct Person {
     /// What it has sent since the last LF; empty while the rest of a line too long goes by.
     line: Vec<u8>,
     too_long: bool,
+    /// The first line of the stream, which may begin with a byte order mark, has ended.
+    is_past_first: bool,
     pub ended: bool,
     pub reset: bool,
     /// It doesn't read now, or didn't at some time.
@@ -105,6 +107,7 @@ impl Person {
             maybe_kicked: false,
             line: Vec::new(),
             too_long: false,
+            is_past_first: false,
             ended: false,
             reset: false,
             stalled: false,
@@ -214,13 +217,16 @@ impl Person {
 
     fn note_line(&mut self) {
         let line = std::mem::take(&mut self.line);
+        let is_first = !std::mem::replace(&mut self.is_past_first, true);
         if std::mem::take(&mut self.too_long) || self.quit {
             return;
         }
         if line.contains(&0) {
             return self.owe("!bad-byte".to_owned());
         }
-        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        let mark = if is_first { "\u{FEFF}" } else { "" };
+        let line = line.strip_prefix(mark.as_bytes()).unwrap_or(&line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         let ranks = match self.door {
             Scheme::Unix => [Rank::Operator { registered: false }, Rank::Operator { registered: true }],
             _ => [Rank::Unregistered, Rank::Member],
