@@ -15,8 +15,8 @@ pub struct Limits {
     /// Bytes that the kernel refused for one connection. A connection is too slow after [`TOO_SLOW_AFTER`] above this,
     /// or at once at [`TOO_SLOW_FACTOR`] times this.
     pub queue: usize,
-    /// Maximum memory of the bytes that the kernel refused, in bytes over all connections; above it the connection with
-    /// the largest backlog is closed.
+    /// Maximum memory, in bytes over all connections, of what the kernel refused; above it the connection with the
+    /// largest backlog is closed.
     pub queue_total: usize,
     /// SO_SNDBUF in bytes, the unacknowledged output of one connection in the kernel; `None`: the kernel's default.
     pub send_buffer: Option<usize>,
@@ -36,8 +36,7 @@ pub struct Limits {
     pub max_rooms: Option<usize>,
     /// Maximum rooms that one connection may be in; `None`: unlimited.
     pub max_rooms_per_connection: Option<usize>,
-    /// Maximum members of a room that sends presence, the cost of which is the square of the members; `None`:
-    /// unlimited.
+    /// Maximum members of a room that sends presence, which costs the square of the members; `None`: unlimited.
     pub quiet_above: Option<usize>,
     /// Maximum time to flush a closing connection, or the whole server when it stops.
     pub drain: Duration,
@@ -127,21 +126,18 @@ pub const MIN_SEND_BUFFER: usize = 4 * KIB;
 pub const TOO_SLOW_FACTOR: usize = 8;
 /// Time that a queue may stay above `--queue`: a peer on a bad radio link recovers within it.
 pub const TOO_SLOW_AFTER: Duration = Duration::from_secs(2);
-/// Bytes of one read: large enough that a fast sender's system calls don't count, small enough that it doesn't starve
-/// the rest of a turn.
+/// Bytes of one read: large enough that a fast sender's system calls don't count, small enough not to starve a turn.
 pub const READ: usize = 64 * KIB;
 /// Minimum bytes of one read of a rate-limited peer: the longest default line.
 pub const LOW_READ: usize = 4 * KIB;
-/// Bytes of one read per token of the peer: a long line of chat. So about as much is read as may be handled, and little
-/// of it is held.
+/// Bytes of one read per token of the peer: a long line of chat. So about as much is read as may be handled.
 pub const READ_PER_TOKEN: usize = 64;
 /// Discarded bytes that cost one token, as a line does.
 pub const DISCARDED_PER_TOKEN: usize = 4 * KIB;
 /// Time for which a peer that is blocked by rate isn't read, unless its token bucket is full sooner: four wake-ups a
 /// second, however high the rate is.
 pub const REFILL: Duration = Duration::from_millis(250);
-/// Time for which the input of a peer that is blocked by rate is still handled after its end of stream. It is bounded
-/// so that the name becomes free.
+/// Time for which input of a peer blocked by rate is handled after its end of stream; then its name becomes free.
 pub const HALF_CLOSE_GRACE: Duration = Duration::from_secs(10);
 /// High-water mark of an arena, in bytes: at it the dirty connections are flushed, and the turn goes on. It fits in a
 /// small second-level cache, and it bounds the memory of one turn.
@@ -156,16 +152,15 @@ pub const SHARED: usize = 8;
 /// otherwise be a system call per recipient. The delay is not noticeable, and the first event has none.
 pub const PRESENCE_INTERVAL: Duration = Duration::from_millis(10);
 /// Spans of the arenas (16 bytes each) at which the dirty connections are flushed too. One span is one piece of text
-/// for one connection: without this bound, short lines that alternate between two large rooms would make a thousand for
-/// every six bytes of an arena.
+/// for one connection: without this bound, short lines that alternate between two large rooms would make a thousand
+/// spans for every six bytes of an arena.
 pub const SPANS: usize = 32 * KIB;
 /// Maximum capacity of a room's member list, as a multiple of its members: growth doubles it, and shrinking only at
 /// four times the need keeps both constant in time on average.
 pub const SLACK: usize = 4;
 /// Maximum capacity of a vector, as a multiple of its elements: growth doubles it.
 pub const GROWN: usize = 2;
-/// Maximum slots of a hash table per entry: a power of two of which at most 7/8 are used, so up to 16/7 just after
-/// growth.
+/// Maximum slots of a hash table per entry: a power of two, at most 7/8 of them used, so up to 16/7 just after growth.
 pub const TABLE: usize = 3;
 /// Maximum bytes of an allocation besides what is requested: a header, and rounding up to 16.
 pub const ALLOCATION: usize = 24;
@@ -188,8 +183,7 @@ pub const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 pub const MIN_DRAIN: Duration = Duration::from_millis(1);
 /// Time without an event after which the server frees buffers and arenas.
 pub const IDLE_AFTER: Duration = Duration::from_secs(1);
-/// First backoff of a listener whose `accept` failed for want of descriptors or memory; it doubles up to
-/// [`MAX_ACCEPT_BACKOFF`].
+/// First backoff of a listener whose `accept` lacked descriptors or memory; it doubles up to [`MAX_ACCEPT_BACKOFF`].
 pub const MIN_ACCEPT_BACKOFF: Duration = Duration::from_millis(10);
 /// Maximum backoff of such a listener.
 pub const MAX_ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
@@ -203,14 +197,13 @@ pub const THREAD_STACK: usize = 64 * KIB;
 /// each. Measured: 65,530 mappings were enough for 16,360 threads.
 pub const MAPPINGS_PER_THREAD: usize = 4;
 /// Bytes in the channel to the writer thread of a connection in `--engine threads-queued`, or half of `--queue` if that
-/// is less: as much as one send is worth. Besides the connection's queue, up to this much waits in the channel and as
-/// much again is being sent.
+/// is less: as much as one send is worth. Besides the queue, up to this much waits there, and as much again is being
+/// sent.
 pub const CHANNEL: usize = 64 * KIB;
 /// Minimum time to flush a closing connection that has a writer thread, whatever `--drain` is: the thread must have
 /// been scheduled once, on a loaded machine too.
 pub const WRITER_GRACE: Duration = Duration::from_millis(100);
-/// Maximum buffers kept for reuse between turns; others are freed. Enough for a hundred peers with partial lines at
-/// once.
+/// Maximum buffers kept for reuse between turns; others are freed. Enough for a hundred peers with partial lines.
 pub const POOLED_BUFFERS: usize = 128;
 /// Maximum bytes of a buffer that is kept for reuse, and of the spare capacity of one in use: the longest default line.
 /// A few bytes of another connection may be stored in it next, so it is no larger.

@@ -50,7 +50,7 @@ impl NameIndex {
         }
     }
 
-    /// Returns the id whose name is equal to `name`.
+    /// Returns the id of a name that is equal to `name`.
     pub fn holder<'n>(&self, name: &Name, names: impl Fn(u32) -> &'n Name) -> Option<u32> {
         self.find(name.folded().as_bytes(), &names)
     }
@@ -65,7 +65,7 @@ impl NameIndex {
         }
     }
 
-    /// Removes `id`, whose name is `name`.
+    /// Removes `id`; its name is `name`.
     pub fn remove(&mut self, id: u32, name: &Name) {
         for entry in entries(id, name) {
             let own = hash(&self.hasher, entry.spelling(name).as_bytes());
@@ -75,7 +75,7 @@ impl NameIndex {
         }
     }
 
-    /// Returns the id whose name, shown or folded, is exactly `spelling`.
+    /// Returns the id of a name that, shown or folded, is exactly `spelling`.
     pub fn find<'n>(&self, spelling: &[u8], names: &impl Fn(u32) -> &'n Name) -> Option<u32> {
         let own = hash(&self.hasher, spelling);
         let entry = self.table.find(own, |e| e.spelling(names(e.id())).as_bytes() == spelling)?;

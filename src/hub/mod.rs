@@ -28,7 +28,7 @@ pub struct Hub {
     quiet_above: Option<usize>,
     max_rooms: Option<usize>,
     max_rooms_per_connection: Option<usize>,
-    /// Connections whose rank is operator; few, since each look-up scans them.
+    /// Connections with the rank of an operator; few, since each look-up scans them.
     operators: Vec<ConnId>,
     /// Unregistered connections that receive the messages of the lobby.
     observers: Vec<ConnId>,
@@ -201,8 +201,7 @@ impl Hub {
         }
     }
 
-    /// Removes a connection, registered or not, and sends the members of shared rooms `text` or, if that is empty, the
-    /// presence text of `reason`.
+    /// Removes a connection, registered or not, and sends members of shared rooms `text`, by default that of `reason`.
     pub fn leave(&mut self, id: ConnId, reason: CloseReason, text: &[u8], out: &mut impl Outbox) {
         self.remove(id, reason, text, None, out);
     }

@@ -75,8 +75,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Returns the name if `from` may take it. A user may take another spelling of its own name, or one confusable with
-    /// it.
+    /// Returns the name if `from` may take it, which includes other spellings of its own name and confusable ones.
     pub(super) fn free_nick<'a>(&mut self, from: ConnId, nick: &'a BStr) -> Result<Name, Refusal<'a>> {
         let name = Name::new(nick).map_err(|_| Refusal::NickInvalid(nick))?;
         if name::is_reserved(&name) {

@@ -199,12 +199,12 @@ impl Roster {
         self.registered
     }
 
-    /// Returns the user whose nick, shown or folded, is exactly `typed`.
+    /// Returns the user with a nick that, shown or folded, is exactly `typed`.
     pub fn find_spelled(&self, typed: &[u8]) -> Option<ConnId> {
         self.nicks.find(typed, &|id| name_of(&self.users, id)).map(ConnId)
     }
 
-    /// Returns the user whose nick was typed.
+    /// Returns the user with the nick that was typed.
     pub fn find_user(&self, typed: &[u8]) -> Result<Option<ConnId>, Invalid> {
         Ok(self.nicks.look_up(typed, |id| name_of(&self.users, id))?.map(ConnId))
     }
@@ -286,7 +286,7 @@ impl Roster {
         self.rooms.iter().map(|(_, room)| room)
     }
 
-    /// Returns the room whose name was typed.
+    /// Returns the room with the name that was typed.
     pub fn find_room(&self, typed: &[u8]) -> Result<Option<RoomId>, Invalid> {
         Ok(self.room_names.look_up(typed, |id| &self.rooms[id as usize].name)?.map(RoomId))
     }

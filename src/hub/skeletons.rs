@@ -19,8 +19,7 @@ pub(super) struct SkeletonIndex {
     hasher: RandomState,
 }
 
-/// An id, and the hash of one of its skeletons: computing the skeletons again whenever the table grows would be too
-/// slow.
+/// An id, and the hash of one of its skeletons, which are too slow to compute again whenever the table grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
     id: u32,
@@ -90,7 +89,7 @@ impl SkeletonIndex {
         }
     }
 
-    /// Removes `id`, whose name is `name`.
+    /// Removes `id`; its name is `name`.
     pub fn remove(&mut self, id: u32, name: &Name) {
         let SkeletonIndex { beyond, ascii, hasher } = self;
         if !name.folded().is_ascii() {

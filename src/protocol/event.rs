@@ -1,13 +1,11 @@
-//! Events: what the hub sends to a connection. An event borrows everything for one call; a dialect decides how it is
-//! written.
+//! Events: what the hub sends to a connection. An event borrows everything for one call; a dialect encodes it.
 
 use crate::protocol::connection::PeerAddr;
 use crate::protocol::name::Name;
 use crate::protocol::refusal::Refusal;
 use bstr::BStr;
 
-/// An answer, a presence event, a message or a refusal. A dialect writes it or, if its clients wouldn't understand it,
-/// writes nothing.
+/// An answer, a presence event, a message or a refusal. A dialect writes nothing where its clients wouldn't understand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'a> {
     /// The connection was accepted.
@@ -138,8 +136,7 @@ pub enum Event<'a> {
     Refused(Refusal<'a>),
 }
 
-/// An answer that is a list of names, which a dialect packs into lines. [`Event::EndWho`] or [`Event::EndRooms`]
-/// follows it.
+/// An answer that is a list, packed into lines by a dialect. [`Event::EndWho`] or [`Event::EndRooms`] follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum List<'a> {
     /// The names asked for.

@@ -1,5 +1,4 @@
-//! Requests, as a parser passes them to the hub. The grammar is in the dialects, the rules are in the hub; neither is
-//! here.
+//! Requests, as a parser passes them to the hub. The grammar is in the dialects, the rules are in the hub.
 
 use crate::protocol::refusal::Refusal;
 use bstr::BStr;
@@ -130,8 +129,7 @@ pub enum Scope<'a> {
     Everyone,
 }
 
-/// The result of parsing one message. The parser knows the grammar only: a refusal here depends on nothing but the
-/// message and [`Rank`].
+/// The result of parsing one message. A refusal here depends on nothing but the message and [`Rank`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parsed<'a> {
     /// Nothing to do: an empty line.

@@ -97,8 +97,8 @@ fn push_replaced(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends `text` with its unsafe characters replaced. Most text in other scripts than Latin has none, so only a
-/// character whose first byte may begin an unsafe one is decoded.
+/// Appends `text` with its unsafe characters replaced. Most text in other scripts than Latin has none, so a character
+/// is decoded only if its first byte may begin an unsafe one.
 fn push_checked(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     let (mut copied, mut at) = (0, 0);

@@ -70,8 +70,7 @@ impl Dialect {
         }
     }
 
-    /// Appends a list in this dialect, in lines of bounded length; returns the number of lines. Dialects that can't
-    /// request a list write none.
+    /// Appends a list in this dialect, in lines of bounded length; returns their number, 0 for dialects without lists.
     pub fn encode_list<'n>(
         self,
         list: List<'_>,

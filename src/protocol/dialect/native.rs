@@ -207,8 +207,8 @@ fn parse_command(rest: &BStr, rank: Rank) -> Parsed<'_> {
     }
 }
 
-/// Parses what follows a command's word; `None` if the form is incomplete. `given` is `None` if nothing, not even a
-/// blank, follows the word.
+/// Parses the arguments of a command; `None` if the form is incomplete. `given` is what follows the word and one blank;
+/// it is `None` if no blank follows the word.
 fn arguments_of(arity: Arity, given: Option<&BStr>) -> Option<Arguments<'_>> {
     let nothing = BStr::new("");
     let name = given.map(trim).filter(|name| !name.is_empty());
@@ -235,16 +235,14 @@ fn arguments_of(arity: Arity, given: Option<&BStr>) -> Option<Arguments<'_>> {
 /// Bytes of `:` and the largest number.
 const MAX_COUNT: usize = 1 + usize::MAX.ilog10() as usize + 1;
 
-/// Maximum bytes of a line of a list besides its items: `+rooms ` is the longest word, or `+who `, the longest name of
-/// a room and a blank.
+/// Maximum bytes of a line of a list besides its items: `+rooms `, or the longer `+who `, a room's name and a blank.
 const LIST_FRAME: usize = "+who ".len() + MAX_NAME_BYTES + " \n".len();
 
 /// See [`Dialect::MAX_LISTED`](super::Dialect::MAX_LISTED).
 pub(super) const MAX_LISTED: usize =
     MAX_NAME_BYTES + MAX_COUNT + " ".len() + "+rooms  \n".len() + MAX_NAME_BYTES;
 
-/// See [`Dialect::encode_list`](super::Dialect::encode_list). A line is no longer than those that a client may send,
-/// unless one item alone is.
+/// See [`Dialect::encode_list`](super::Dialect::encode_list). A line has at most `max_line` bytes, or one item alone.
 pub(super) fn encode_list<'n>(
     list: List<'_>,
     items: impl Iterator<Item = ListItem<'n>>,

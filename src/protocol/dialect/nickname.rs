@@ -1,5 +1,4 @@
-//! The client of a tutorial on threads: on `NICKNAME` it sends its name by itself, and then it writes that name in
-//! front of each line of its user.
+//! The client of a tutorial on threads: it answers `NICKNAME` with its name, and then begins each line with that name.
 
 use super::{encode_refusal, line, split, trim};
 use crate::protocol::event::Event;

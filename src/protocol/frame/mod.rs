@@ -17,8 +17,7 @@ pub enum Step<'a> {
     Message(usize, &'a [u8]),
     /// A message that contains NUL, without its end: the search for the end has found the NUL.
     Nul(usize, &'a [u8]),
-    /// Bytes of a message that is too long, reported once per message, as soon as it is known. Its remainder is
-    /// skipped.
+    /// Bytes of a message that is too long, reported once per message and as soon as known; its remainder is skipped.
     TooLong(usize),
 }
 
@@ -32,8 +31,7 @@ pub enum Frame {
 }
 
 impl Frame {
-    /// Returns the next message at the front of `input`, which begins where the last step ended. A message has at most
-    /// `max` bytes, its end included.
+    /// Returns the next message of `input`, which begins where the last step ended: at most `max` bytes with its end.
     pub fn next<'a>(&mut self, input: &'a [u8], max: usize) -> Step<'a> {
         match self {
             Frame::Line(line) => line.next(input, max),
@@ -60,8 +58,7 @@ impl Frame {
         }
     }
 
-    /// Returns whether a frame timeout after `input` ends a message. For input that is not taken yet: the caller then
-    /// appends LF.
+    /// Returns whether a frame timeout after `input` ends a message; a caller that can't take it yet then appends LF.
     pub fn ends_by_pause(&mut self, input: &[u8]) -> bool {
         match self {
             Frame::Line(line) => line.is_by_pause() && line.ends_by_pause(input),
