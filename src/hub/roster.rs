@@ -409,11 +409,7 @@ impl Roster {
             );
             for (index, member) in room.members.iter().enumerate() {
                 let user = self.user(*member).expect("members are registered");
-                assert_eq!(
-                    user.memberships.index(id),
-                    Some(index as u32),
-                    "user and room agree on the index"
-                );
+                assert_eq!(user.memberships.index(id), Some(index as u32), "user and room agree");
             }
         }
         for user in self.users() {
