@@ -88,9 +88,9 @@ impl Limits {
         (self.max_connections / 4).max(16)
     }
 
-    /// Returns the bytes of unhandled input of all connections above which each read is limited to [`LOW_READ`] and
-    /// none is read ahead: a quarter of what all queues may take. A connection that is blocked by rate or by output may
-    /// hold [`READ`] bytes, and there may be tens of thousands of them.
+    /// Returns the bytes of unhandled input of all connections above which each read is limited to [`LOW_READ`] and no
+    /// connection is read ahead: a quarter of what all queues may take. A connection that is blocked by rate or by
+    /// output may hold [`READ`] bytes, and there may be tens of thousands of them.
     #[must_use]
     pub fn held_total(&self) -> usize {
         self.queue_total / 4
