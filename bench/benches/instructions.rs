@@ -5,7 +5,7 @@
 
 // These lines alone differ between versions of the server.
 use redpoll::limits::Limits;
-use redpoll::protocol::scheme::Scheme as Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::{PeerNo, Sim};
 
 use std::collections::HashMap;
@@ -44,33 +44,33 @@ const TEXT: &str = "see you at the usual place, at 8";
 struct World {
     sim: Sim,
     peers: Vec<PeerNo>,
-    heard: usize,
+    received: usize,
 }
 
 impl World {
-    fn new(quiet_above: usize, doors: &[Door]) -> World {
+    fn new(quiet_above: usize, schemes: &[Scheme]) -> World {
         let limits = Limits { quiet_above: Some(quiet_above), rate: None, ..Limits::default() };
-        World { sim: Sim::with_doors(limits, doors), peers: Vec::new(), heard: 0 }
+        World { sim: Sim::with_doors(limits, schemes), peers: Vec::new(), received: 0 }
     }
 
     /// Connects so many peers at that door, each of which sends its first bytes.
-    fn enter(&mut self, door: usize, count: usize, first: impl Fn(usize) -> String) {
+    fn connect(&mut self, listener: usize, count: usize, first: impl Fn(usize) -> String) {
         for i in 0..count {
-            let peer = self.sim.connect_at(door);
+            let peer = self.sim.connect_at(listener);
             self.sim.run();
             self.sim.send(peer, first(i));
             self.sim.run();
             self.peers.push(peer);
         }
         self.run();
-        self.heard = 0;
+        self.received = 0;
     }
 
     /// The server works until it is done, and the peers hear what it sent.
     fn run(&mut self) {
         self.sim.run();
-        let World { sim, peers, heard } = self;
-        *heard += peers.iter().map(|peer| sim.sockets().peer(*peer).forget_output()).sum::<usize>();
+        let World { sim, peers, received } = self;
+        *received += peers.iter().map(|peer| sim.sockets().peer(*peer).forget_output()).sum::<usize>();
     }
 }
 
@@ -90,8 +90,8 @@ fn counted_rounds(rounds: usize, round: &mut dyn FnMut()) {
 
 /// Peers talk two by two; in each turn the first ones of them send a batch of lines.
 fn pairs(peers: usize, senders: usize, batch: usize, rounds: usize) {
-    let mut world = World::new(1, &[Door::Line]);
-    world.enter(0, peers, |i| format!("#user{i:04}\n"));
+    let mut world = World::new(1, &[Scheme::Line]);
+    world.connect(0, peers, |i| format!("#user{i:04}\n"));
     let lines: Vec<String> =
         (0..senders).map(|i| format!("@user{:04}:{TEXT}\n", i ^ 1).repeat(batch)).collect();
     play(rounds, || {
@@ -100,14 +100,14 @@ fn pairs(peers: usize, senders: usize, batch: usize, rounds: usize) {
         }
         world.run();
     });
-    assert_eq!(world.heard, 2 * rounds * lines.concat().len(), "every message arrives");
+    assert_eq!(world.received, 2 * rounds * lines.concat().len(), "every message arrives");
 }
 
 /// One peer says so many lines to so many others, a line a turn. The slow ones of these take nothing before the last line,
 /// and all of it then.
 fn room(others: usize, slow: usize, lines: usize, rounds: usize) {
-    let mut world = World::new(1, &[Door::Line]);
-    world.enter(0, 1 + others, |i| format!("#user{i:04}\n&dev\n"));
+    let mut world = World::new(1, &[Scheme::Line]);
+    world.connect(0, 1 + others, |i| format!("#user{i:04}\n&dev\n"));
     play(rounds, || {
         (1..=slow).for_each(|i| world.sim.stall(world.peers[i], 0));
         for _ in 0..lines {
@@ -120,51 +120,59 @@ fn room(others: usize, slow: usize, lines: usize, rounds: usize) {
         }
     });
     let line = format!("&dev:user0000:{TEXT}\n");
-    assert_eq!(world.heard, 2 * rounds * lines * others * line.len(), "all hear it");
+    assert_eq!(world.received, 2 * rounds * lines * others * line.len(), "every member receives it");
 }
 
 /// A hundred peers in ten rooms: each says a line in each turn, the rooms by turns.
 fn rooms(rounds: usize) {
-    let mut world = World::new(1, &[Door::Line]);
-    world.enter(0, 100, |i| format!("#user{i:04}\n&room{}\n", i % 10));
+    let mut world = World::new(1, &[Scheme::Line]);
+    world.connect(0, 100, |i| format!("#user{i:04}\n&room{}\n", i % 10));
     play(rounds, || {
         for i in 0..100 {
             world.sim.send(world.peers[i], format!("{TEXT}\n"));
         }
         world.run();
     });
-    assert_eq!(world.heard, 2 * rounds * 100 * 9 * format!("&room0:user0000:{TEXT}\n").len(), "all hear it");
+    assert_eq!(
+        world.received,
+        2 * rounds * 100 * 9 * format!("&room0:user0000:{TEXT}\n").len(),
+        "every member receives it"
+    );
 }
 
 /// Peers of four dialects are in the lobby; one of each says a line in each turn.
 fn dialects(rounds: usize) {
-    let mut world = World::new(1, &[Door::Line, Door::Nickname, Door::Relay, Door::Udp]);
-    world.enter(0, 20, |i| format!("#line{i:04}\n"));
-    world.enter(1, 20, |i| format!("nick{i:04}\n"));
-    world.enter(2, 20, |i| format!("tiny{i:04}: hello\n"));
+    let mut world = World::new(1, &[Scheme::Line, Scheme::Nickname, Scheme::Relay, Scheme::Udp]);
+    world.connect(0, 20, |i| format!("#line{i:04}\n"));
+    world.connect(1, 20, |i| format!("nick{i:04}\n"));
+    world.connect(2, 20, |i| format!("tiny{i:04}: hello\n"));
     let source = SocketAddr::from(([127, 0, 0, 1], 9));
     world.sim.send_datagram(3, source, "L ming0000");
     world.run();
     world.sim.datagrams(source);
-    world.heard = 0;
-    let mut told = 0;
+    world.received = 0;
+    let mut datagrams = 0;
     play(rounds, || {
         world.sim.send(world.peers[0], format!("{TEXT}\n"));
         world.sim.send(world.peers[20], format!("nick0000: {TEXT}\n"));
         world.sim.send(world.peers[40], format!("tiny0000: {TEXT}\n"));
         world.sim.send_datagram(3, source, format!("C ming0000 {TEXT}\n"));
         world.run();
-        told += world.sim.datagrams(source).len();
+        datagrams += world.sim.datagrams(source).len();
     });
     // Line peers alone don't hear themselves.
-    assert_eq!(world.heard, 2 * rounds * (4 * 60 - 1) * format!("line0000: {TEXT}\n").len(), "all hear it");
-    assert_eq!(told, 2 * rounds * 3, "by datagrams too");
+    assert_eq!(
+        world.received,
+        2 * rounds * (4 * 60 - 1) * format!("line0000: {TEXT}\n").len(),
+        "every member receives it"
+    );
+    assert_eq!(datagrams, 2 * rounds * 3, "every line arrives as a datagram");
 }
 
 /// A peer comes, takes a name and goes, and twenty are told.
 fn churn(rounds: usize) {
-    let mut world = World::new(256, &[Door::Line]);
-    world.enter(0, 20, |i| format!("#user{i:04}\n"));
+    let mut world = World::new(256, &[Scheme::Line]);
+    world.connect(0, 20, |i| format!("#user{i:04}\n"));
     play(rounds, || {
         let guest = world.sim.connect();
         world.sim.run();
@@ -172,9 +180,13 @@ fn churn(rounds: usize) {
         world.sim.run();
         world.sim.end(guest);
         world.run();
-        assert!(world.sim.is_closed(guest), "it is gone");
+        assert!(world.sim.is_closed(guest), "the connection is closed");
     });
-    assert_eq!(world.heard, 2 * rounds * 20 * "* guest joined\n* guest left\n".len(), "all are told");
+    assert_eq!(
+        world.received,
+        2 * rounds * 20 * "* guest joined\n* guest left\n".len(),
+        "every member receives both events"
+    );
 }
 
 /// Instructions by function, by address where that is in the program, and by callee: those of calls are all that the
@@ -230,7 +242,7 @@ fn shares(program: &Path, profile: &Profile) -> Result<HashMap<u64, f64>, String
         .map_err(about("addr2line (apt-get install binutils)"))?;
     let (mut shares, mut at) = (HashMap::new(), 0);
     for line in String::from_utf8_lossy(&found.stdout).lines() {
-        let lies_in = |places: &[&str]| places.iter().any(|place| line.contains(place));
+        let lies_in = |folders: &[&str]| folders.iter().any(|folder| line.contains(folder));
         if line.starts_with("0x") {
             at = address(line)?;
         } else if line.starts_with('/') && !lies_in(&FOREIGN) {

@@ -132,31 +132,31 @@ fn encoding(c: &mut Criterion) {
 }
 
 /// A hub with a thousand members in its lobby, and their queues, which nothing is left in.
-struct House {
+struct Lobby {
     hub: Hub,
     queues: SendQueues,
 }
 
-impl House {
-    fn new() -> House {
+impl Lobby {
+    fn new() -> Lobby {
         let limits = Limits { quiet_above: Some(1), ..Limits::default() };
-        let mut house = House { hub: Hub::new(&limits), queues: SendQueues::new(&limits) };
+        let mut lobby = Lobby { hub: Hub::new(&limits), queues: SendQueues::new(&limits) };
         for id in 0..MEMBERS {
-            house.queues.open(ConnId(id), Dialect::Native);
+            lobby.queues.open(ConnId(id), Dialect::Native);
             let nick = format!("user{id:04}");
             let register = Request::Register { nick: BStr::new(&nick), password: None };
-            assert!(house.obey(ConnId(id), register) > 0);
+            assert!(lobby.handle(ConnId(id), register) > 0);
         }
-        house
+        lobby
     }
 
     /// One request, and the flush of what it caused, into nowhere; how many bytes that is.
-    fn obey(&mut self, from: ConnId, request: Request<'_>) -> usize {
+    fn handle(&mut self, from: ConnId, request: Request<'_>) -> usize {
         self.hub.handle(from, &request, &mut self.queues);
         self.queues.hurry();
-        let (mut place, mut bytes) = (0, 0);
-        while let Some(id) = self.queues.dirty(place) {
-            place += 1;
+        let (mut index, mut bytes) = (0, 0);
+        while let Some(id) = self.queues.dirty(index) {
+            index += 1;
             self.queues.flush(id, usize::MAX, |sent, _| {
                 bytes += sent.len();
                 Ok(sent.len())
@@ -168,7 +168,7 @@ impl House {
 }
 
 fn routing(c: &mut Criterion) {
-    let mut house = House::new();
+    let mut lobby = Lobby::new();
     let mut group = c.benchmark_group("route");
     let text = BStr::new("see you at the usual place, at eight");
     let several: Vec<String> = (0..MAX_TARGETS).map(|id| format!("user{id:04}")).collect();
@@ -184,11 +184,11 @@ fn routing(c: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     for (what, to) in direct {
         let request = Request::Direct { to: BStr::new(to), text };
-        group.bench_function(what, |b| b.iter(|| house.obey(ConnId(7), black_box(request))));
+        group.bench_function(what, |b| b.iter(|| lobby.handle(ConnId(7), black_box(request))));
     }
     group.throughput(Throughput::Elements(u64::from(MEMBERS - 1)));
     let said = Request::Say { room: None, text };
-    group.bench_function("to a room of 1000", |b| b.iter(|| house.obey(ConnId(7), black_box(said))));
+    group.bench_function("to a room of 1000", |b| b.iter(|| lobby.handle(ConnId(7), black_box(said))));
 }
 
 criterion_group! {

@@ -27,12 +27,12 @@ impl World {
         let peers: Vec<PeerNo> = names.iter().map(arrive).collect();
         assert_eq!(sim.reactor().server().hub().registered(), names.len());
         let mut world = World { sim, peers };
-        world.heard();
+        world.received();
         world
     }
 
     /// Bytes that have come out since the last time.
-    fn heard(&mut self) -> usize {
+    fn received(&mut self) -> usize {
         let World { sim, peers } = self;
         peers.iter().map(|peer| sim.sockets().peer(*peer).forget_output()).sum()
     }
@@ -48,17 +48,17 @@ impl World {
         let input: Vec<String> = lines.iter().map(|line| line.repeat(batch)).collect();
         let rounds = total / (batch * lines.len());
         let start = Instant::now();
-        let mut heard = 0;
+        let mut received = 0;
         for _ in 0..rounds {
             for (peer, bytes) in self.peers.iter().zip(&input) {
                 self.sim.send(*peer, bytes);
             }
             self.sim.run();
-            heard += self.heard();
+            received += self.received();
         }
         let sent = rounds * batch * lines.len();
         let nanos = start.elapsed().as_nanos() as f64 / sent as f64;
-        assert_eq!(heard, expected(sent), "every message arrives");
+        assert_eq!(received, expected(sent), "every message arrives");
         nanos
     }
 }
@@ -91,8 +91,8 @@ fn direct(
     let mut world = World::new(&names);
     let text = "x".repeat(size);
     let lines: Vec<String> = (0..names.len()).map(|i| format!("@{}:{text}\n", typed(i ^ 1))).collect();
-    let heard = names.iter().map(|name| name.len() + size + 3).sum::<usize>() / names.len();
-    report(what, || world.measure(&lines, batch, 200_000, |sent| sent * heard));
+    let received = names.iter().map(|name| name.len() + size + 3).sum::<usize>() / names.len();
+    report(what, || world.measure(&lines, batch, 200_000, |sent| sent * received));
 }
 
 /// Lines to a room of a thousand; per delivery.
@@ -104,8 +104,8 @@ fn fan_out(what: &str, size: usize) {
     let names: Vec<String> = (0..MEMBERS).map(|i| format!("user{i:04}")).collect();
     let mut world = World::new(&names);
     let lines = vec![format!("{}\n", "x".repeat(size)); 10];
-    let heard = (names[0].len() + 2 + size + 1) * (MEMBERS - 1);
-    report(what, || world.measure(&lines, 4, 2000, |sent| sent * heard) / (MEMBERS - 1) as f64);
+    let received = (names[0].len() + 2 + size + 1) * (MEMBERS - 1);
+    report(what, || world.measure(&lines, 4, 2000, |sent| sent * received) / (MEMBERS - 1) as f64);
 }
 
 fn main() {

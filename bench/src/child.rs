@@ -25,14 +25,14 @@ pub enum Start {
     /// `redpoll serve` with these words besides those that every server is given.
     Serve(Vec<String>),
     /// `redpoll-bench limit` with these.
-    Limit(Vec<String>),
+    Baseline(Vec<String>),
     /// Not at all: it runs there, and this is its process, if it is one of this machine.
     Target(String, Option<u32>),
 }
 
 /// A running engine. Dropping it ends it, if it was started here.
 #[derive(Debug)]
-pub struct Server {
+pub struct ServerProcess {
     /// Where it listens.
     pub address: SocketAddr,
     /// Its command line.
@@ -44,16 +44,16 @@ pub struct Server {
     folder: Option<PathBuf>,
 }
 
-impl Server {
+impl ServerProcess {
     /// Starts it and waits until it listens. What serves is `program`; what starts `limit` is this one.
     ///
     /// # Errors
     /// Why it could not be, with what it has said on standard error.
-    pub fn start(start: &Start, program: &Path, processors: &Processors) -> Result<Server, Failure> {
+    pub fn start(start: &Start, program: &Path, processors: &Processors) -> Result<ServerProcess, Failure> {
         let words = match start {
             Start::Serve(words) => words,
-            Start::Limit(words) => words,
-            Start::Target(url, pid) => return Server::target(url, *pid),
+            Start::Baseline(words) => words,
+            Start::Target(url, pid) => return ServerProcess::target(url, *pid),
         };
         let folder = make_folder().map_err(|error| Failure::of("can't make a temporary folder", &error))?;
         let this = std::env::current_exe().map_err(|error| Failure::of("can't find this program", &error))?;
@@ -85,7 +85,7 @@ impl Server {
             )),
             _ => Failure::of("can't start the server", &error),
         })?;
-        let mut server = Server {
+        let mut server = ServerProcess {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             command: words,
             control: None,
@@ -93,19 +93,19 @@ impl Server {
             child: Some(child),
             folder: Some(folder),
         };
-        server.hear_where_it_listens(serves).map_err(|error| match server.last_words() {
+        server.read_address(serves).map_err(|error| match server.last_log_line() {
             Some(words) => Failure::Stopped(format!("the server did not start: {words}")),
             None => Failure::of("the server did not start", &error),
         })?;
         Ok(server)
     }
 
-    fn target(url: &str, pid: Option<u32>) -> Result<Server, Failure> {
-        let place = url.strip_prefix("line://").unwrap_or(url);
-        let address = place.to_socket_addrs().and_then(|mut addresses| {
+    fn target(url: &str, pid: Option<u32>) -> Result<ServerProcess, Failure> {
+        let host = url.strip_prefix("line://").unwrap_or(url);
+        let address = host.to_socket_addrs().and_then(|mut addresses| {
             addresses.next().ok_or_else(|| io::Error::new(ErrorKind::NotFound, "it has no address"))
         });
-        Ok(Server {
+        Ok(ServerProcess {
             address: address.map_err(|error| Failure::of(&format!("can't find {url}"), &error))?,
             command: Vec::new(),
             control: None,
@@ -117,14 +117,21 @@ impl Server {
 
     /// One that runs nowhere and tells its counters there.
     #[cfg(test)]
-    pub fn with_control(stream: UnixStream) -> Server {
+    pub fn with_control(stream: UnixStream) -> ServerProcess {
         let stream = OwnedFd::from(stream);
         let control = stream.try_clone().and_then(|input| Control::new(input, stream)).expect("descriptors");
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        Server { address, command: Vec::new(), control: Some(control), child: None, pid: None, folder: None }
+        ServerProcess {
+            address,
+            command: Vec::new(),
+            control: Some(control),
+            child: None,
+            pid: None,
+            folder: None,
+        }
     }
 
-    fn hear_where_it_listens(&mut self, serves: bool) -> io::Result<()> {
+    fn read_address(&mut self, serves: bool) -> io::Result<()> {
         let child = self.child.as_mut().ok_or(ErrorKind::NotFound)?;
         let out = child.stdout.take().ok_or(ErrorKind::NotFound)?;
         let copy = out.as_fd().try_clone_to_owned()?;
@@ -147,7 +154,7 @@ impl Server {
     }
 
     /// What it has said on standard error: the error, or the last line.
-    pub fn last_words(&self) -> Option<String> {
+    pub fn last_log_line(&self) -> Option<String> {
         let log = fs::read_to_string(self.folder.as_ref()?.join("log")).ok()?;
         let error = log.lines().find(|line| line.starts_with("error")).or(log.lines().last());
         error.map(|line| line.trim_start_matches("redpoll: ").to_owned())
@@ -172,7 +179,7 @@ impl Server {
     /// How it has ended, if it has.
     pub fn end(&mut self) -> Option<String> {
         let status = self.child.as_mut()?.try_wait().ok()??;
-        let words = self.last_words().map_or(String::new(), |words| format!(": {words}"));
+        let words = self.last_log_line().map_or(String::new(), |words| format!(": {words}"));
         Some(format!("the server ended ({status}){words}"))
     }
 
@@ -222,7 +229,7 @@ impl Server {
         control.ask()?;
         let asked = Instant::now();
         while asked.elapsed() < SILENCE {
-            if let Some(counters) = control.hear()? {
+            if let Some(counters) = control.receive()? {
                 return Ok(counters);
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -239,7 +246,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -256,7 +263,7 @@ impl Drop for Server {
 pub struct Control {
     input: File,
     output: File,
-    heard: Vec<u8>,
+    received: Vec<u8>,
 }
 
 impl Control {
@@ -267,7 +274,7 @@ impl Control {
 
     fn new(input: OwnedFd, output: OwnedFd) -> io::Result<Control> {
         rustix::io::ioctl_fionbio(&output, true)?;
-        Ok(Control { input: input.into(), output: output.into(), heard: Vec::new() })
+        Ok(Control { input: input.into(), output: output.into(), received: Vec::new() })
     }
 
     /// For a poller.
@@ -280,7 +287,7 @@ impl Control {
     /// # Errors
     /// Where it can't be asked.
     pub fn ask(&mut self) -> io::Result<()> {
-        self.heard.clear();
+        self.received.clear();
         self.input.write_all(b"/stats\n")
     }
 
@@ -288,15 +295,15 @@ impl Control {
     ///
     /// # Errors
     /// Where the connection is broken.
-    pub fn hear(&mut self) -> io::Result<Option<Counters>> {
+    pub fn receive(&mut self) -> io::Result<Option<Counters>> {
         let mut buffer = [0; 4096];
         match self.output.read(&mut buffer) {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(bytes) => self.heard.extend_from_slice(&buffer[..bytes]),
+            Ok(bytes) => self.received.extend_from_slice(&buffer[..bytes]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
-        let text = String::from_utf8_lossy(&self.heard);
+        let text = String::from_utf8_lossy(&self.received);
         if !text.lines().any(|line| line.starts_with("+end stats ")) || !text.ends_with('\n') {
             return Ok(None);
         }

@@ -23,7 +23,7 @@ pub enum Cycle {
     /// Connect, register, read the answer, end, read the end.
     Register {
         /// Whether others' comings and goings are told.
-        notices: bool,
+        presence: bool,
     },
     /// The same, but the answer is so many bytes of whatever.
     Answered(usize),
@@ -37,7 +37,7 @@ struct Slot {
     name: String,
     /// When this cycle began.
     began: u64,
-    heard: Vec<u8>,
+    received: Vec<u8>,
     /// Our side has ended.
     ended: bool,
 }
@@ -67,7 +67,7 @@ impl Churn {
         Churn { cycle, slots: (0..at_once).map(|_| None).collect(), begun: 0, done: 0 }
     }
 
-    fn come(&mut self, place: usize, harness: &mut Harness<'_>) -> Result<(), Failure> {
+    fn open(&mut self, index: usize, harness: &mut Harness<'_>) -> Result<(), Failure> {
         let (name, began) = (name(self.begun), harness.meter.now());
         let from = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + 1 + self.begun % ADDRESSES);
         self.begun += 1;
@@ -78,36 +78,36 @@ impl Churn {
             Ok(socket)
         });
         let socket = connected.map_err(|error| harness.server.broken(&name, &error))?;
-        harness.poller.add(&socket, place as u64)?;
-        self.slots[place] = Some(Slot { socket, name, began, heard: Vec::new(), ended: false });
+        harness.poller.add(&socket, index as u64)?;
+        self.slots[index] = Some(Slot { socket, name, began, received: Vec::new(), ended: false });
         Ok(())
     }
 
     /// The server has closed behind one.
-    fn end(&mut self, place: usize, harness: &mut Harness<'_>) -> Result<(), Failure> {
-        let Some(slot) = self.slots[place].take() else { return Ok(()) };
-        slot.check(self.cycle, self.slots.len()).map_err(Failure::Wrong)?;
+    fn finish(&mut self, index: usize, harness: &mut Harness<'_>) -> Result<(), Failure> {
+        let Some(slot) = self.slots[index].take() else { return Ok(()) };
+        slot.check(self.cycle, self.slots.len()).map_err(Failure::Violation)?;
         self.done += 1;
         harness.meter.note_arrival();
         harness.meter.record(slot.began, 1);
         // Its port is free before the next one is taken.
         drop(slot);
-        if harness.meter.is_draining() { Ok(()) } else { self.come(place, harness) }
+        if harness.meter.is_draining() { Ok(()) } else { self.open(index, harness) }
     }
 }
 
 impl Load for Churn {
     fn begin(&mut self, harness: &mut Harness<'_>) -> Result<(), Failure> {
-        (0..self.slots.len()).try_for_each(|place| self.come(place, harness))
+        (0..self.slots.len()).try_for_each(|index| self.open(index, harness))
     }
 
-    fn attend(&mut self, key: u64, _: EventFlags, harness: &mut Harness<'_>) -> Result<(), Failure> {
-        let place = key as usize;
-        let Some(slot) = &mut self.slots[place] else { return Ok(()) };
+    fn handle_event(&mut self, key: u64, _: EventFlags, harness: &mut Harness<'_>) -> Result<(), Failure> {
+        let index = key as usize;
+        let Some(slot) = &mut self.slots[index] else { return Ok(()) };
         let mut buffer = [0; 4096];
         match slot.socket.read(&mut buffer) {
-            Ok(0) => return self.end(place, harness),
-            Ok(bytes) => slot.heard.extend_from_slice(&buffer[..bytes]),
+            Ok(0) => return self.finish(index, harness),
+            Ok(bytes) => slot.received.extend_from_slice(&buffer[..bytes]),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => {
                 let name = slot.name.clone();
@@ -115,8 +115,10 @@ impl Load for Churn {
             }
         }
         let is_answered = match self.cycle {
-            Cycle::Register { .. } => slot.heard.ends_with(b"\n") && slot.heard.find(b"\n+room ").is_some(),
-            Cycle::Answered(bytes) => slot.heard.len() >= bytes,
+            Cycle::Register { .. } => {
+                slot.received.ends_with(b"\n") && slot.received.find(b"\n+room ").is_some()
+            }
+            Cycle::Answered(bytes) => slot.received.len() >= bytes,
             Cycle::Closed => false,
         };
         if is_answered && !slot.ended {
@@ -137,7 +139,7 @@ impl Load for Churn {
 
     fn silence(&self) -> Failure {
         let missing = self.slots.iter().flatten().next().map_or("nobody", |slot| &slot.name);
-        Failure::Wrong(format!("lost: {missing} waits; nothing has come for {SILENCE:?}"))
+        Failure::Violation(format!("lost: {missing} waits; nothing has come for {SILENCE:?}"))
     }
 }
 
@@ -145,21 +147,21 @@ impl Slot {
     fn check(&self, cycle: Cycle, at_once: usize) -> Result<(), String> {
         let name = &self.name;
         match cycle {
-            Cycle::Closed if self.heard.is_empty() => return Ok(()),
-            Cycle::Answered(bytes) if self.heard.len() == bytes && self.ended => return Ok(()),
+            Cycle::Closed if self.received.is_empty() => return Ok(()),
+            Cycle::Answered(bytes) if self.received.len() == bytes && self.ended => return Ok(()),
             Cycle::Closed | Cycle::Answered(_) => {
-                return Err(format!("damaged: {name} got {} bytes", self.heard.len()));
+                return Err(format!("damaged: {name} got {} bytes", self.received.len()));
             }
             Cycle::Register { .. } if !self.ended => {
-                return Err(format!("lost: {name} was closed behind {:?}", self.heard.as_bstr()));
+                return Err(format!("lost: {name} was closed behind {:?}", self.received.as_bstr()));
             }
             Cycle::Register { .. } => {}
         }
         let from = self.socket.local_addr().ok().and_then(|address| address.as_socket());
         let from = from.ok_or_else(|| format!("{name} has no address"))?;
-        let lines: Vec<&[u8]> = self.heard.lines_with_terminator().collect();
-        let (mut answers, notices): (Vec<&[u8]>, Vec<&[u8]>) =
-            lines.into_iter().partition(|line| !is_notice(line));
+        let lines: Vec<&[u8]> = self.received.lines_with_terminator().collect();
+        let (mut answers, presence): (Vec<&[u8]>, Vec<&[u8]>) =
+            lines.into_iter().partition(|line| !is_presence(line));
         let members =
             answers.last().and_then(|line| line.strip_prefix(b"+room lobby ")?.trim_ascii().to_str().ok());
         let members = members.and_then(|members| members.parse().ok()).unwrap_or(0);
@@ -168,9 +170,9 @@ impl Slot {
             answers.truncate(8);
             return Err(format!("damaged: {name} got {:?} from {from}", answers.concat().as_bstr()));
         }
-        match notices.first() {
-            Some(notice) if cycle == (Cycle::Register { notices: false }) => {
-                Err(format!("misdelivered: {name} got {:?}", notice.as_bstr()))
+        match presence.first() {
+            Some(event) if cycle == (Cycle::Register { presence: false }) => {
+                Err(format!("misdelivered: {name} got {:?}", event.as_bstr()))
             }
             _ => Ok(()),
         }
@@ -178,7 +180,7 @@ impl Slot {
 }
 
 /// Whether it tells of another one's coming or going.
-fn is_notice(line: &[u8]) -> bool {
+fn is_presence(line: &[u8]) -> bool {
     let name = line
         .strip_prefix(b"* ")
         .and_then(|rest| rest.strip_suffix(b" joined\n").or_else(|| rest.strip_suffix(b" left\n")));

@@ -1,7 +1,7 @@
 //! The flags of `redpoll-bench`, and of what it starts itself. They aren't read from the environment.
 
 use crate::payload::{MAX_SIZE, MIN_SIZE};
-use crate::{limit, scenario};
+use crate::{baseline, scenario};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use redpoll::cli::size;
 use std::path::PathBuf;
@@ -105,8 +105,8 @@ pub enum Command {
     /// Watch a server for drift while people chat, come and go, don't read and send garbage.
     Soak(SoakOptions),
     /// The engine `limit`, which only this program starts.
-    #[command(hide = true)]
-    Limit(LimitOptions),
+    #[command(name = "limit", hide = true)]
+    Baseline(BaselineOptions),
 }
 
 const SOAK_HELP: &str = "\
@@ -166,10 +166,10 @@ impl SoakOptions {
 
 /// The flags of the engine `limit`.
 #[derive(Debug, Args)]
-pub struct LimitOptions {
+pub struct BaselineOptions {
     /// What it does with connections
     #[arg(long, value_enum)]
-    pub mode: limit::Mode,
+    pub mode: baseline::Mode,
     /// Bytes of an answer
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub bytes: usize,

@@ -2,7 +2,7 @@
 //! of the run to the next. What the load is, and whether what comes is right, is the load's business.
 
 use super::Failure;
-use super::child::Server;
+use super::child::ServerProcess;
 use super::meter::{Meter, Timing};
 use super::poller::{CONTROL, Poller};
 use super::results::Run;
@@ -11,7 +11,7 @@ use rustix::event::epoll::EventFlags;
 /// What a load runs on.
 pub struct Harness<'a> {
     /// What is measured.
-    pub server: &'a mut Server,
+    pub server: &'a mut ServerProcess,
     /// When it is.
     pub meter: Meter,
     /// What is waited for: the sockets of the load.
@@ -23,7 +23,8 @@ pub trait Load {
     /// Sends the first messages, and has the sockets watched on which something may come.
     fn begin(&mut self, harness: &mut Harness<'_>) -> Result<(), Failure>;
     /// Acts on an event of a socket that it has put into the poller under this key.
-    fn attend(&mut self, key: u64, flags: EventFlags, harness: &mut Harness<'_>) -> Result<(), Failure>;
+    fn handle_event(&mut self, key: u64, flags: EventFlags, harness: &mut Harness<'_>)
+    -> Result<(), Failure>;
     /// How many units have arrived, each of them verified.
     fn units(&self) -> u64;
     /// Whether nothing is on its way.
@@ -36,7 +37,7 @@ pub trait Load {
 ///
 /// # Errors
 /// A message that was wrong, a server that ended, Ctrl-C.
-pub fn run(mut load: impl Load, server: &mut Server, timing: Timing) -> Result<Run, Failure> {
+pub fn run(mut load: impl Load, server: &mut ServerProcess, timing: Timing) -> Result<Run, Failure> {
     let poller = Poller::new(server)?;
     let mut harness = Harness { server, meter: Meter::start(timing), poller };
     load.begin(&mut harness)?;
@@ -48,18 +49,18 @@ pub fn run(mut load: impl Load, server: &mut Server, timing: Timing) -> Result<R
         if meter.is_draining() && load.is_over() {
             return Ok(meter.result(server));
         }
-        for place in 0..poller.wait(meter.patience())? {
-            match harness.poller.event(place) {
-                (CONTROL, _) => harness.hear_counters()?,
-                (key, flags) => load.attend(key, flags, &mut harness)?,
+        for index in 0..poller.wait(meter.patience())? {
+            match harness.poller.event(index) {
+                (CONTROL, _) => harness.receive_counters()?,
+                (key, flags) => load.handle_event(key, flags, &mut harness)?,
             }
         }
     }
 }
 
 impl Harness<'_> {
-    fn hear_counters(&mut self) -> Result<(), Failure> {
-        let heard = self.meter.hear_counters(self.server);
-        heard.map_err(|error| self.server.broken("its operator", &error))
+    fn receive_counters(&mut self) -> Result<(), Failure> {
+        let received = self.meter.receive_counters(self.server);
+        received.map_err(|error| self.server.broken("its operator", &error))
     }
 }

@@ -3,15 +3,14 @@
 //! becomes of one that goes wrong.
 #![cfg(target_os = "linux")]
 
+pub mod baseline;
 mod child;
 mod churn;
 pub mod cli;
-mod crowd;
+mod clients;
 mod generator;
 mod harness;
 mod idle;
-mod ledger;
-pub mod limit;
 mod machine;
 mod meter;
 mod notes;
@@ -22,15 +21,15 @@ pub mod report;
 pub mod results;
 pub mod scenario;
 pub mod soak;
-mod wrong;
+mod verifier;
+mod violation;
 
-use child::{Server, Start};
+use child::{ServerProcess, Start};
 use churn::Churn;
 use cli::{Command, Options};
-use crowd::Crowd;
+use clients::Clients;
 use generator::Generator;
 use indicatif::{ProgressBar, ProgressStyle};
-use ledger::{Ledger, Wire};
 use machine::Processors;
 use meter::Timing;
 use redpoll::limits::SPARE_DESCRIPTORS;
@@ -46,12 +45,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tz::UtcDateTime;
+use verifier::{Verifier, Wire};
 
 /// Why there is no result of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// A message was not as it should be.
-    Wrong(String),
+    Violation(String),
     /// Something broke in the middle.
     Broken(String),
     /// The machine would have no more of it: so far and no further.
@@ -69,7 +69,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Wrong(why) | Failure::Broken(why) | Failure::Stopped(why) => f.write_str(why),
+            Failure::Violation(why) | Failure::Broken(why) | Failure::Stopped(why) => f.write_str(why),
             Failure::Interrupted => f.write_str("interrupted"),
         }
     }
@@ -134,7 +134,7 @@ fn watch_signals() -> Result<(), Failure> {
 }
 
 /// Sleeps, unless Ctrl-C is pressed.
-fn rest(time: Duration) -> Result<(), Failure> {
+fn sleep(time: Duration) -> Result<(), Failure> {
     let until = Instant::now() + time;
     while let Some(left) = until.checked_duration_since(Instant::now()) {
         if is_interrupted() {
@@ -156,7 +156,7 @@ fn progress_bar(steps: u64) -> ProgressBar {
 pub fn run(options: &Options) -> ExitCode {
     match &options.command {
         Some(Command::Soak(options)) => return soak::run(options),
-        Some(Command::Limit(options)) => return run_limit(options),
+        Some(Command::Baseline(options)) => return run_baseline(options),
         None => {}
     }
     if let Err(failure) = watch_signals() {
@@ -181,8 +181,8 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 /// The engine `limit`, as a child of the above.
-fn run_limit(options: &cli::LimitOptions) -> ExitCode {
-    match limit::run(options.mode, options.bytes) {
+fn run_baseline(options: &cli::BaselineOptions) -> ExitCode {
+    match baseline::run(options.mode, options.bytes) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("redpoll-bench: {error}");
@@ -327,18 +327,18 @@ impl Bench<'_> {
                 "the generator may have {most} descriptors only (ulimit -Hn)"
             )));
         }
-        let mut server = Server::start(start, &self.program, &self.processors)?;
+        let mut server = ServerProcess::start(start, &self.program, &self.processors)?;
         let command = server.command.clone();
         let measured = self.options.seconds();
         let timing = Timing { warm_up: measured.min(load.warm_up()), measured };
-        let run = match (load, load.talk(connections)) {
+        let run = match (load, load.shape(connections)) {
             (Load::Idle, _) => idle::run(&mut server, connections, measured),
             (_, Some((shape, window))) => {
-                let mut ledger = Ledger::new(shape, wire, connections, case.size, window);
-                ledger.notices = matches!(contender, Contender::Target { .. });
-                let stalled = connections - ledger.listening();
-                let crowd = Crowd::gather(&mut server, wire, connections, stalled)?;
-                harness::run(Generator::new(&crowd, ledger), &mut server, timing)
+                let mut verifier = Verifier::new(shape, wire, connections, case.size, window);
+                verifier.allow_presence = matches!(contender, Contender::Target { .. });
+                let stalled = connections - verifier.readers();
+                let clients = Clients::connect_all(&mut server, wire, connections, stalled)?;
+                harness::run(Generator::new(&clients, verifier), &mut server, timing)
             }
             (_, None) => {
                 let churn = Churn::new(load.cycle(wire, connections), connections);

@@ -2,7 +2,7 @@
 //! rest in which what is on its way must still arrive. Generators ask it where they are and tell it what has arrived.
 
 use super::Failure;
-use super::child::{self, Counters, SILENCE, Server};
+use super::child::{self, Counters, SILENCE, ServerProcess};
 use super::results::{Latency, Run};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ pub struct Meter {
     timing: Timing,
     phase: Phase,
     /// When something last arrived.
-    heard: u64,
+    received: u64,
     marks: Vec<Mark>,
     counters: Vec<Counters>,
     /// The server's context switches just outside of the borders, and the units until then.
@@ -66,7 +66,7 @@ impl Meter {
             started: Instant::now(),
             timing,
             phase: Phase::Warming(nanoseconds(timing.warm_up)),
-            heard: 0,
+            received: 0,
             marks: Vec::new(),
             counters: Vec::new(),
             switches: Vec::new(),
@@ -100,7 +100,7 @@ impl Meter {
     ///
     /// # Errors
     /// Where the server doesn't tell its counters.
-    pub fn advance(&mut self, server: &mut Server, units: u64) -> Result<bool, Failure> {
+    pub fn advance(&mut self, server: &mut ServerProcess, units: u64) -> Result<bool, Failure> {
         let now = self.now();
         match self.phase {
             Phase::Warming(until) if now >= until => {
@@ -119,7 +119,7 @@ impl Meter {
             }
             Phase::Counting(_) if self.has_counters(server) => {
                 self.phase = Phase::Draining;
-                self.heard = now;
+                self.received = now;
             }
             // Others are heard, but not the one who tells the counters.
             Phase::Measuring(since) | Phase::Counting(since) if now > since + nanoseconds(SILENCE) => {
@@ -128,19 +128,19 @@ impl Meter {
                     "the server did not tell its counters for {SILENCE:?}"
                 )));
             }
-            _ => return Ok(now.saturating_sub(self.heard) < nanoseconds(SILENCE)),
+            _ => return Ok(now.saturating_sub(self.received) < nanoseconds(SILENCE)),
         }
         Ok(true)
     }
 
     /// Whether the counters of the last border have come, if there are any.
-    fn has_counters(&self, server: &Server) -> bool {
+    fn has_counters(&self, server: &ServerProcess) -> bool {
         server.control.is_none() || self.counters.len() == self.marks.len()
     }
 
     /// Reads the clocks, and asks for counters: at both borders alike and without waiting for the answer, so that what
     /// the server does between the one and the other is the same on both sides.
-    fn mark(&mut self, server: &mut Server, units: u64) -> Result<u64, Failure> {
+    fn mark(&mut self, server: &mut ServerProcess, units: u64) -> Result<u64, Failure> {
         let at = self.now();
         let cpu = server.cpu();
         self.marks.push(Mark {
@@ -162,9 +162,9 @@ impl Meter {
     ///
     /// # Errors
     /// Where that is broken.
-    pub fn hear_counters(&mut self, server: &mut Server) -> std::io::Result<()> {
+    pub fn receive_counters(&mut self, server: &mut ServerProcess) -> std::io::Result<()> {
         if let Some(control) = &mut server.control
-            && let Some(counters) = control.hear()?
+            && let Some(counters) = control.receive()?
             && self.counters.len() < self.marks.len()
         {
             self.counters.push(counters);
@@ -175,7 +175,7 @@ impl Meter {
     /// So many units have arrived now that began then. The time now.
     pub fn record(&mut self, began: u64, count: u64) {
         // What began before the first border may have waited for it. What arrives behind the second isn't counted.
-        let now = self.heard;
+        let now = self.received;
         let measured = matches!(self.phase, Phase::Measuring(_))
             && self.marks.first().is_some_and(|mark| began >= mark.at);
         if measured {
@@ -185,12 +185,12 @@ impl Meter {
 
     /// Something has arrived now.
     pub fn note_arrival(&mut self) {
-        self.heard = self.now();
+        self.received = self.now();
     }
 
     /// What came of it.
     #[must_use]
-    pub fn result(&self, server: &Server) -> Run {
+    pub fn result(&self, server: &ServerProcess) -> Run {
         let [before, after] = [self.marks[0], self.marks[1]];
         let (nanos, units) = (after.at - before.at, after.units - before.units);
         let cpu = after.cpu.zip(before.cpu).map(|(after, before)| after - before);
@@ -287,7 +287,7 @@ mod tests {
     fn counters_of_the_second_border_are_asked_for_once_those_of_the_first_have_come() {
         let (ours, mut peer) = UnixStream::pair().unwrap();
         peer.set_nonblocking(true).unwrap();
-        let mut server = Server::with_control(ours);
+        let mut server = ServerProcess::with_control(ours);
         let mut meter = Meter::start(Timing { warm_up: Duration::ZERO, measured: Duration::from_nanos(1) });
         while !matches!(meter.phase, Phase::Measuring(_)) {
             assert!(meter.advance(&mut server, 10).unwrap());
@@ -299,7 +299,7 @@ mod tests {
         }
         for (turns, left) in [("5", "/stats\n"), ("9", "")] {
             peer.write_all(format!("+stats turns {turns}\n+end stats 1\n").as_bytes()).unwrap();
-            meter.hear_counters(&mut server).unwrap();
+            meter.receive_counters(&mut server).unwrap();
             assert!(meter.advance(&mut server, 30).unwrap());
             assert_eq!(asked(&mut peer), left);
         }
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn only_what_begins_and_arrives_between_the_borders_is_timed() {
         let (ours, _peer) = UnixStream::pair().unwrap();
-        let mut server = Server::with_control(ours);
+        let mut server = ServerProcess::with_control(ours);
         let mut meter = Meter::start(Timing { warm_up: Duration::ZERO, measured: SILENCE });
         meter.note_arrival();
         meter.record(0, 1);

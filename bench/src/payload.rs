@@ -120,12 +120,12 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_read_back() {
-        let told = [
+        let payloads = [
             Payload { sender: 0, recipient: Some(1), sequence: 0 },
             Payload { sender: 9999, recipient: None, sequence: u32::MAX },
             Payload { sender: 0xabc, recipient: Some(9998), sequence: 0x12de_adbf },
         ];
-        for payload in told {
+        for payload in payloads {
             for size in [MIN_SIZE, MIN_SIZE + 1, 64, 1024, MAX_SIZE] {
                 let text = encoded(payload, size);
                 assert!(text.is_ascii() && !text.contains(&b'\n'));
@@ -138,12 +138,12 @@ mod tests {
     fn each_byte_that_is_changed_or_missing_shows() {
         let payload = Payload { sender: 7, recipient: Some(6), sequence: 1234 };
         let text = encoded(payload, 70);
-        for place in 0..text.len() {
+        for index in 0..text.len() {
             let mut damaged = text.clone();
-            damaged[place] ^= 1;
-            assert_ne!(Payload::decode(&damaged), Some(payload), "{place}");
-            damaged.remove(place);
-            assert_eq!(Payload::decode(&damaged), None, "{place}");
+            damaged[index] ^= 1;
+            assert_ne!(Payload::decode(&damaged), Some(payload), "{index}");
+            damaged.remove(index);
+            assert_eq!(Payload::decode(&damaged), None, "{index}");
         }
         assert_eq!(Payload::decode(b""), None);
     }
@@ -161,8 +161,8 @@ mod tests {
         for number in [0, 7, 1234, 9999] {
             assert_eq!(member(name(number).as_bytes()), Some(number));
         }
-        for wrong in ["user", "user123", "user12345", "user12a4", "uzer1234"] {
-            assert_eq!(member(wrong.as_bytes()), None, "{wrong}");
+        for malformed in ["user", "user123", "user12345", "user12a4", "uzer1234"] {
+            assert_eq!(member(malformed.as_bytes()), None, "{malformed}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a load waits for: its sockets, each by a key, and the connection on which the server tells its counters. Over
 //! epoll(7), level-triggered.
 
-use super::child::Server;
+use super::child::ServerProcess;
 use super::{Failure, is_interrupted};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -28,7 +28,7 @@ impl Poller {
     ///
     /// # Errors
     /// Where the system refuses, as in all methods.
-    pub fn new(server: &Server) -> Result<Poller, Failure> {
+    pub fn new(server: &ServerProcess) -> Result<Poller, Failure> {
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(cannot_poll)?;
         let poller = Poller { epoll, events: Vec::with_capacity(EVENTS) };
         if let Some(control) = &server.control {
@@ -69,8 +69,8 @@ impl Poller {
 
     /// The key and the flags of one of the events of the last wait.
     #[must_use]
-    pub fn event(&self, place: usize) -> (u64, EventFlags) {
-        let Event { flags, data } = self.events[place];
+    pub fn event(&self, index: usize) -> (u64, EventFlags) {
+        let Event { flags, data } = self.events[index];
         (data.u64(), flags)
     }
 }

@@ -4,7 +4,7 @@
 use super::child::Start;
 use super::churn::{self, Cycle};
 use super::idle;
-use super::ledger::{Shape, Wire};
+use super::verifier::{Shape, Wire};
 use clap::ValueEnum;
 use redpoll::limits::KIB;
 use std::fmt;
@@ -41,7 +41,8 @@ pub enum Engine {
     /// A thread per connection to read, another to write
     ThreadsQueued,
     /// Moves bytes without looking at them: what a single-threaded reactor can't beat
-    Limit,
+    #[value(name = "limit")]
+    Baseline,
 }
 
 /// What is done to a server.
@@ -54,7 +55,7 @@ pub(super) enum Load {
     /// Nothing, but for a burst.
     Idle,
     /// Coming and going.
-    Churn { notices: bool },
+    Churn { presence: bool },
 }
 
 /// A variant of a scenario.
@@ -66,7 +67,7 @@ pub(super) struct Variant {
     /// Flags of the server besides those that each is given.
     pub flags: &'static [&'static str],
     /// The mode of `limit`, where it takes part.
-    pub limit: Option<&'static str>,
+    pub baseline: Option<&'static str>,
 }
 
 /// One row of the table.
@@ -93,8 +94,8 @@ const SIZE: usize = 64;
 const ALL: usize = usize::MAX;
 
 /// A variant in which `limit` takes part by this mode, and servers tell no comings and goings.
-const fn talk(name: &'static str, load: Load, limit: &'static str) -> Variant {
-    Variant { name, load, flags: QUIET, limit: Some(limit) }
+const fn talk(name: &'static str, load: Load, baseline: &'static str) -> Variant {
+    Variant { name, load, flags: QUIET, baseline: Some(baseline) }
 }
 
 /// 10 senders with 4 messages in flight each.
@@ -152,7 +153,7 @@ pub(super) const TABLE: [Row; 8] = [
         size: idle::SIZE,
         // Memory doesn't vary from round to round.
         rounds: 1,
-        variants: &[Variant { name: "", load: Load::Idle, flags: QUIET, limit: None }],
+        variants: &[Variant { name: "", load: Load::Idle, flags: QUIET, baseline: None }],
     },
     Row {
         scenario: Scenario::Churn,
@@ -161,12 +162,12 @@ pub(super) const TABLE: [Row; 8] = [
         size: 0,
         rounds: ALL,
         variants: &[
-            talk("notices off", Load::Churn { notices: false }, "answer"),
+            talk("notices off", Load::Churn { presence: false }, "answer"),
             Variant {
                 name: "notices on",
-                load: Load::Churn { notices: true },
+                load: Load::Churn { presence: true },
                 flags: &[],
-                limit: Some("close"),
+                baseline: Some("close"),
             },
         ],
     },
@@ -195,20 +196,21 @@ impl fmt::Display for Engine {
 
 impl Engine {
     /// Those that are measured where none is asked for.
-    pub const DEFAULT: [Engine; 4] = [Engine::Reactor, Engine::Threads, Engine::ThreadsQueued, Engine::Limit];
+    pub const DEFAULT: [Engine; 4] =
+        [Engine::Reactor, Engine::Threads, Engine::ThreadsQueued, Engine::Baseline];
 
     /// What stands on its wire.
     pub(super) fn wire(self) -> Wire {
-        if self == Engine::Limit { Wire::Limit } else { Wire::Server }
+        if self == Engine::Baseline { Wire::Baseline } else { Wire::Server }
     }
 
     /// How it is started for a variant of a scenario with so many connections; `None` where it takes no part.
     pub(super) fn start(self, variant: &Variant, connections: usize) -> Option<Start> {
-        if self == Engine::Limit {
-            let words = ["--mode".to_owned(), variant.limit?.to_owned()];
+        if self == Engine::Baseline {
+            let words = ["--mode".to_owned(), variant.baseline?.to_owned()];
             let bytes = ["--bytes".to_owned(), churn::answer_bytes(connections).to_string()];
-            let answers = variant.limit == Some("answer");
-            return Some(Start::Limit(
+            let answers = variant.baseline == Some("answer");
+            return Some(Start::Baseline(
                 words.into_iter().chain(bytes.into_iter().filter(|_| answers)).collect(),
             ));
         }
@@ -233,7 +235,7 @@ impl Load {
     }
 
     /// Who talks to whom among so many members, and how many messages of each are in flight; `None` where nobody talks.
-    pub fn talk(self, members: usize) -> Option<(Shape, usize)> {
+    pub fn shape(self, members: usize) -> Option<(Shape, usize)> {
         match self {
             Load::Pairs { window } => Some((Shape::Pairs, window)),
             Load::Room { senders, window, stalled } => {
@@ -257,8 +259,8 @@ impl Load {
     /// How it goes for whoever comes and goes.
     pub fn cycle(self, engine: Wire, connections: usize) -> Cycle {
         match (self, engine) {
-            (Load::Churn { notices }, Wire::Server) => Cycle::Register { notices },
-            (Load::Churn { notices: true }, Wire::Limit) => Cycle::Closed,
+            (Load::Churn { presence }, Wire::Server) => Cycle::Register { presence },
+            (Load::Churn { presence: true }, Wire::Baseline) => Cycle::Closed,
             _ => Cycle::Answered(churn::answer_bytes(connections)),
         }
     }

@@ -175,31 +175,31 @@ impl Fake {
                 writeln!(out, "+pong {token}").ok()?;
             } else if let Some((to, text)) = line.strip_prefix('@').and_then(|rest| rest.split_once(':')) {
                 count += 1;
-                let said = format!("@{name}:{text}\n");
+                let line = format!("@{name}:{text}\n");
                 // The hundredth of a sender is the one to which something happens.
-                let said = match (count, self.fault) {
+                let line = match (count, self.fault) {
                     (100, Fault::Loses) => String::new(),
-                    (100, Fault::Doubles) => said.repeat(2),
+                    (100, Fault::Doubles) => line.repeat(2),
                     (100, Fault::Reorders) => {
-                        held = Some(said);
+                        held = Some(line);
                         continue;
                     }
-                    (100, Fault::Damages) => said.to_lowercase(),
+                    (100, Fault::Damages) => line.to_lowercase(),
                     (100, Fault::Misdelivers) => {
-                        self.say(&name, &said)?;
+                        self.deliver(&name, &line)?;
                         // What would follow could be with the other first, who would miss this one.
                         return None;
                     }
                     (100, Fault::Hangs) => return out.shutdown(std::net::Shutdown::Both).ok(),
-                    _ => said + &held.take().unwrap_or_default(),
+                    _ => line + &held.take().unwrap_or_default(),
                 };
-                self.say(to, &said)?;
+                self.deliver(to, &line)?;
             }
         }
         None
     }
 
-    fn say(&self, to: &str, text: &str) -> Option<()> {
+    fn deliver(&self, to: &str, text: &str) -> Option<()> {
         self.members.lock().ok()?.get(to)?.write_all(text.as_bytes()).ok()
     }
 }
@@ -217,9 +217,9 @@ fn a_server_that_gets_a_message_wrong_is_caught() {
     for (fault, words) in faults {
         let url = format!("line://{}", Fake::start(fault));
         let flags = "--scenario relay --connections 2 --seconds 0.3 --runs 1 --target";
-        let (code, said) = run(bench(&flags.split(' ').collect::<Vec<_>>()).arg(&url));
-        assert_eq!(code, Some(1), "{fault:?}: {said}");
-        assert!(said.contains(&format!("relay, {url}: ")) && said.contains(words), "{fault:?}: {said}");
+        let (code, stderr) = run(bench(&flags.split(' ').collect::<Vec<_>>()).arg(&url));
+        assert_eq!(code, Some(1), "{fault:?}: {stderr}");
+        assert!(stderr.contains(&format!("relay, {url}: ")) && stderr.contains(words), "{fault:?}: {stderr}");
     }
 }
 
@@ -240,10 +240,10 @@ fn a_server_that_is_right_is_measured_though_it_is_not_ours() {
 fn nobody_there_is_said() {
     let address =
         TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("it was free");
-    let (code, said) =
+    let (code, stderr) =
         run(&mut bench(&["--target", &address.to_string(), "--scenario", "relay", "--runs", "1"]));
     assert_eq!(code, Some(1));
-    assert!(said.contains("can't connect"), "{said}");
+    assert!(stderr.contains("can't connect"), "{stderr}");
 }
 
 #[test]
@@ -259,8 +259,8 @@ fn wrong_flags_are_explained() {
         (&["soak", "--minutes", "0"], "0.02 to 10080"),
         (&["--quick", "soak"], "cannot be used with"),
     ] {
-        let (code, said) = run(&mut bench(words));
-        assert!(code == Some(2) && said.contains(reason), "{words:?}: {said}");
+        let (code, stderr) = run(&mut bench(words));
+        assert!(code == Some(2) && stderr.contains(reason), "{words:?}: {stderr}");
     }
 }
 
@@ -284,8 +284,8 @@ fn ctrl_c_ends_it_and_what_it_has_started() {
     };
     kill_process(Pid::from_child(&child), Signal::INT).expect("it is there");
     let Output { status, stderr, .. } = child.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&stderr);
-    assert!(status.code() == Some(1) && said.contains("interrupted"), "{status}: {said}");
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(status.code() == Some(1) && stderr.contains("interrupted"), "{status}: {stderr}");
     assert!(!Path::new(&format!("/proc/{server}")).exists(), "the server is gone, too");
 }
 
@@ -294,14 +294,14 @@ fn a_soak_tells_what_has_drifted_and_finds_nothing_left_behind() {
     let out = folder("bench-soak");
     let words = ["soak", "--minutes", "0.03", "--seed", "5"];
     let output = measure(&words).arg("--out").arg(&out).output().expect("it runs");
-    let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!((output.status.code(), &*said), (Some(0), ""), "{told}");
-    assert!(told.contains("first tenth") && told.ends_with("nothing to complain about\n"), "{told}");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{stdout}");
+    assert!(stdout.contains("first tenth") && stdout.ends_with("nothing to complain about\n"), "{stdout}");
     let samples = fs::read_to_string(out.join("soak.csv")).expect("samples are written");
     assert_eq!(samples.lines().count(), 1 + 60, "{samples}");
     for what in ["messages verified", "came, spoke and went", "connections of garbage"] {
-        let count = told.lines().find_map(|line| line.strip_suffix(what)?.trim().parse().ok());
-        assert!(count.is_some_and(|count: u64| count > 0), "{what}: {told}");
+        let count = stdout.lines().find_map(|line| line.strip_suffix(what)?.trim().parse().ok());
+        assert!(count.is_some_and(|count: u64| count > 0), "{what}: {stdout}");
     }
 }
 
@@ -320,9 +320,9 @@ fn a_server_that_dies_in_a_soak_fails_it() {
     let server = Pid::from_raw(server).expect("no process is number 0");
     kill_process(server, Signal::KILL).expect("it is there");
     let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&stderr);
-    assert!(status.code() == Some(1) && said.contains("the server ended (signal: 9"), "{status}: {said}");
-    assert!(String::from_utf8_lossy(&stdout).contains("first tenth"), "what was seen is told all the same");
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(status.code() == Some(1) && stderr.contains("the server ended (signal: 9"), "{status}: {stderr}");
+    assert!(String::from_utf8_lossy(&stdout).contains("first tenth"), "samples are printed");
 }
 
 /// A folder in which these programs lie side by side, and a command that runs one of them, which finds no others.
@@ -355,14 +355,14 @@ fn redpoll_runs_the_bench_beside_it_and_is_measured() {
     let help = redpoll_bench("--help").output().expect("it runs").stdout;
     assert!(String::from_utf8_lossy(&help).contains("Usage: redpoll-bench"));
     assert_eq!(run(&mut redpoll_bench("--size 3")).0, Some(2));
-    let (code, said) = run(&mut redpoll_bench("--scenario pingpong --server /nowhere"));
-    assert!(code == Some(1) && said.contains("no program /nowhere"), "a flag wins: {said}");
+    let (code, stderr) = run(&mut redpoll_bench("--scenario pingpong --server /nowhere"));
+    assert!(code == Some(1) && stderr.contains("no program /nowhere"), "a flag wins: {stderr}");
 }
 
 #[test]
 fn bench_without_server_says_how_to_build_it() {
     let folder = side_by_side("bench-alone", &[BENCH.as_ref()]);
     let mut command = Command::new(folder.join("redpoll-bench"));
-    let (code, said) = run(command.args(["--scenario", "pingpong", "--engine", "reactor"]).env("PATH", ""));
-    assert!(code == Some(1) && said.contains("cargo build --release -p redpoll`"), "{said}");
+    let (code, stderr) = run(command.args(["--scenario", "pingpong", "--engine", "reactor"]).env("PATH", ""));
+    assert!(code == Some(1) && stderr.contains("cargo build --release -p redpoll`"), "{stderr}");
 }

@@ -96,8 +96,8 @@ pub struct Slope {
 impl Slope {
     /// Of points in time, in minutes, and values; `None` for fewer than two times.
     pub fn new(points: &[(f64, f64)]) -> Option<Slope> {
-        let pairs = points.iter().enumerate().flat_map(|(place, from)| {
-            points[place + 1..].iter().filter(|to| to.0 > from.0).map(|to| (to.1 - from.1) / (to.0 - from.0))
+        let pairs = points.iter().enumerate().flat_map(|(index, from)| {
+            points[index + 1..].iter().filter(|to| to.0 > from.0).map(|to| (to.1 - from.1) / (to.0 - from.0))
         });
         let mut slopes: Vec<f64> = pairs.collect();
         slopes.sort_by(f64::total_cmp);
@@ -203,7 +203,7 @@ mod tests {
 
     /// So many samples, 6 s apart, by these values of memory.
     fn samples(count: usize, rss: impl Fn(usize) -> f64) -> Vec<Sample> {
-        let sample = |place| Sample { seconds: place as f64 * 6.0, rss: rss(place), ..Sample::default() };
+        let sample = |index| Sample { seconds: index as f64 * 6.0, rss: rss(index), ..Sample::default() };
         (0..count).map(sample).collect()
     }
 
@@ -214,10 +214,10 @@ mod tests {
 
     #[test]
     fn a_slope_is_that_of_the_line_whatever_a_few_samples_say() {
-        let line = |place: usize| 7.0 + 3.0 * place as f64;
-        let mut points: Vec<(f64, f64)> = (0..100).map(|place| (place as f64, line(place))).collect();
-        for place in [3, 40, 41, 99] {
-            points[place].1 = 1e9;
+        let line = |index: usize| 7.0 + 3.0 * index as f64;
+        let mut points: Vec<(f64, f64)> = (0..100).map(|index| (index as f64, line(index))).collect();
+        for index in [3, 40, 41, 99] {
+            points[index].1 = 1e9;
         }
         let slope = Slope::new(&points).unwrap();
         assert!((slope.median - 3.0).abs() < 1e-9 && slope.least <= 3.0 && slope.most >= 3.0, "{slope:?}");
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn a_level_that_goes_up_and_down_has_no_slope() {
         let points: Vec<(f64, f64)> =
-            (0..200).map(|place| (f64::from(place), f64::from(place * 7 % 13))).collect();
+            (0..200).map(|index| (f64::from(index), f64::from(index * 7 % 13))).collect();
         let slope = Slope::new(&points).unwrap();
         assert!(slope.least <= 0.0 && slope.most >= 0.0 && slope.median.abs() < 0.01, "{slope:?}");
     }
@@ -236,27 +236,27 @@ mod tests {
     #[test]
     fn a_server_that_stays_as_it_is_gives_no_cause_for_complaint() {
         // What is used for the first time is no drift.
-        let steady = samples(100, |place| if place < 5 { 1e6 } else { 9e6 + place as f64 });
+        let steady = samples(100, |index| if index < 5 { 1e6 } else { 9e6 + index as f64 });
         assert_eq!(complaints(&steady, &empty(), &empty()), [""; 0]);
     }
 
     #[test]
     fn memory_that_grows_is_complained_about() {
-        let leak = samples(100, |place| place as f64 * 20_000.0);
-        let said = complaints(&leak, &empty(), &empty());
-        assert!(matches!(&said[..], [one] if one.starts_with("memory has grown by 15")), "{said:?}");
+        let leak = samples(100, |index| index as f64 * 20_000.0);
+        let found = complaints(&leak, &empty(), &empty());
+        assert!(matches!(&found[..], [one] if one.starts_with("memory has grown by 15")), "{found:?}");
     }
 
     #[test]
     fn what_is_left_behind_is_complained_about() {
         let steady = samples(100, |_| 2e6);
-        let said = |after| complaints(&steady, &empty(), &after);
+        let found = |after| complaints(&steady, &empty(), &after);
         let left = Sample { descriptors: 11.0, ..empty() };
-        assert_eq!(said(left), ["11 descriptors are open after all have gone, 10 were before they came"]);
+        assert_eq!(found(left), ["11 descriptors are open after all have gone, 10 were before they came"]);
         let left = Sample { connections: 2.0, ..empty() };
-        assert_eq!(said(left), ["2 connections are told after all have gone"]);
+        assert_eq!(found(left), ["2 connections are told after all have gone"]);
         let left = Sample { rss: empty().rss + REMAINDER + 1024.0, ..empty() };
-        assert!(said(left)[0].starts_with("1025 KiB more are resident"));
+        assert!(found(left)[0].starts_with("1025 KiB more are resident"));
     }
 
     #[test]

@@ -2,19 +2,18 @@
 //! server that is watched for drift. This file is the plan: what goes on in the loop, when a sample is taken, and what
 //! is looked at when all have gone.
 
-mod cast;
 mod chat;
 mod drift;
 mod peer;
+mod workload;
 
 use super::child::SILENCE;
-use super::child::{Counters, Server, Start};
+use super::child::{Counters, ServerProcess, Start};
 use super::machine::Processors;
 use super::poller::{CONTROL, Poller};
-use super::{Failure, program, rest, watch_signals};
+use super::{Failure, program, sleep, watch_signals};
 use crate::cli::SoakOptions;
 use bstr::ByteSlice;
-use cast::FLOWS;
 use chat::Chat;
 use drift::Sample;
 use fastrand::Rng;
@@ -27,11 +26,12 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use workload::FLOWS;
 
 /// Peers have keys from here on, those who chat below.
 const PEERS: u64 = 1 << 32;
 /// How long the server has to be as it was after everyone has gone.
-const REST: Duration = Duration::from_secs(2);
+const IDLE: Duration = Duration::from_secs(2);
 /// How far apart samples are: as in the help.
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
 /// At least so many samples, however short it is, and at most so many: slopes are taken between each two.
@@ -59,11 +59,11 @@ fn soak(options: &SoakOptions) -> Result<(), Failure> {
     let engine = options.engine();
     let words = FLAGS.split(' ').chain(["--engine", &engine]).map(str::to_owned).collect();
     let program = program::find(options.server.as_deref());
-    let mut server = Server::start(&Start::Serve(words), &program, &processors)?;
+    let mut server = ServerProcess::start(&Start::Serve(words), &program, &processors)?;
     println!("{engine} for {:?}, seed {}: serve {FLAGS}", options.time, options.seed);
     println!("{}", processors.words());
     let record = Record::new(options.out.as_deref()).map_err(|error| Failure::of("can't write", &error))?;
-    let before = look(&mut server)?;
+    let before = idle_sample(&mut server)?;
     let mut soak = Soak::new(&mut server, options, record)?;
     let result = soak.run(options.time);
     soak.progress.finish_and_clear();
@@ -74,15 +74,15 @@ fn soak(options: &SoakOptions) -> Result<(), Failure> {
         print!("{}", drift::table(&samples));
     }
     result?;
-    rest(REST)?;
-    let after = look(&mut server)?;
+    sleep(IDLE)?;
+    let after = idle_sample(&mut server)?;
     println!("{}", drift::ends(&before, &after));
     let complaints = drift::complaints(&samples, &before, &after);
     if complaints.is_empty() {
         println!("nothing to complain about");
         return Ok(());
     }
-    Err(Failure::Wrong(complaints.join("; ")))
+    Err(Failure::Violation(complaints.join("; ")))
 }
 
 /// Where samples are written as they are taken, if that is asked for.
@@ -127,7 +127,7 @@ struct Arrivals {
 }
 
 struct Soak<'a> {
-    server: &'a mut Server,
+    server: &'a mut ServerProcess,
     poller: Poller,
     chat: Chat,
     peers: Slab<Peer>,
@@ -146,9 +146,13 @@ struct Soak<'a> {
 }
 
 impl<'a> Soak<'a> {
-    fn new(server: &'a mut Server, options: &SoakOptions, record: Record) -> Result<Soak<'a>, Failure> {
+    fn new(
+        server: &'a mut ServerProcess,
+        options: &SoakOptions,
+        record: Record,
+    ) -> Result<Soak<'a>, Failure> {
         let poller = Poller::new(server)?;
-        let chat = Chat::gather(server, &poller)?;
+        let chat = Chat::start(server, &poller)?;
         let now = Instant::now();
         Ok(Soak {
             mark: Mark { at: now, cpu: server.cpu(), verified: 0, timed_out: 0 },
@@ -185,25 +189,25 @@ impl<'a> Soak<'a> {
                 }
                 Some(asked) if now >= asked + SILENCE => {
                     let why = format!("the operator got no answer for {SILENCE:?}");
-                    return Err(self.or_end(Failure::Wrong(why)));
+                    return Err(self.or_end(Failure::Violation(why)));
                 }
                 _ => {}
             }
             let wake = self.asked.map_or(next_sample, |asked| asked + SILENCE);
-            let wake = wake.min(self.chat.talk(self.server)?);
-            let wake = wake.min(self.let_come(now)?);
-            let wake = self.let_go_on(now, wake)?;
+            let wake = wake.min(self.chat.advance(self.server)?);
+            let wake = wake.min(self.start_due_peers(now)?);
+            let wake = self.advance_due_peers(now, wake)?;
             self.wait(wake)?;
         }
-        self.listen_out()
+        self.drain()
     }
 
     /// Nobody says any more; what was said must still be heard.
-    fn listen_out(&mut self) -> Result<(), Failure> {
+    fn drain(&mut self) -> Result<(), Failure> {
         let last = Instant::now() + SILENCE;
         while let Some(missing) = self.chat.missing() {
             if Instant::now() > last {
-                return Err(Failure::Wrong(format!("{missing}; nothing has come for {SILENCE:?}")));
+                return Err(Failure::Violation(format!("{missing}; nothing has come for {SILENCE:?}")));
             }
             self.wait(last)?;
         }
@@ -212,17 +216,17 @@ impl<'a> Soak<'a> {
 
     /// Waits until something comes or it is that time, and attends to it.
     fn wait(&mut self, wake: Instant) -> Result<(), Failure> {
-        for place in 0..self.poller.wait(wake.saturating_duration_since(Instant::now()))? {
-            let (key, _) = self.poller.event(place);
-            self.attend(key)?;
+        for index in 0..self.poller.wait(wake.saturating_duration_since(Instant::now()))? {
+            let (key, _) = self.poller.event(index);
+            self.handle_event(key)?;
         }
         Ok(())
     }
 
-    fn attend(&mut self, key: u64) -> Result<(), Failure> {
+    fn handle_event(&mut self, key: u64) -> Result<(), Failure> {
         if key == CONTROL {
-            let heard = self.server.control.as_mut().map_or(Ok(None), |control| control.hear());
-            return match heard {
+            let received = self.server.control.as_mut().map_or(Ok(None), |control| control.receive());
+            return match received {
                 Ok(Some(counters)) => self.sample(&counters),
                 Ok(None) => Ok(()),
                 Err(error) => Err(self.server.broken("its operator", &error)),
@@ -231,18 +235,18 @@ impl<'a> Soak<'a> {
         if self.chat.has(key) {
             return self.chat.receive(key as usize, &mut self.scratch, self.server);
         }
-        let place = (key - PEERS) as usize;
-        if let Some(peer) = self.peers.get_mut(place) {
+        let index = (key - PEERS) as usize;
+        if let Some(peer) = self.peers.get_mut(index) {
             let received = peer.receive(&mut self.scratch);
             received.map_err(|failure| self.or_end(failure))?;
             // It may have heard what it waits for.
-            self.wakes[place] = Instant::now();
+            self.wakes[index] = Instant::now();
         }
         Ok(())
     }
 
     /// Lets those come whose time it is; when the next one is due.
-    fn let_come(&mut self, now: Instant) -> Result<Instant, Failure> {
+    fn start_due_peers(&mut self, now: Instant) -> Result<Instant, Failure> {
         for (flow, arrivals) in FLOWS.iter().zip(&mut self.arrivals) {
             if arrivals.next > now {
                 continue;
@@ -252,7 +256,7 @@ impl<'a> Soak<'a> {
             if self.peers.iter().filter(|(_, peer)| peer.role == flow.role).count() == flow.at_once {
                 continue;
             }
-            let script = cast::script(flow.role, arrivals.number, &mut arrivals.rng);
+            let script = workload::script(flow.role, arrivals.number, &mut arrivals.rng);
             arrivals.number += 1;
             let entry = self.peers.vacant_entry();
             let key = entry.key();
@@ -265,25 +269,25 @@ impl<'a> Soak<'a> {
     }
 
     /// Lets those go on whose time it is. Returns when the next one may, if that is before `wake`, else that.
-    fn let_go_on(&mut self, now: Instant, wake: Instant) -> Result<Instant, Failure> {
+    fn advance_due_peers(&mut self, now: Instant, wake: Instant) -> Result<Instant, Failure> {
         let mut next = wake;
         let mut gone = Vec::new();
-        for (place, peer) in &mut self.peers {
-            if self.wakes[place] <= now {
+        for (index, peer) in &mut self.peers {
+            if self.wakes[index] <= now {
                 match peer.advance(now, &self.poller) {
-                    Ok(Progress::Waits(until)) => self.wakes[place] = until,
+                    Ok(Progress::Waits(until)) => self.wakes[index] = until,
                     Ok(end) => {
                         self.counts.count(peer.role, end);
-                        gone.push(place);
+                        gone.push(index);
                         continue;
                     }
                     Err(failure) => return Err(self.or_end(failure)),
                 }
             }
-            next = next.min(self.wakes[place]);
+            next = next.min(self.wakes[index]);
         }
-        for place in gone {
-            self.peers.remove(place);
+        for index in gone {
+            self.peers.remove(index);
         }
         Ok(next)
     }
@@ -291,10 +295,10 @@ impl<'a> Soak<'a> {
     /// A server that has ended is why everything else goes wrong.
     fn or_end(&mut self, failure: Failure) -> Failure {
         match failure {
-            Failure::Wrong(why) => match self.server.broken("", &io::ErrorKind::Other.into()) {
+            Failure::Violation(why) => match self.server.broken("", &io::ErrorKind::Other.into()) {
                 Failure::Broken(end) if end.starts_with("the server ended") => Failure::Broken(end),
                 Failure::Interrupted => Failure::Interrupted,
-                _ => Failure::Wrong(why),
+                _ => Failure::Violation(why),
             },
             failure => failure,
         }
@@ -359,7 +363,7 @@ fn samples(time: Duration) -> u32 {
 }
 
 /// What the system and the server say of it.
-fn of_process(server: &Server, counters: &Counters) -> Sample {
+fn of_process(server: &ServerProcess, counters: &Counters) -> Sample {
     let figure = |key| counters.get(key).map_or(0.0, |figure| *figure as f64);
     let (rss, pss) = server.memory();
     Sample {
@@ -373,14 +377,14 @@ fn of_process(server: &Server, counters: &Counters) -> Sample {
 }
 
 /// What there is of a server that has nothing to do.
-fn look(server: &mut Server) -> Result<Sample, Failure> {
+fn idle_sample(server: &mut ServerProcess) -> Result<Sample, Failure> {
     let counters = server.counters().map_err(|error| server.broken("its operator", &error))?;
     Ok(of_process(server, &counters))
 }
 
 /// Returns the whole lines of what was held and what has come. What is held then is the unfinished one.
-fn whole_lines(come: &[u8], held: &mut Vec<u8>) -> Vec<u8> {
-    held.extend_from_slice(come);
+fn whole_lines(input: &[u8], held: &mut Vec<u8>) -> Vec<u8> {
+    held.extend_from_slice(input);
     let end = held.rfind_byte(b'\n').map_or(0, |at| at + 1);
     held.drain(..end).collect()
 }

@@ -4,7 +4,7 @@
 use super::whole_lines;
 use crate::Failure;
 use crate::child::SILENCE;
-use crate::crowd::connect;
+use crate::clients::connect;
 use crate::payload::Payload;
 use crate::poller::Poller;
 use bstr::ByteSlice;
@@ -16,7 +16,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// The room in which much is said, for those who don't read it.
-pub const PIT: &str = "pit";
+pub const FLOOD_ROOM: &str = "pit";
 
 /// What a peer is there for, and so what the server may do to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +33,13 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Sends this.
-    Say(Vec<u8>),
+    Send(Vec<u8>),
     /// Reads until a line begins so.
     Await(String),
     /// Reads for so long.
-    Rest(Duration),
+    Wait(Duration),
     /// Doesn't read for so long.
-    Deaf(Duration),
+    Stall(Duration),
     /// Shuts the sending side.
     HalfClose,
     /// Goes by a reset.
@@ -77,7 +77,7 @@ pub struct Peer {
     /// When the step that is the first now became that.
     since: Instant,
     /// Whether it isn't watched.
-    is_deaf: bool,
+    is_stalled: bool,
     has_ended: bool,
     too_slow: bool,
     /// The unfinished line.
@@ -106,7 +106,7 @@ impl Peer {
             key,
             steps: steps.into(),
             since: Instant::now(),
-            is_deaf: true,
+            is_stalled: true,
             has_ended: false,
             too_slow: false,
             held: Vec::new(),
@@ -126,7 +126,9 @@ impl Peer {
             Err(error) => return self.end(&error.to_string()),
         };
         let lines = whole_lines(&scratch[..bytes], &mut self.held);
-        lines.lines_with_terminator().try_for_each(|line| self.hear(line.strip_suffix(b"\n").unwrap_or(line)))
+        lines
+            .lines_with_terminator()
+            .try_for_each(|line| self.receive_line(line.strip_suffix(b"\n").unwrap_or(line)))
     }
 
     /// Takes as many steps as it can.
@@ -139,11 +141,11 @@ impl Peer {
                 None => return Ok(Progress::Done),
                 Some(Step::End) if self.has_ended => return Ok(Progress::Done),
                 Some(_) if self.has_ended => return self.cut(),
-                Some(Step::Say(_) | Step::HalfClose | Step::Reset) => now,
-                Some(Step::Rest(time) | Step::Deaf(time)) => self.since + *time,
+                Some(Step::Send(_) | Step::HalfClose | Step::Reset) => now,
+                Some(Step::Wait(time) | Step::Stall(time)) => self.since + *time,
                 Some(Step::Await(_) | Step::End) => self.since + PATIENCE,
             };
-            self.watch(!matches!(self.steps.front(), Some(Step::Deaf(_))), poller)?;
+            self.watch(!matches!(self.steps.front(), Some(Step::Stall(_))), poller)?;
             if now < until {
                 return Ok(Progress::Waits(until));
             }
@@ -156,7 +158,7 @@ impl Peer {
     /// Takes the step that it is time for; whether all of it.
     fn take(&mut self, now: Instant) -> Result<bool, Failure> {
         match self.steps.front_mut() {
-            Some(Step::Say(bytes)) => match send(&self.socket, bytes, SendFlags::NOSIGNAL) {
+            Some(Step::Send(bytes)) => match send(&self.socket, bytes, SendFlags::NOSIGNAL) {
                 Ok(taken) if taken < bytes.len() => {
                     bytes.drain(..taken);
                     return Ok(false);
@@ -164,7 +166,7 @@ impl Peer {
                 Ok(_) => {}
                 Err(Errno::AGAIN | Errno::INTR) => return Ok(false),
                 Err(error) if self.role == Role::Churner => {
-                    return Err(self.wrong(&format!("can't send: {error}")));
+                    return Err(self.violation(&format!("can't send: {error}")));
                 }
                 // What was told before is still to be read.
                 Err(_) => self.steps = [Step::End].into(),
@@ -174,10 +176,10 @@ impl Peer {
             Some(Step::Reset) => drop(self.socket.set_linger(Some(Duration::ZERO))),
             Some(Step::Await(what)) => {
                 let what = std::mem::take(what);
-                return Err(self.wrong(&format!("waits for `{what}` for {PATIENCE:?}")));
+                return Err(self.violation(&format!("waits for `{what}` for {PATIENCE:?}")));
             }
-            Some(Step::End) => return Err(self.wrong(&format!("is not closed for {PATIENCE:?}"))),
-            Some(Step::Rest(_) | Step::Deaf(_)) | None => {}
+            Some(Step::End) => return Err(self.violation(&format!("is not closed for {PATIENCE:?}"))),
+            Some(Step::Wait(_) | Step::Stall(_)) | None => {}
         }
         self.step(now);
         Ok(true)
@@ -185,10 +187,10 @@ impl Peer {
 
     /// Whoever doesn't read isn't watched at all: its end would be told again and again.
     fn watch(&mut self, reads: bool, poller: &Poller) -> Result<(), Failure> {
-        if reads != self.is_deaf {
+        if reads != self.is_stalled {
             return Ok(());
         }
-        self.is_deaf = !reads;
+        self.is_stalled = !reads;
         if reads { poller.add(&self.socket, self.key) } else { poller.delete(&self.socket) }
     }
 
@@ -203,7 +205,7 @@ impl Peer {
     /// The server has closed where more was to come.
     fn cut(&self) -> Result<Progress, Failure> {
         match self.role {
-            Role::Churner => Err(self.wrong("was closed in the middle")),
+            Role::Churner => Err(self.violation("was closed in the middle")),
             _ if self.too_slow => Ok(Progress::TooSlow),
             _ => Ok(Progress::Cut),
         }
@@ -213,26 +215,26 @@ impl Peer {
         self.has_ended = true;
         match (self.role, self.steps.front()) {
             (Role::Churner, step) if step != Some(&Step::End) => {
-                Err(self.wrong(&format!("was cut off: {how}")))
+                Err(self.violation(&format!("was cut off: {how}")))
             }
             _ => Ok(()),
         }
     }
 
-    fn hear(&mut self, line: &[u8]) -> Result<(), Failure> {
+    fn receive_line(&mut self, line: &[u8]) -> Result<(), Failure> {
         // The first promise of the protocol, whatever others send.
         let is_clean = |text: &str| !text.chars().any(|c| c.is_control() && c != '\t');
         if !line.to_str().is_ok_and(is_clean) {
-            return Err(self.wrong(&format!("got {:?}, which is no clean text", line.as_bstr())));
+            return Err(self.violation(&format!("got {:?}, which is no clean text", line.as_bstr())));
         }
         if self.role != Role::Garbage && line.starts_with(b"!") {
             self.too_slow = self.role == Role::Staller && line.starts_with(b"!too-slow ");
             if !self.too_slow {
-                return Err(self.wrong(&format!("was refused: {}", line.as_bstr())));
+                return Err(self.violation(&format!("was refused: {}", line.as_bstr())));
             }
         }
-        if let Some(said) = line.strip_prefix(format!("&{PIT}:").as_bytes()) {
-            self.hear_pit(said)?;
+        if let Some(text) = line.strip_prefix(format!("&{FLOOD_ROOM}:").as_bytes()) {
+            self.receive_flood(text)?;
         }
         if let Some(Step::Await(what)) = self.steps.front()
             && line.starts_with(what.as_bytes())
@@ -243,22 +245,23 @@ impl Peer {
     }
 
     /// Whoever reads late has lost nothing, as long as it is read to.
-    fn hear_pit(&mut self, said: &[u8]) -> Result<(), Failure> {
-        let told = said.split_once_str(":").and_then(|(_, text)| Payload::decode(text));
-        match told {
-            Some(told) if self.next.is_none_or(|next| next == told.sequence) => {
-                self.next = Some(told.sequence + 1);
+    fn receive_flood(&mut self, text: &[u8]) -> Result<(), Failure> {
+        let payload = text.split_once_str(":").and_then(|(_, text)| Payload::decode(text));
+        match payload {
+            Some(payload) if self.next.is_none_or(|next| next == payload.sequence) => {
+                self.next = Some(payload.sequence + 1);
                 Ok(())
             }
-            Some(told) => {
+            Some(payload) => {
                 let due = self.next.unwrap_or_default();
-                Err(self.wrong(&format!("got message {} of the pit where {due} was due", told.sequence)))
+                Err(self
+                    .violation(&format!("got message {} of the pit where {due} was due", payload.sequence)))
             }
-            None => Err(self.wrong("got a damaged message in the pit")),
+            None => Err(self.violation("got a damaged message in the pit")),
         }
     }
 
-    fn wrong(&self, what: &str) -> Failure {
-        Failure::Wrong(format!("{} {what}", self.name))
+    fn violation(&self, what: &str) -> Failure {
+        Failure::Violation(format!("{} {what}", self.name))
     }
 }

@@ -1,7 +1,7 @@
 //! Who else there is while people chat: those who come and go, those who don't read, and those who send garbage. Each is
 //! a script of steps, drawn from the seed; how it is played is in `peer.rs`.
 
-use super::peer::{PIT, Role, Step};
+use super::peer::{FLOOD_ROOM, Role, Step};
 use fastrand::Rng;
 use redpoll::limits::KIB;
 use std::time::Duration;
@@ -42,15 +42,15 @@ pub fn script(role: Role, number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
 fn churner(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     let (name, room) = (format!("c{number:07}"), rng.usize(..ROOMS));
     let mut steps = vec![
-        Step::Say(format!("#{name}\n&room{room}\nhello all\n/ping said\n").into_bytes()),
+        Step::Send(format!("#{name}\n&room{room}\nhello all\n/ping said\n").into_bytes()),
         Step::Await(format!("+nick {name}")),
         Step::Await("+room lobby ".into()),
         Step::Await(format!("+room room{room} ")),
         Step::Await("+pong said".into()),
-        Step::Rest(Duration::from_millis(rng.usize(..500) as u64)),
+        Step::Wait(Duration::from_millis(rng.usize(..500) as u64)),
     ];
     match rng.usize(..4) {
-        0 => steps.extend([Step::Say(b"/quit bye\n".to_vec()), Step::Await("+bye".into()), Step::End]),
+        0 => steps.extend([Step::Send(b"/quit bye\n".to_vec()), Step::Await("+bye".into()), Step::End]),
         1 => steps.extend([Step::HalfClose, Step::End]),
         2 => steps.push(Step::Reset),
         _ => {}
@@ -63,12 +63,12 @@ fn staller(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     let name = format!("s{number:07}");
     let late = LATE.start + rng.usize(..LATE.len());
     let steps = vec![
-        Step::Say(format!("#{name}\n&{PIT}\n/ping in\n").into_bytes()),
+        Step::Send(format!("#{name}\n&{FLOOD_ROOM}\n/ping in\n").into_bytes()),
         Step::Await("+pong in".into()),
-        Step::Deaf(Duration::from_millis(late as u64)),
-        Step::Say(b"/ping back\n".to_vec()),
+        Step::Stall(Duration::from_millis(late as u64)),
+        Step::Send(b"/ping back\n".to_vec()),
         Step::Await("+pong back".into()),
-        Step::Say(b"/quit\n".to_vec()),
+        Step::Send(b"/quit\n".to_vec()),
         Step::Await("+bye".into()),
         Step::End,
     ];
@@ -80,26 +80,26 @@ fn staller(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
 fn garbage(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     let name = format!("g{number:07}");
     let join = format!("#{name}\n&junk\n");
-    let pause = Step::Rest(Duration::from_millis(20 + rng.usize(..100) as u64));
+    let wait = Step::Wait(Duration::from_millis(20 + rng.usize(..100) as u64));
     let steps = match rng.usize(..10) {
         0 => vec![
-            Step::Say(bytes(rng, 4 * KIB)),
-            pause,
-            Step::Say(bytes(rng, KIB)),
+            Step::Send(bytes(rng, 4 * KIB)),
+            wait,
+            Step::Send(bytes(rng, KIB)),
             Step::HalfClose,
             Step::End,
         ],
         1 => endless(&join),
-        2 => vec![Step::Say([join.as_bytes(), &[0; 300], b"\nx\0y\n"].concat()), pause, Step::Reset],
-        3 => vec![Step::Say(text(rng, &join)), pause, Step::HalfClose, Step::End],
-        4 => vec![Step::Say(format!("{join}half a li").into_bytes()), pause, Step::Reset],
+        2 => vec![Step::Send([join.as_bytes(), &[0; 300], b"\nx\0y\n"].concat()), wait, Step::Reset],
+        3 => vec![Step::Send(text(rng, &join)), wait, Step::HalfClose, Step::End],
+        4 => vec![Step::Send(format!("{join}half a li").into_bytes()), wait, Step::Reset],
         5 => byte_by_byte(&format!("{join}one at a time\n/quit\n")),
         // Whoever knocks and goes.
         6 => Vec::new(),
         7 => vec![Step::Reset],
         // Whoever never gives a name, in silence or with much ado.
         8 => vec![Step::Await("!register-timeout ".into()), Step::End],
-        _ => vec![Step::Say(b"/ping\nwho is there?\n#\n".repeat(20)), Step::End],
+        _ => vec![Step::Send(b"/ping\nwho is there?\n#\n".repeat(20)), Step::End],
     };
     (name, steps)
 }
@@ -122,16 +122,16 @@ fn text(rng: &mut Rng, join: &str) -> Vec<u8> {
 }
 
 fn endless(join: &str) -> Vec<Step> {
-    let mut steps = vec![Step::Say(join.as_bytes().to_vec())];
+    let mut steps = vec![Step::Send(join.as_bytes().to_vec())];
     for _ in 0..16 {
-        steps.extend([Step::Say(vec![b'x'; 4 * KIB]), Step::Rest(Duration::from_millis(10))]);
+        steps.extend([Step::Send(vec![b'x'; 4 * KIB]), Step::Wait(Duration::from_millis(10))]);
     }
-    steps.extend([Step::Say(b"\n/quit\n".to_vec()), Step::Await("+bye".into()), Step::End]);
+    steps.extend([Step::Send(b"\n/quit\n".to_vec()), Step::Await("+bye".into()), Step::End]);
     steps
 }
 
 fn byte_by_byte(line: &str) -> Vec<Step> {
-    let each = line.bytes().flat_map(|byte| [Step::Say(vec![byte]), Step::Rest(Duration::from_millis(5))]);
+    let each = line.bytes().flat_map(|byte| [Step::Send(vec![byte]), Step::Wait(Duration::from_millis(5))]);
     each.chain([Step::Await("+bye".into()), Step::End]).collect()
 }
 

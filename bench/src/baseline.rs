@@ -40,7 +40,7 @@ struct Connection {
     /// What the kernel refused. Watched for room while there is any.
     backlog: Vec<u8>,
     /// Has said something in this turn, or in [`Mode::Answer`] ever.
-    spoke: bool,
+    has_sent: bool,
 }
 
 /// A part of the turn's bytes, and who said it.
@@ -62,7 +62,7 @@ struct Counters {
 }
 
 /// The loop and all that it watches.
-pub struct Limit {
+pub struct Baseline {
     mode: Mode,
     listener: OwnedFd,
     control: (OwnedFd, OwnedFd),
@@ -80,7 +80,7 @@ pub struct Limit {
     gather: Vec<u8>,
     counters: Counters,
     /// The most that may stand in a backlog.
-    most: usize,
+    max_backlog: usize,
 }
 
 /// A socket that listens as the server's do, where speed is concerned.
@@ -107,13 +107,13 @@ pub fn run(mode: Mode, answer: usize) -> io::Result<()> {
     let socket = listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
     let control = (io::stdin().as_fd().try_clone_to_owned()?, io::stdout().as_fd().try_clone_to_owned()?);
-    let mut limit = Limit::new(mode, answer, socket, control)?;
+    let mut baseline = Baseline::new(mode, answer, socket, control)?;
     writeln!(io::stdout(), "listening line://{address}")?;
-    while limit.turn()? {}
+    while baseline.turn()? {}
     Ok(())
 }
 
-impl Limit {
+impl Baseline {
     /// Watches the listener, and `control.0` for lines, each of which is answered by counters on `control.1`.
     ///
     /// # Errors
@@ -123,9 +123,9 @@ impl Limit {
         answer: usize,
         listener: Socket,
         control: (OwnedFd, OwnedFd),
-    ) -> io::Result<Limit> {
+    ) -> io::Result<Baseline> {
         let limits = Limits::default();
-        let limit = Limit {
+        let baseline = Baseline {
             mode,
             listener: listener.into(),
             control,
@@ -138,11 +138,11 @@ impl Limit {
             spans: Vec::new(),
             gather: vec![b'.'; answer],
             counters: Counters::default(),
-            most: limits.queue * TOO_SLOW_FACTOR,
+            max_backlog: limits.queue * TOO_SLOW_FACTOR,
         };
-        epoll::add(&limit.epoll, &limit.listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-        epoll::add(&limit.epoll, &limit.control.0, EventData::new_u64(CONTROL), EventFlags::IN)?;
-        Ok(limit)
+        epoll::add(&baseline.epoll, &baseline.listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+        epoll::add(&baseline.epoll, &baseline.control.0, EventData::new_u64(CONTROL), EventFlags::IN)?;
+        Ok(baseline)
     }
 
     /// One turn; false once it is to end.
@@ -156,23 +156,23 @@ impl Limit {
             Err(error) => return Err(error.into()),
         }
         self.counters.turns += 1;
-        let (mut knocking, mut asked) = (false, false);
-        for place in 0..self.events.len() {
-            let Event { flags, data } = self.events[place];
+        let (mut is_listener_ready, mut asked) = (false, false);
+        for index in 0..self.events.len() {
+            let Event { flags, data } = self.events[index];
             match data.u64() {
-                LISTENER => knocking = true,
+                LISTENER => is_listener_ready = true,
                 CONTROL => asked = true,
-                key => self.attend(key as usize, flags),
+                key => self.handle_event(key as usize, flags),
             }
         }
         self.flush();
-        if knocking {
+        if is_listener_ready {
             self.accept();
         }
         if asked { self.answer_control() } else { Ok(true) }
     }
 
-    fn attend(&mut self, id: usize, flags: EventFlags) {
+    fn handle_event(&mut self, id: usize, flags: EventFlags) {
         if flags.contains(EventFlags::OUT) {
             self.flush_backlog(id);
         }
@@ -191,7 +191,7 @@ impl Limit {
                 if self.mode == Mode::Answer {
                     return self.answer(id);
                 }
-                connection.spoke = true;
+                connection.has_sent = true;
                 self.filled = start + bytes;
                 self.spans.push(Span { from: id, start, end: start + bytes });
             }
@@ -201,7 +201,7 @@ impl Limit {
     }
 
     fn answer(&mut self, id: usize) {
-        if !std::mem::replace(&mut self.connections[id].spoke, true) {
+        if !std::mem::replace(&mut self.connections[id].has_sent, true) {
             let answer = std::mem::take(&mut self.gather);
             self.send(id, &answer);
             self.gather = answer;
@@ -218,28 +218,28 @@ impl Limit {
             Mode::Pairs => {
                 spans.iter().for_each(|span| self.send(span.from ^ 1, &arena[span.start..span.end]))
             }
-            Mode::Room => self.tell_room(&arena[..self.filled], &spans),
+            Mode::Room => self.send_to_room(&arena[..self.filled], &spans),
             Mode::Answer | Mode::Close => {}
         }
         (self.arena, self.spans, self.filled) = (arena, spans, 0);
         self.spans.clear();
     }
 
-    fn tell_room(&mut self, said: &[u8], spans: &[Span]) {
+    fn send_to_room(&mut self, input: &[u8], spans: &[Span]) {
         for id in 0..self.slots {
             match self.connections.get_mut(id) {
                 None => {}
-                Some(connection) if connection.spoke => {
-                    connection.spoke = false;
+                Some(connection) if connection.has_sent => {
+                    connection.has_sent = false;
                     let mut others = std::mem::take(&mut self.gather);
                     others.clear();
                     for span in spans.iter().filter(|span| span.from != id) {
-                        others.extend_from_slice(&said[span.start..span.end]);
+                        others.extend_from_slice(&input[span.start..span.end]);
                     }
                     self.send(id, &others);
                     self.gather = others;
                 }
-                Some(_) => self.send(id, said),
+                Some(_) => self.send(id, input),
             }
         }
     }
@@ -251,7 +251,7 @@ impl Limit {
         }
         if !connection.backlog.is_empty() {
             connection.backlog.extend_from_slice(bytes);
-            if connection.backlog.len() > self.most {
+            if connection.backlog.len() > self.max_backlog {
                 self.close(id);
             }
             return;
@@ -303,7 +303,7 @@ impl Limit {
             let data = EventData::new_u64(slot.key() as u64);
             if epoll::add(&self.epoll, &socket, data, EventFlags::IN).is_ok() {
                 self.slots = self.slots.max(slot.key() + 1);
-                slot.insert(Connection { socket, backlog: Vec::new(), spoke: false });
+                slot.insert(Connection { socket, backlog: Vec::new(), has_sent: false });
             }
         }
     }
@@ -356,8 +356,8 @@ mod tests {
             let (ours, theirs) = UnixStream::pair().unwrap();
             let control = (theirs.try_clone().unwrap().into(), theirs.into());
             let thread = thread::spawn(move || {
-                let mut limit = Limit::new(mode, answer, socket, control).unwrap();
-                while limit.turn().unwrap() {}
+                let mut baseline = Baseline::new(mode, answer, socket, control).unwrap();
+                while baseline.turn().unwrap() {}
             });
             Running { address, control: BufReader::new(ours), thread }
         }
@@ -386,14 +386,14 @@ mod tests {
         }
     }
 
-    fn hear(stream: &mut TcpStream, text: &str) {
-        let mut heard = vec![0; text.len()];
-        stream.read_exact(&mut heard).unwrap();
-        assert_eq!(String::from_utf8(heard).unwrap(), text);
+    fn expect(stream: &mut TcpStream, text: &str) {
+        let mut received = vec![0; text.len()];
+        stream.read_exact(&mut received).unwrap();
+        assert_eq!(String::from_utf8(received).unwrap(), text);
     }
 
     /// Nothing more is for this one: whatever it would have been stands before the end of the stream.
-    fn hear_the_end(stream: &mut TcpStream) {
+    fn expect_end(stream: &mut TcpStream) {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).unwrap();
         assert_eq!(rest, b"");
@@ -401,45 +401,45 @@ mod tests {
 
     #[test]
     fn pairs_hear_each_other_and_nobody_else() {
-        let mut limit = Running::start(Mode::Pairs, 0);
-        let mut at = limit.connect(4);
+        let mut baseline = Running::start(Mode::Pairs, 0);
+        let mut at = baseline.connect(4);
         at[0].write_all(b"to one").unwrap();
         at[1].write_all(b"to naught").unwrap();
         at[3].write_all(b"to two").unwrap();
-        hear(&mut at[1], "to one");
-        hear(&mut at[0], "to naught");
-        hear(&mut at[2], "to two");
-        assert!(limit.figure("recv-calls") == 3 && limit.figure("send-calls") == 3);
-        limit.stop();
-        at.iter_mut().for_each(hear_the_end);
+        expect(&mut at[1], "to one");
+        expect(&mut at[0], "to naught");
+        expect(&mut at[2], "to two");
+        assert!(baseline.figure("recv-calls") == 3 && baseline.figure("send-calls") == 3);
+        baseline.stop();
+        at.iter_mut().for_each(expect_end);
     }
 
     #[test]
     fn a_room_hears_everyone_but_itself() {
-        let mut limit = Running::start(Mode::Room, 0);
-        let mut at = limit.connect(3);
+        let mut baseline = Running::start(Mode::Room, 0);
+        let mut at = baseline.connect(3);
         at[0].write_all(b"a").unwrap();
-        hear(&mut at[1], "a");
-        hear(&mut at[2], "a");
+        expect(&mut at[1], "a");
+        expect(&mut at[2], "a");
         at[2].write_all(b"b").unwrap();
-        hear(&mut at[0], "b");
-        hear(&mut at[1], "b");
-        limit.stop();
-        at.iter_mut().for_each(hear_the_end);
+        expect(&mut at[0], "b");
+        expect(&mut at[1], "b");
+        baseline.stop();
+        at.iter_mut().for_each(expect_end);
     }
 
     #[test]
     fn what_the_kernel_refuses_comes_later() {
-        let mut limit = Running::start(Mode::Pairs, 0);
-        let mut at = limit.connect(2);
-        let (text, mut heard) = (b"0123456789abcde".repeat(128 * 1024), Vec::new());
+        let mut baseline = Running::start(Mode::Pairs, 0);
+        let mut at = baseline.connect(2);
+        let (text, mut received) = (b"0123456789abcde".repeat(128 * 1024), Vec::new());
         at[0].write_all(&text).unwrap();
         at[0].shutdown(Shutdown::Write).unwrap();
-        heard.resize(text.len(), 0);
-        at[1].read_exact(&mut heard).unwrap();
-        assert!(heard == text);
-        assert!(limit.figure("watch-calls") > 0, "it was watched for room");
-        limit.stop();
+        received.resize(text.len(), 0);
+        at[1].read_exact(&mut received).unwrap();
+        assert!(received == text);
+        assert!(baseline.figure("watch-calls") > 0, "it was watched for room");
+        baseline.stop();
     }
 
     #[test]
@@ -447,15 +447,15 @@ mod tests {
         let mut answers = Running::start(Mode::Answer, 5);
         let mut stream = TcpStream::connect(answers.address).unwrap();
         stream.write_all(b"#a\n").unwrap();
-        hear(&mut stream, ".....");
+        expect(&mut stream, ".....");
         stream.write_all(b"more").unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
-        hear_the_end(&mut stream);
+        expect_end(&mut stream);
         assert_eq!(answers.figure("connections"), 0);
         answers.stop();
 
         let closes = Running::start(Mode::Close, 0);
-        hear_the_end(&mut TcpStream::connect(closes.address).unwrap());
+        expect_end(&mut TcpStream::connect(closes.address).unwrap());
         closes.stop();
     }
 }
