@@ -1,6 +1,6 @@
-//! What each layer costs by itself, on what people send and on what an attacker would: the line frame, the parser, the
-//! folding of names, encoding, routing. `cargo bench -p redpoll-bench --bench layers [-- PART_OF_A_NAME]`; no socket is
-//! involved. Throughput is in bytes of input where a benchmark has bytes, in requests or deliveries where it has not.
+//! Measures each layer by itself, on ordinary and on hostile input: the line frame, the parser, the folding of names,
+//! encoding, routing. Run `cargo bench -p redpoll-bench --bench layers [-- PART_OF_A_NAME]`; no socket is involved.
+//! Throughput is in bytes of input where a benchmark has bytes, else in requests or deliveries.
 
 use bstr::BStr;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -16,14 +16,14 @@ use std::time::Duration;
 
 const MEMBERS: u32 = 1000;
 
-/// So many bytes as one read brings at most.
+/// The maximum number of bytes of one read.
 const READ: usize = 64 * 1024;
 
 fn repeated(line: &[u8], bytes: usize) -> Vec<u8> {
     line.iter().copied().cycle().take(bytes / line.len() * line.len()).collect()
 }
 
-/// Counts what a frame finds in `input`, which it is shown `cut` bytes at a time.
+/// Counts the results of a frame for `input`, fed in pieces of `cut` bytes.
 fn frame_all(input: &[u8], cut: usize) -> usize {
     let max = Limits::default().max_line;
     let (mut frame, mut found, mut start, mut end) = (LineFrame::default(), 0, 0, 0);
@@ -131,7 +131,7 @@ fn encoding(c: &mut Criterion) {
     }
 }
 
-/// A hub with a thousand members in its lobby, and their queues, which nothing is left in.
+/// A hub with a thousand members in its lobby, and their send queues, which are empty between requests.
 struct Lobby {
     hub: Hub,
     queues: SendQueues,
@@ -150,7 +150,7 @@ impl Lobby {
         lobby
     }
 
-    /// One request, and the flush of what it caused, into nowhere; how many bytes that is.
+    /// Handles one request and discards all output that it caused. Returns the number of bytes.
     fn handle(&mut self, from: ConnId, request: Request<'_>) -> usize {
         self.hub.handle(from, &request, &mut self.queues);
         self.queues.hurry();

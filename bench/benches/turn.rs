@@ -1,6 +1,6 @@
-//! What a message costs in user space: the reactor's own turn over sockets in memory, no system call among it.
-//! `cargo bench -p redpoll-bench --bench turn` prints nanoseconds per message, the median of 15 rounds with the least and
-//! the greatest.
+//! Measures the cost of a message in user space: the reactor's turn over sockets in memory, without system calls.
+//! `cargo bench -p redpoll-bench --bench turn` prints nanoseconds per message: the median of 15 rounds, with minimum
+//! and maximum.
 
 use redpoll::limits::Limits;
 use redpoll_kit::{PeerNo, Sim};
@@ -9,7 +9,7 @@ use std::time::Instant;
 const ROUNDS: usize = 15;
 const PAIRS: usize = 50;
 
-/// Peers by the names they registered with, two and two of whom talk.
+/// A server and its registered peers.
 struct World {
     sim: Sim,
     peers: Vec<PeerNo>,
@@ -31,13 +31,13 @@ impl World {
         world
     }
 
-    /// Bytes that have come out since the last time.
+    /// Returns the number of bytes received by all peers since the last call.
     fn received(&mut self) -> usize {
         let World { sim, peers } = self;
         peers.iter().map(|peer| sim.sockets().peer(*peer).forget_output()).sum()
     }
 
-    /// Each peer sends its lines in batches of so many; nanoseconds per line.
+    /// Sends each peer's line in batches of `batch`. Returns nanoseconds per line.
     fn measure(
         &mut self,
         lines: &[String],
@@ -63,7 +63,7 @@ impl World {
     }
 }
 
-/// Whether the command line asks for this by a part of its name; for everything if it asks for nothing.
+/// Returns whether the command line selects this benchmark by a part of its name; without arguments all are selected.
 fn is_asked(what: &str) -> bool {
     let mut asked = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
     asked.peek().is_none() || asked.any(|word| what.contains(&word))
@@ -76,7 +76,7 @@ fn report(what: &str, mut round: impl FnMut() -> f64) {
     println!("{what:<58} {:>6.1} ns   ({:.1} to {:.1})", nanos[ROUNDS / 2], nanos[0], nanos[ROUNDS - 1]);
 }
 
-/// Direct messages two by two, `to` written as the sender types it.
+/// Direct messages in pairs; `typed` is the recipient's name as the sender writes it.
 fn direct(
     what: &str,
     name: impl Fn(usize) -> String,
@@ -95,7 +95,7 @@ fn direct(
     report(what, || world.measure(&lines, batch, 200_000, |sent| sent * received));
 }
 
-/// Lines to a room of a thousand; per delivery.
+/// Lines to a room of 1,000 members; time per delivery.
 fn fan_out(what: &str, size: usize) {
     const MEMBERS: usize = 1000;
     if !is_asked(what) {

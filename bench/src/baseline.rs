@@ -1,7 +1,8 @@
-//! The engine `limit`: one loop that moves bytes between paired connections, or from each sender to all others, without
-//! looking at them. What a single-threaded reactor can't beat, since it makes the same system calls and nothing else. Its
-//! turn is the reactor's: one `recv` of each ready connection, one `send` of each that is dirty, newcomers last. It runs
-//! as a child of `redpoll-bench`, which asks it for its counters by a line on standard input and ends it by closing that.
+//! The baseline engine (`limit` on the command line and in reports): one loop that moves bytes between paired
+//! connections, or from each sender to all others, without parsing them. It makes the same system calls as a
+//! single-threaded reactor and nothing else, so that no such reactor can be faster. Its turn is the reactor's: one
+//! `recv` for each ready connection, one `send` for each dirty connection, accept last. It runs as a child of
+//! `redpoll-bench`, which requests its counters by a line on standard input and ends it by closing standard input.
 
 use clap::ValueEnum;
 use redpoll::limits::{ACCEPTS_A_TURN, ARENA, BACKLOG, Limits, READ, TOO_SLOW_FACTOR};
@@ -15,35 +16,35 @@ use socket2::{Domain, Socket, Type};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-/// What is done with connections.
+/// What the engine does with connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// What the connection 2i says goes to 2i + 1 and the other way round, in the order in which they were accepted.
+    /// Bytes from connection 2i go to 2i + 1 and vice versa, numbered in the order of accept.
     Pairs,
-    /// What one says goes to all others.
+    /// Bytes from one connection go to all others.
     Room,
-    /// Each is read once and answered once by `--bytes`, and closed at the end of its stream.
+    /// Each connection is read once, answered once by `--bytes` bytes, and closed at the end of its stream.
     Answer,
-    /// Each is accepted and closed.
+    /// Each connection is accepted and closed.
     Close,
 }
 
-/// Keys of what isn't a connection; those of connections are small.
+/// Event keys of the listener and of standard input; keys of connections are small.
 const LISTENER: u64 = u64::MAX;
 const CONTROL: u64 = u64::MAX - 1;
-/// Events that one wait can report, as the server has it.
+/// Maximum number of events of one wait, as in the server.
 const EVENTS: usize = 1024;
 
 #[derive(Debug)]
 struct Connection {
     socket: OwnedFd,
-    /// What the kernel refused. Watched for room while there is any.
+    /// Bytes that the kernel refused. The socket is watched for writability while this is not empty.
     backlog: Vec<u8>,
-    /// Has said something in this turn, or in [`Mode::Answer`] ever.
+    /// Has sent bytes in this turn or, in [`Mode::Answer`], at any time.
     has_sent: bool,
 }
 
-/// A part of the turn's bytes, and who said it.
+/// A part of the turn's bytes, and the connection that sent it.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     from: usize,
@@ -51,7 +52,7 @@ struct Span {
     end: usize,
 }
 
-/// System calls, as the server counts them.
+/// System calls, named as the server names them.
 #[derive(Debug, Default)]
 struct Counters {
     turns: u64,
@@ -61,32 +62,32 @@ struct Counters {
     watch: u64,
 }
 
-/// The loop and all that it watches.
+/// The event loop and all that it watches.
 pub struct Baseline {
     mode: Mode,
     listener: OwnedFd,
     control: (OwnedFd, OwnedFd),
     epoll: OwnedFd,
     events: Vec<Event>,
-    /// By order of accept: slots are filled from the front.
+    /// In order of accept: slots are filled from the front.
     connections: Slab<Connection>,
-    /// Slots that were ever filled.
+    /// Number of slots that were ever filled.
     slots: usize,
-    /// What was read in this turn, one behind the other; sent from here.
+    /// All bytes read in this turn, one read after the other; sends read from here.
     arena: Vec<u8>,
     filled: usize,
     spans: Vec<Span>,
-    /// What one who has spoken in this turn hears of the others; in [`Mode::Answer`] the answer.
+    /// Scratch: what a sender of this turn receives from the others; in [`Mode::Answer`] the answer.
     gather: Vec<u8>,
     counters: Counters,
-    /// The most that may stand in a backlog.
+    /// Maximum size of a backlog.
     max_backlog: usize,
 }
 
-/// A socket that listens as the server's do, where speed is concerned.
+/// Returns a listening socket with those options of the server's listeners that affect speed.
 ///
 /// # Errors
-/// Where the system refuses.
+/// A system call failed.
 pub fn listen(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_tcp_nodelay(true)?;
@@ -99,10 +100,10 @@ pub fn listen(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Runs as a child: says where it listens, and goes on until standard input ends.
+/// Runs as a child: prints the listen address and serves until the end of standard input.
 ///
 /// # Errors
-/// Where the system refuses a listener or the poller.
+/// The system refused the listener or the poller.
 pub fn run(mode: Mode, answer: usize) -> io::Result<()> {
     let socket = listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
@@ -114,10 +115,10 @@ pub fn run(mode: Mode, answer: usize) -> io::Result<()> {
 }
 
 impl Baseline {
-    /// Watches the listener, and `control.0` for lines, each of which is answered by counters on `control.1`.
+    /// Watches the listener and `control.0`. Each line on `control.0` is answered by the counters on `control.1`.
     ///
     /// # Errors
-    /// Where the system refuses the poller.
+    /// The system refused the poller.
     pub fn new(
         mode: Mode,
         answer: usize,
@@ -145,10 +146,10 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// One turn; false once it is to end.
+    /// Runs one turn. Returns false once standard input has ended.
     ///
     /// # Errors
-    /// Where the poller fails.
+    /// The poller failed.
     pub fn turn(&mut self) -> io::Result<bool> {
         self.events.clear();
         match epoll::wait(&self.epoll, spare_capacity(&mut self.events), None) {
@@ -208,7 +209,7 @@ impl Baseline {
         }
     }
 
-    /// One send of each who is to hear something of this turn.
+    /// Makes one `send` for each connection that has output from this turn.
     fn flush(&mut self) {
         if self.spans.is_empty() {
             return;
@@ -285,12 +286,12 @@ impl Baseline {
 
     fn watch(&mut self, id: usize, flags: EventFlags) {
         self.counters.watch += 1;
-        // Where this fails, the connection is broken, and reported as that.
+        // If this fails, the connection is broken, and a later event reports that.
         let _ =
             epoll::modify(&self.epoll, &self.connections[id].socket, EventData::new_u64(id as u64), flags);
     }
 
-    /// Behind the events of the turn, so that none of them is for the former owner of a slot.
+    /// Runs after the events of the turn, so that no event reaches a slot that was reused.
     fn accept(&mut self) {
         for _ in 0..ACCEPTS_A_TURN {
             self.counters.accept += 1;
@@ -309,7 +310,7 @@ impl Baseline {
     }
 
     fn close(&mut self, id: usize) {
-        // Closing the only descriptor of a socket takes it out of the poller (epoll(7)).
+        // Closing the only descriptor of a socket removes it from the poller (epoll(7)).
         self.connections.remove(id);
     }
 
@@ -342,7 +343,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::thread::{self, JoinHandle};
 
-    /// The loop on a thread of its own, and the line that controls it.
+    /// The loop on its own thread, and its control connection.
     struct Running {
         address: SocketAddr,
         control: BufReader<UnixStream>,
@@ -373,7 +374,7 @@ mod tests {
             figure.unwrap().trim().parse().unwrap()
         }
 
-        /// So many connections, accepted in this order.
+        /// Returns `count` connections, accepted in this order.
         fn connect(&mut self, count: usize) -> Vec<TcpStream> {
             let streams = (0..count).map(|_| TcpStream::connect(self.address).unwrap()).collect();
             while self.figure("connections") < count as u64 {}
@@ -392,7 +393,7 @@ mod tests {
         assert_eq!(String::from_utf8(received).unwrap(), text);
     }
 
-    /// Nothing more is for this one: whatever it would have been stands before the end of the stream.
+    /// Expects the end of the stream and no more bytes before it.
     fn expect_end(stream: &mut TcpStream) {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).unwrap();
@@ -400,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_hear_each_other_and_nobody_else() {
+    fn pairs_receive_only_each_other() {
         let mut baseline = Running::start(Mode::Pairs, 0);
         let mut at = baseline.connect(4);
         at[0].write_all(b"to one").unwrap();
@@ -415,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_hears_everyone_but_itself() {
+    fn room_receives_all_other_senders() {
         let mut baseline = Running::start(Mode::Room, 0);
         let mut at = baseline.connect(3);
         at[0].write_all(b"a").unwrap();
@@ -429,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_refuses_comes_later() {
+    fn refused_bytes_are_sent_later() {
         let mut baseline = Running::start(Mode::Pairs, 0);
         let mut at = baseline.connect(2);
         let (text, mut received) = (b"0123456789abcde".repeat(128 * 1024), Vec::new());
@@ -443,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn floors_of_coming_and_going() {
+    fn answer_and_close_modes_end_connections() {
         let mut answers = Running::start(Mode::Answer, 5);
         let mut stream = TcpStream::connect(answers.address).unwrap();
         stream.write_all(b"#a\n").unwrap();

@@ -1,5 +1,5 @@
-//! Coming and going: so many at once connect, register, leave and do it again. A cycle is right if its answer is, to the
-//! letter, and if the server closes behind it.
+//! Connection churn: a fixed number of clients at once connect, register, leave and start again. A cycle is correct if
+//! its answer is correct byte by byte and the server closes the connection after it.
 
 use super::Failure;
 use super::child::SILENCE;
@@ -13,55 +13,53 @@ use socket2::{Domain, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 
-/// Whoever leaves first keeps its port for a minute (TIME_WAIT), and that is the client, whichever engine it leaves. So
-/// clients come from so many addresses of this machine by turns: a million and a half of cycles a minute.
+/// The side that closes first keeps its port for a minute (TIME_WAIT). That is the client, with every engine. Clients
+/// therefore connect from this many local addresses by turns, enough for 1.5 million cycles a minute.
 const ADDRESSES: u32 = 64;
 
-/// How a cycle goes.
+/// The steps of a cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cycle {
-    /// Connect, register, read the answer, end, read the end.
+    /// Connect, register, read the answer, shut down, read the end of the stream.
     Register {
-        /// Whether others' comings and goings are told.
+        /// Whether join and leave events of others are sent.
         presence: bool,
     },
-    /// The same, but the answer is so many bytes of whatever.
+    /// The same, but the answer is any text of this many bytes.
     Answered(usize),
-    /// Connect, read the end.
+    /// Connect, read the end of the stream.
     Closed,
 }
 
-/// One who comes and goes.
+/// A connection of the current cycle.
 struct Slot {
     socket: Socket,
     name: String,
-    /// When this cycle began.
+    /// When the cycle began.
     began: u64,
     received: Vec<u8>,
-    /// Our side has ended.
+    /// This side has shut down its writes.
     ended: bool,
 }
 
-/// A load of cycles.
+/// A load of churn cycles.
 pub struct Churn {
     cycle: Cycle,
     slots: Vec<Option<Slot>>,
-    /// Cycles begun and done.
+    /// Cycles that have begun, and cycles that are done.
     begun: u32,
     done: u64,
 }
 
-/// Bytes of the answer to whoever registers among so many, for the floor that answers as many.
-///
-/// # Errors
-/// None that can occur: the names are valid.
+/// Returns the number of bytes of the answer to a registration among `at_once` members, for the baseline that answers
+/// as many.
 pub fn answer_bytes(at_once: usize) -> usize {
     let from = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 10), 50_000));
     answer(from, &name(0), at_once).len()
 }
 
 impl Churn {
-    /// Nobody has come yet. Slots are watched by their numbers.
+    /// Starts without connections. The event key of a slot is its index.
     #[must_use]
     pub fn new(cycle: Cycle, at_once: usize) -> Churn {
         Churn { cycle, slots: (0..at_once).map(|_| None).collect(), begun: 0, done: 0 }
@@ -83,14 +81,14 @@ impl Churn {
         Ok(())
     }
 
-    /// The server has closed behind one.
+    /// Verifies a cycle that the server has ended, and starts the next.
     fn finish(&mut self, index: usize, harness: &mut Harness<'_>) -> Result<(), Failure> {
         let Some(slot) = self.slots[index].take() else { return Ok(()) };
         slot.check(self.cycle, self.slots.len()).map_err(Failure::Violation)?;
         self.done += 1;
         harness.meter.note_arrival();
         harness.meter.record(slot.began, 1);
-        // Its port is free before the next one is taken.
+        // This frees the port before the next one is bound.
         drop(slot);
         if harness.meter.is_draining() { Ok(()) } else { self.open(index, harness) }
     }
@@ -165,7 +163,7 @@ impl Slot {
         let members =
             answers.last().and_then(|line| line.strip_prefix(b"+room lobby ")?.trim_ascii().to_str().ok());
         let members = members.and_then(|members| members.parse().ok()).unwrap_or(0);
-        // Others may be leaving whose place in the room isn't free yet.
+        // The room may still contain members that are leaving.
         if members == 0 || members > at_once || answers.concat() != answer(from, name, members) {
             answers.truncate(8);
             return Err(format!("damaged: {name} got {:?} from {from}", answers.concat().as_bstr()));
@@ -179,7 +177,7 @@ impl Slot {
     }
 }
 
-/// Whether it tells of another one's coming or going.
+/// Returns whether a line is the join or leave event of another client.
 fn is_presence(line: &[u8]) -> bool {
     let name = line
         .strip_prefix(b"* ")
@@ -187,12 +185,12 @@ fn is_presence(line: &[u8]) -> bool {
     name.is_some_and(|name| name.len() == 8 && name[0] == b'c')
 }
 
-/// All are of one length, and none comes twice in a run.
+/// Returns the name for a cycle. All names have equal length; a name repeats only after 2^28 cycles.
 fn name(number: u32) -> String {
     format!("c{:07x}", number & 0x0fff_ffff)
 }
 
-/// What the server answers, by its own words.
+/// Returns the server's answer, encoded by the server's own code.
 fn answer(from: SocketAddr, name: &str, members: usize) -> Vec<u8> {
     let mut text = Vec::new();
     Dialect::Native.encode(
@@ -218,7 +216,7 @@ fn connect(to: SocketAddr, from: Ipv4Addr) -> io::Result<Socket> {
     {
         socket.bind(&SocketAddr::from((from, 0)).into())?;
     }
-    // On this machine the connection stands when this returns; the server needn't have accepted it.
+    // On the loopback the connection is established when this returns, before the server accepts it.
     socket.connect(&to.into())?;
     socket.set_nonblocking(true)?;
     Ok(socket)

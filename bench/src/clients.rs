@@ -1,4 +1,5 @@
-//! The members of a load: so many connections, registered where the engine registers, of whom nobody has anything unread.
+//! The clients of a load: a number of connections, registered if the engine registers. No client has unread input when
+//! the load begins.
 
 use super::child::ServerProcess;
 use super::verifier::Wire;
@@ -9,24 +10,25 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// How many connect before they are waited for: below the backlog, whose overflow would cost whole seconds.
+/// How many clients connect before their answers are awaited: fewer than the listen backlog holds, since an overflow of
+/// the backlog costs whole seconds.
 const BATCH: usize = 250;
-/// How long the server may take to answer.
+/// Maximum time for an answer of the server.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Connections, by the number of the member.
+/// The connections of a load, indexed by member number.
 #[derive(Debug)]
 pub struct Clients {
-    /// They don't block.
+    /// Non-blocking.
     pub members: Vec<TcpStream>,
 }
 
 impl Clients {
-    /// Connects `count` members one after the other and has them registered. The last `stalled` of them take little into
-    /// their receive buffers, so that not to read shows soon.
+    /// Connects and registers `count` members in order. The last `stalled` of them get small receive buffers, so that
+    /// their queues fill soon.
     ///
     /// # Errors
-    /// How many there were when the server, or this machine, would have no more, and why.
+    /// The server or this machine has refused a connection: how many there were, and why.
     pub fn connect_all(
         server: &mut ServerProcess,
         wire: Wire,
@@ -49,7 +51,7 @@ impl Clients {
             })?;
         }
         if wire == Wire::Server {
-            // What everybody has heard of those behind them is read now.
+            // Reads the presence events of all members that joined later.
             for member in &mut members {
                 member.write_all(b"/ping all\n").map_err(|error| Failure::of("can't send", &error))?;
             }
@@ -90,16 +92,16 @@ impl Clients {
                     read_until(member, b"+pong in\n").map_err(|why| why.of(index))
                 })
             }
-            // Whoever isn't accepted yet would miss what is said.
+            // The baseline would not send to a connection that it has not accepted yet.
             Wire::Baseline => wait_for_accept(server, members.len()),
         }
     }
 }
 
-/// Connects; with a receive buffer of 4 KiB where nothing will be read, so that it shows soon.
+/// Connects; with a receive buffer of 4 KiB if `small`, for clients that will not read.
 ///
 /// # Errors
-/// Where that can't be.
+/// The connection can't be made.
 pub fn connect(to: SocketAddr, small: bool) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
     if small {
@@ -110,7 +112,7 @@ pub fn connect(to: SocketAddr, small: bool) -> std::io::Result<Socket> {
     Ok(socket)
 }
 
-/// Why a member did not hear what it waited for.
+/// Why a member did not receive the expected line.
 enum Why {
     Refused(String),
     Io(std::io::Error),
@@ -130,7 +132,7 @@ impl Why {
     }
 }
 
-/// Reads until `end` has come as the last line.
+/// Reads until `end` has arrived as the last line.
 fn read_until(stream: &mut TcpStream, end: &[u8]) -> Result<(), Why> {
     let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
     loop {

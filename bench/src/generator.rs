@@ -1,5 +1,5 @@
-//! The generator: a load of messages, a window of them on their way per sender. It reads 64 KiB at a time and answers all
-//! that a read has earned by one write. What stands on the wire, and whether it is right, is the verifier's business.
+//! The message generator: each sender has a window of messages in flight. It reads up to 64 KiB at a time and sends all
+//! messages that a read has allowed in one write. The verifier decides what to send and whether input is correct.
 
 use super::child::SILENCE;
 use super::clients::Clients;
@@ -16,18 +16,18 @@ use std::io::{self, ErrorKind};
 pub struct Generator<'a> {
     clients: &'a Clients,
     verifier: Verifier,
-    /// Read here, behind what was left of a member's last read.
+    /// Input: the unfinished line of a member's last read, then the new bytes.
     scratch: Vec<u8>,
     /// Unfinished lines, by member.
     held: Vec<Vec<u8>>,
-    /// What the kernel refused, by member.
+    /// Bytes that the kernel refused, by member.
     refused: Vec<Vec<u8>>,
     batch: Vec<u8>,
     seen: Seen,
 }
 
 impl<'a> Generator<'a> {
-    /// Nothing is sent yet. Members are watched by their numbers.
+    /// Sends nothing yet. The event key of a member is its number.
     #[must_use]
     pub fn new(clients: &'a Clients, verifier: Verifier) -> Generator<'a> {
         let members = clients.members.len();
@@ -42,7 +42,7 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// One read of a member, and one write of each sender whom it lets go on.
+    /// Reads from a member once, then writes once for each sender whose window has opened.
     fn receive(&mut self, member: usize, harness: &mut Harness<'_>) -> Result<(), Failure> {
         let held = self.held[member].len();
         self.scratch[..held].copy_from_slice(&self.held[member]);
@@ -72,7 +72,7 @@ impl<'a> Generator<'a> {
         Ok(())
     }
 
-    /// Sends all that a sender may.
+    /// Sends all messages that the window of a sender allows.
     fn send(&mut self, sender: usize, harness: &mut Harness<'_>) -> Result<(), Failure> {
         self.batch.clear();
         let first = self.verifier.write(sender, &mut self.batch);
@@ -110,7 +110,7 @@ impl<'a> Generator<'a> {
     }
 
     fn broken(&self, member: usize, error: io::Error, harness: &mut Harness<'_>) -> Failure {
-        // What it was told last says why, if it was told.
+        // The last line, if there is one, contains the close reason.
         let last_line = String::from_utf8_lossy(&self.held[member]).into_owned();
         let who = payload::name(member);
         harness
@@ -121,7 +121,7 @@ impl<'a> Generator<'a> {
 
 impl Load for Generator<'_> {
     fn begin(&mut self, harness: &mut Harness<'_>) -> Result<(), Failure> {
-        // Whoever is stalled isn't even watched: its end would be told again and again.
+        // Stalled members aren't watched: epoll would report their hang-up again and again.
         for (index, member) in self.clients.members.iter().enumerate().take(self.verifier.readers()) {
             harness.poller.add(member, index as u64)?;
         }
@@ -154,7 +154,7 @@ impl Load for Generator<'_> {
 
     fn silence(&self) -> Failure {
         match self.verifier.missing() {
-            // That is what the scenario is to show.
+            // The scenario exists to show this result.
             Some(_) if self.verifier.has_stalled() => {
                 Failure::Stopped(format!("those who read got nothing for {SILENCE:?}"))
             }

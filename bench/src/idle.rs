@@ -1,5 +1,5 @@
-//! Silence: what a registered connection costs in memory while nothing happens, how often the server wakes up for it, and
-//! what a burst to everybody leaves behind.
+//! Idle connections: the memory of a registered connection, how often the server wakes up while all are silent, and how
+//! much memory remains after a burst to all members.
 
 use super::child::ServerProcess;
 use super::clients::Clients;
@@ -12,23 +12,23 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-/// What each member sends to itself in the burst, in lines of [`LINE`] bytes.
+/// Bytes that each member sends to itself in the burst, in lines of [`LINE`] bytes.
 const BURST: usize = 8 * 1024;
 const LINE: usize = 128;
-/// Bytes of such a line's payload.
+/// Payload bytes of such a line.
 pub const SIZE: usize = LINE - payload::NAME - "@:\n".len();
-/// Longer than the server waits before it gives memory back.
+/// Longer than the server waits before it trims its memory.
 const IDLE: Duration = Duration::from_millis(1500);
 
-/// Measures it once, `seconds` of silence among it.
+/// Measures once, with `silence` as the length of the idle period.
 ///
 /// # Errors
-/// A burst that didn't come back as it was, or where the machine would have no more connections.
+/// A burst that was not returned unchanged, or a limit of the machine on connections.
 pub fn run(server: &mut ServerProcess, count: usize, silence: Duration) -> Result<Run, Failure> {
     if server.memory().0.is_none() {
         return Err(Failure::Stopped("whose memory to read isn't known: --pid says it".to_owned()));
     }
-    // Whoever is first brings the code that serves into memory, which is not what a connection costs.
+    // The first connection loads the code that serves it into memory. That is not the cost of a connection.
     drop(Clients::connect_all(server, Wire::Server, 1, 0)?);
     sleep(IDLE)?;
     let empty = server.memory();
@@ -75,7 +75,7 @@ pub fn run(server: &mut ServerProcess, count: usize, silence: Duration) -> Resul
     })
 }
 
-/// Everybody sends, all at once, and then everybody reads.
+/// All members send at once, then all members read.
 fn burst(server: &mut ServerProcess, clients: &mut Clients) -> Result<(), Failure> {
     let text = |member: usize| {
         let mut text = Vec::with_capacity(BURST);
@@ -105,7 +105,7 @@ fn burst(server: &mut ServerProcess, clients: &mut Clients) -> Result<(), Failur
     Ok(())
 }
 
-/// The first line that differs from what was sent.
+/// Returns the first line that differs from the one that was sent, and its sequence.
 fn difference<'a>(back: &'a [u8], sent: &[u8]) -> Option<(usize, &'a [u8])> {
     let mut lines = back.chunks(LINE).zip(sent.chunks(LINE)).enumerate();
     lines.find(|(_, (back, sent))| back != sent).map(|(sequence, (back, _))| (sequence, back))

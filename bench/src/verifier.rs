@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_right_is_heard_and_lets_the_sender_go_on() {
+    fn correct_lines_renew_the_window() {
         for wire in [Wire::Server, Wire::Baseline] {
             let mut verifier = pairs(wire);
             let lines = delivered(&mut verifier, 2);
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_is_heard_when_the_last_who_reads_has_heard() {
+    fn last_room_receiver_renews_window() {
         let mut verifier = room(5, 1);
         let lines = delivered(&mut verifier, 0).concat();
         for receiver in 1..4 {
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_message_is_caught() {
+    fn lost_message_is_caught() {
         let mut verifier = pairs(Wire::Server);
         let lines = delivered(&mut verifier, 0);
         assert_eq!(
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_never_comes_is_missed() {
+    fn missing_message_is_reported() {
         for mut verifier in [room(3, 0), pairs(Wire::Server)] {
             let lines = delivered(&mut verifier, 0);
             assert_eq!(verifier.read(1, &lines[..3].concat(), &mut Seen::default()), Ok(3 * lines[0].len()));
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubled_message_is_caught() {
+    fn doubled_message_is_caught() {
         let mut verifier = pairs(Wire::Server);
         let lines = delivered(&mut verifier, 0);
         let doubled = "doubled: message 0 of user0000 reached user0001 again";
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reordered_message_is_caught() {
+    fn reordered_message_is_caught() {
         let mut verifier = room(3, 0);
         let lines = delivered(&mut verifier, 0);
         assert_eq!(
@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_message_is_caught_wherever_it_is_damaged() {
+    fn damage_is_caught_at_every_byte() {
         for mut verifier in [room(3, 0), pairs(Wire::Server), pairs(Wire::Baseline)] {
             let line = delivered(&mut verifier, 0).swap_remove(0);
             for index in 0..line.len() - 1 {
@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misdelivered_message_is_caught() {
+    fn misdelivered_message_is_caught() {
         for wire in [Wire::Server, Wire::Baseline] {
             let mut verifier = pairs(wire);
             let lines = delivered(&mut verifier, 0);
@@ -498,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_under_anothers_name_is_caught() {
+    fn forged_sender_name_is_caught() {
         let mut verifier = room(4, 0);
         let (of_0, of_1) = (delivered(&mut verifier, 0), delivered(&mut verifier, 1));
         let forged = [&of_1[0][..NAME], &of_0[0][NAME..]].concat();
@@ -506,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn notices_are_passed_over_where_they_may_come() {
+    fn presence_is_skipped_where_allowed() {
         let mut verifier = room(3, 0);
         assert!(violation(&mut verifier, 1, &[b"* somebody joined\n"]).starts_with("damaged"));
         verifier.allow_presence = true;
@@ -516,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn both_wires_carry_equally_many_bytes_for_each_message() {
+    fn both_wires_carry_equal_bytes() {
         let bytes = |shape, wire| {
             let mut verifier = Verifier::new(shape, wire, 4, SIZE, 1);
             let mut sent = Vec::new();

@@ -72,7 +72,7 @@ fn results(folder: &Path) -> Results {
 }
 
 #[test]
-fn engines_are_measured_in_turns_and_results_written() {
+fn engines_are_measured_and_results_written() {
     let out = folder("bench-engines");
     let words = "--quick --scenario relay,fanout --engine reactor,limit --seconds 0.1 --runs 1 --connections 10 --out";
     let words: Vec<&str> = words.split(' ').chain(out.to_str()).collect();
@@ -95,7 +95,7 @@ fn engines_are_measured_in_turns_and_results_written() {
 }
 
 #[test]
-fn every_scenario_runs_on_every_engine_that_is_there() {
+fn every_scenario_runs_on_given_engines() {
     let out = folder("bench-scenarios");
     let words = "--scenario stalled,churn,idle,pingpong --engine reactor --engine limit --seconds 0.05 --runs 2 \
                  --connections 8 --out";
@@ -205,7 +205,7 @@ impl Fake {
 }
 
 #[test]
-fn a_server_that_gets_a_message_wrong_is_caught() {
+fn server_with_wrong_messages_is_caught() {
     let faults = [
         (Fault::Loses, "lost: message 99 of user000"),
         (Fault::Doubles, "doubled: message 99 of user000"),
@@ -224,7 +224,7 @@ fn a_server_that_gets_a_message_wrong_is_caught() {
 }
 
 #[test]
-fn a_server_that_is_right_is_measured_though_it_is_not_ours() {
+fn correct_foreign_server_is_measured() {
     let (url, out) = (format!("line://{}", Fake::start(Fault::None)), folder("bench-target"));
     let pid = std::process::id().to_string();
     let words =
@@ -237,7 +237,7 @@ fn a_server_that_is_right_is_measured_though_it_is_not_ours() {
 }
 
 #[test]
-fn nobody_there_is_said() {
+fn unreachable_target_is_reported() {
     let address =
         TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("it was free");
     let (code, stderr) =
@@ -272,7 +272,7 @@ fn children(child: &Child) -> Vec<i32> {
 }
 
 #[test]
-fn ctrl_c_ends_it_and_what_it_has_started() {
+fn ctrl_c_ends_bench_and_server() {
     let mut command = measure(&["--scenario", "relay", "--engine", "reactor", "--seconds", "3600"]);
     let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
     let server = loop {
@@ -290,7 +290,7 @@ fn ctrl_c_ends_it_and_what_it_has_started() {
 }
 
 #[test]
-fn a_soak_tells_what_has_drifted_and_finds_nothing_left_behind() {
+fn soak_prints_drift_without_complaints() {
     let out = folder("bench-soak");
     let words = ["soak", "--minutes", "0.03", "--seed", "5"];
     let output = measure(&words).arg("--out").arg(&out).output().expect("it runs");
@@ -306,7 +306,7 @@ fn a_soak_tells_what_has_drifted_and_finds_nothing_left_behind() {
 }
 
 #[test]
-fn a_server_that_dies_in_a_soak_fails_it() {
+fn killed_server_fails_the_soak() {
     let out = folder("bench-soak-killed");
     let mut command = measure(&["soak", "--minutes", "1"]);
     command.arg("--out").arg(&out).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -338,7 +338,7 @@ fn side_by_side(name: &str, programs: &[&Path]) -> PathBuf {
 }
 
 #[test]
-fn redpoll_runs_the_bench_beside_it_and_is_measured() {
+fn redpoll_bench_measures_adjacent_redpoll() {
     let folder = side_by_side("bench-beside", &[server(), BENCH.as_ref()]);
     let (redpoll, out) = (folder.join("redpoll"), folder.join("results"));
     let redpoll_bench = |words: &str| {
@@ -360,7 +360,7 @@ fn redpoll_runs_the_bench_beside_it_and_is_measured() {
 }
 
 #[test]
-fn bench_without_server_says_how_to_build_it() {
+fn missing_server_explains_the_build() {
     let folder = side_by_side("bench-alone", &[BENCH.as_ref()]);
     let mut command = Command::new(folder.join("redpoll-bench"));
     let (code, stderr) = run(command.args(["--scenario", "pingpong", "--engine", "reactor"]).env("PATH", ""));

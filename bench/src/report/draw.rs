@@ -319,7 +319,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round_begin_at_zero_and_reach_the_most() {
+    fn ticks_cover_zero_to_maximum() {
         let words = |kind, most| {
             let (ticks, unit) = ticks_from_zero(kind, most);
             assert!(
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_legend_that_is_too_long_goes_on_below() {
+    fn long_legend_wraps() {
         let look = Look { color: INK, dash: None, mark: Mark::Disc };
         let line = |label: &str| Line {
             label: label.into(),

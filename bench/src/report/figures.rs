@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_in_the_middle_whatever_the_order_and_number() {
+    fn spread_ignores_order_and_infinities() {
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
         assert_eq!(Spread::of([4.0, 1.0, 2.0, 8.0]), Some(Spread { median: 3.0, min: 1.0, max: 8.0 }));
         assert_eq!(Spread::of([5.0]), Some(Spread { median: 5.0, min: 5.0, max: 5.0 }));
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_is_of_the_rounds_that_both_have() {
+    fn ratio_uses_common_rounds() {
         let mut results = made_up::results();
         // 3, then 4 times the floor; the floor lacks the round in which this one was slow, and has one more.
         results.series = vec![
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_floor_or_without_runs_there_is_no_ratio() {
+    fn missing_floor_or_runs_gives_none() {
         let mut results = made_up::results();
         results.series = vec![made_up::series("relay", "reactor", &[(0, 300)])];
         assert_eq!(blocks(&results)[0].to_floor(&results.series[0]), None);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_floor_that_has_no_variants_serves_all_of_them() {
+    fn floor_without_variant_serves_all() {
         let mut results = made_up::results();
         let variant = |variant: &str, engine| {
             let mut series = made_up::series("churn", engine, &[(0, 100)]);
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_is_none() {
+    fn unmeasured_figures_are_none() {
         let mut series = made_up::series("relay", "irc://127.0.0.1:6667", &[(0, 300)]);
         series.runs[0] = Run { units: 10, seconds: 2.0, ..Run::default() };
         assert_eq!(RATE.over(&series).map(|rate| rate.median), Some(5.0));
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn no_units_in_no_time_are_no_figures() {
+    fn zero_units_give_no_figures() {
         let mut series = made_up::series("relay", "reactor", &[(0, 300)]);
         series.runs[0].units = 0;
         assert_eq!(RATE.over(&series).map(|rate| rate.median), Some(0.0));
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn loads_that_differ_are_not_compared() {
+    fn different_loads_are_not_compared() {
         let mut results = made_up::results();
         results.series =
             ["reactor", "limit", "threads"].map(|e| made_up::series("ramp", e, &[(0, 1)])).into();
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_curve_is_the_median_of_the_runs() {
+    fn curve_is_median_of_runs() {
         let mut series = made_up::series("relay", "reactor", &[(0, 1), (1, 1), (2, 1)]);
         for (run, slow) in series.runs.iter_mut().zip([10, 70, 30]) {
             run.latency.get_or_insert_default().curve = vec![(1, 0.5), (slow, 0.9)];

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_win_where_their_median_is_better() {
+    fn better_median_of_threads_wins() {
         let mut results = made_up::results();
         results.series = vec![
             made_up::series("relay", "reactor", &[(0, 100), (1, 120), (2, 110)]),
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_only_one_scenario_tells_counts_too() {
+    fn memory_of_one_scenario_counts() {
         let mut results = made_up::results();
         results.series = ["reactor", "threads"].map(|e| made_up::series("idle", e, &[(0, 100)])).into();
         for (series, bytes) in results.series.iter_mut().zip([400.0, 300.0]) {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_was_won_that_is_said_and_why() {
+    fn no_win_is_explained() {
         let mut results = made_up::results();
         results.series = vec![made_up::series("relay", "threads", &[(0, 100)])];
         assert!(where_threads_win(&results)[0].starts_with("not asked"));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stalled_are_compared_round_by_round() {
+    fn stalled_variants_compare_by_round() {
         let mut results = made_up::results();
         let variant = |variant: &str, p99: [u64; 2]| {
             let mut series = made_up::series("stalled", "threads", &[(0, 100), (1, 100)]);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stopped_says_where_and_why() {
+    fn stopped_series_gives_reason() {
         let mut results = made_up::results();
         let mut series = made_up::series("ramp", "threads", &[]);
         series.stopped = Some("EAGAIN\x1b: no more threads".into());

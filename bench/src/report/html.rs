@@ -359,7 +359,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_from_outside_is_no_markup() {
+    fn foreign_text_is_escaped() {
         assert_eq!(escaped("<a href=\"x\">&\x1b\r"), "&lt;a href=&quot;x&quot;&gt;&amp;\u{FFFD}\u{FFFD}");
         let mut results = made_up::results();
         let hostile = "<script>alert(1)</script>";
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn every_run_is_shown_and_no_number_that_is_none() {
+    fn page_shows_every_run() {
         let results = made_up::results();
         let page = page(&results, &[]);
         let runs: usize = results.series.iter().map(|series| series.runs.len()).sum();
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_as_people_say_them() {
+    fn lengths_have_readable_units() {
         assert_eq!(length(0.25), "250 ms");
         assert_eq!(length(95.0), "95.0 s");
         assert_eq!(length(1834.2), "31 min");

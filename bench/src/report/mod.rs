@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_whole_and_needs_nothing_else() {
+    fn report_is_complete_and_self_contained() {
         let results = made_up::results();
         let folder = Folder(std::env::temp_dir().join(format!("redpoll-report-{}", std::process::id())));
         let written = write(&results, &folder.0).expect("the report is written");
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_named() {
+    fn error_names_the_folder() {
         let file = std::env::current_exe().expect("a test is a program");
         let error = write(&made_up::results(), &file.join("below")).expect_err("a file is no folder");
         assert!(error.to_string().contains("below"), "{error}");

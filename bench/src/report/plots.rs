@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn each_load_with_latencies_has_its_own_plot() {
+    fn each_load_has_latency_plot() {
         let mut results = made_up::results();
         assert_eq!(
             files(&results),
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_ramp_there_are_bars_and_without_figures_nothing() {
+    fn bars_replace_missing_ramp() {
         let mut results = made_up::results();
         results.series = vec![made_up::series("relay", "reactor", &[(0, 900)])];
         let plots = plots(&results).expect("plots are drawn");
@@ -367,14 +367,14 @@ mod tests {
     }
 
     #[test]
-    fn a_title_is_said_as_people_say_it() {
+    fn title_uses_correct_plural() {
         assert_eq!(title(RATE, "message"), "messages per second");
         assert_eq!(title(RATE, "delivery"), "deliveries per second");
         assert_eq!(title(CPU, "cycle"), "CPU time per cycle");
     }
 
     #[test]
-    fn an_engine_looks_the_same_everywhere_and_like_no_other() {
+    fn each_engine_has_unique_look() {
         let results = made_up::results();
         let mut looks: Vec<Look> = Vec::new();
         for series in &results.series[..5] {
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_shows_no_number_that_is_none() {
+    fn plots_show_finite_numbers_only() {
         for plot in plots(&made_up::results()).expect("plots are drawn") {
             assert!(plot.svg.starts_with("<svg") && plot.svg.trim_end().ends_with("</svg>"), "{}", plot.file);
             assert!(!plot.svg.contains("NaN") && !plot.svg.contains(">inf"), "{}", plot.file);

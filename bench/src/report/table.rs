@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_has_its_medians_and_their_spread() {
+    fn row_has_medians_and_spread() {
         let mut results = made_up::results();
         results.series = vec![
             made_up::series("relay", "reactor", &[(0, 1500), (1, 1600), (2, 1900)]),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn it_fits_a_terminal_and_shows_no_number_that_is_none() {
+    fn table_fits_a_terminal() {
         let text = table(&made_up::results());
         for line in text.lines() {
             assert!(line.chars().count() <= WIDTH, "{line}");

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_figure_has_three_digits_and_the_unit_that_suits() {
+    fn figure_has_three_digits_and_unit() {
         let write = |kind, value| one(kind, Some(value));
         assert_eq!(write(Kind::Time, 1.0), "1.00 ns");
         assert_eq!(write(Kind::Time, 999.4), "999 ns");
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_number_is_a_dash() {
+    fn missing_figure_is_a_dash() {
         for value in [None, Some(f64::NAN), Some(f64::INFINITY), Some(f64::NEG_INFINITY)] {
             for kind in [Kind::Time, Kind::Bytes, Kind::Share, Kind::Count, Kind::Times] {
                 assert_eq!(one(kind, value), "-");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_in_the_unit_of_its_median() {
+    fn range_has_unit_of_median() {
         let spread = Spread { median: 1_630.0, min: 980.0, max: 12_000.0 };
         assert_eq!(range(Kind::Time, Some(spread)), "0.980-12.0");
         assert_eq!(range(Kind::Times, Some(Spread { median: 1.2, min: 1.1, max: 1.31 })), "1.10-1.31");
@@ -162,13 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn a_command_can_be_pasted() {
+    fn command_can_be_pasted() {
         let words = ["redpoll", "serve", "--name", "it's a", "", "a=b"].map(String::from);
         assert_eq!(command(&words), r"redpoll serve --name 'it'\''s a' '' a=b");
     }
 
     #[test]
-    fn what_moves_a_cursor_is_marked() {
+    fn cursor_controls_are_replaced() {
         assert_eq!(safe("a\x1b[2J"), "a\u{FFFD}[2J");
     }
 }

@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_is_a_little_behind_makes_up_for_it_and_whoever_is_far_behind_does_not() {
+    fn late_sender_skips_after_maximum_delay() {
         let ms = |count: u64| count * 1_000_000;
         assert_eq!(after(ms(100), EVERY, ms(101)), ms(350));
         assert_eq!(after(ms(100), EVERY, ms(900)), ms(350));

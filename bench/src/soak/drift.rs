@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slope_is_that_of_the_line_whatever_a_few_samples_say() {
+    fn slope_ignores_outliers() {
         let line = |index: usize| 7.0 + 3.0 * index as f64;
         let mut points: Vec<(f64, f64)> = (0..100).map(|index| (index as f64, line(index))).collect();
         for index in [3, 40, 41, 99] {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_that_goes_up_and_down_has_no_slope() {
+    fn periodic_level_has_no_slope() {
         let points: Vec<(f64, f64)> =
             (0..200).map(|index| (f64::from(index), f64::from(index * 7 % 13))).collect();
         let slope = Slope::new(&points).unwrap();
@@ -234,21 +234,21 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_stays_as_it_is_gives_no_cause_for_complaint() {
+    fn steady_server_gives_no_complaint() {
         // What is used for the first time is no drift.
         let steady = samples(100, |index| if index < 5 { 1e6 } else { 9e6 + index as f64 });
         assert_eq!(complaints(&steady, &empty(), &empty()), [""; 0]);
     }
 
     #[test]
-    fn memory_that_grows_is_complained_about() {
+    fn memory_growth_is_reported() {
         let leak = samples(100, |index| index as f64 * 20_000.0);
         let found = complaints(&leak, &empty(), &empty());
         assert!(matches!(&found[..], [one] if one.starts_with("memory has grown by 15")), "{found:?}");
     }
 
     #[test]
-    fn what_is_left_behind_is_complained_about() {
+    fn leftover_resources_are_reported() {
         let steady = samples(100, |_| 2e6);
         let found = |after| complaints(&steady, &empty(), &after);
         let left = Sample { descriptors: 11.0, ..empty() };
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_what_its_heading_says() {
+    fn line_matches_heading() {
         assert_eq!(heading().split(',').count(), line(&Sample::default()).split(',').count());
         assert!(heading().starts_with("seconds,rss_kib,pss_kib,descriptors,"), "{}", heading());
     }

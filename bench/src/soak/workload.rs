@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_casts_the_same_play() {
+    fn same_seed_gives_same_scripts() {
         let play = |seed| {
             let mut rng = Rng::with_seed(seed);
             let roles = std::iter::repeat_n(Role::Garbage, 200).chain([Role::Staller, Role::Churner]);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_without_a_name_takes_none() {
+    fn unregistered_garbage_registers_no_name() {
         let mut rng = Rng::with_seed(0);
         assert!(!bytes(&mut rng, 100_000).contains(&b'#'));
         assert_eq!(text(&mut rng, "#g\n").iter().filter(|byte| **byte == b'#').count(), 1);
