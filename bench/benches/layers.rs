@@ -172,13 +172,13 @@ fn routing(c: &mut Criterion) {
     let mut group = c.benchmark_group("route");
     let text = BStr::new("see you at the usual place, at eight");
     let several: Vec<String> = (0..MAX_TARGETS).map(|id| format!("user{id:04}")).collect();
-    let (several, nobodies) = (several.join(","), "nobody,".repeat(MAX_TARGETS - 1) + "nobody");
+    let (several, unknown) = (several.join(","), "nobody,".repeat(MAX_TARGETS - 1) + "nobody");
     let direct = [
         ("to one as shown", "user0500"),
         ("to one in other case", "USER0500"),
         ("to sixteen", &several),
         ("hostile: to nobody", "nobody"),
-        ("hostile: to sixteen nobodies", &nobodies),
+        ("hostile: to sixteen nobodies", &unknown),
         ("hostile: to no name", "\u{202E}user0500"),
     ];
     group.throughput(Throughput::Elements(1));

@@ -439,7 +439,7 @@ mod tests {
         received.resize(text.len(), 0);
         at[1].read_exact(&mut received).unwrap();
         assert!(received == text);
-        assert!(baseline.figure("watch-calls") > 0, "it was watched for room");
+        assert!(baseline.figure("watch-calls") > 0, "the socket was watched for writability");
         baseline.stop();
     }
 

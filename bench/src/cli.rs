@@ -70,7 +70,7 @@ pub struct Options {
     /// All of it in a minute: one round, short runs, fewer connections
     #[arg(long)]
     pub quick: bool,
-    /// The program whose engines are measured: a smaller build, or another version [default: the one that runs
+    /// The program with the engines to measure: a smaller build, or another version [default: the one that runs
     /// `redpoll bench`, else the `redpoll` beside this program, else the one on PATH]
     #[arg(long, value_name = "FILE", conflicts_with = "target")]
     pub server: Option<PathBuf>,

@@ -42,7 +42,7 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// Reads from a member once, then writes once for each sender whose window has opened.
+    /// Reads from a member once, then writes once for each sender with an opened window.
     fn receive(&mut self, member: usize, harness: &mut Harness<'_>) -> Result<(), Failure> {
         let held = self.held[member].len();
         self.scratch[..held].copy_from_slice(&self.held[member]);

@@ -1,59 +1,59 @@
-//! The books of a load: what each sender has sent, and what each ear must hear next. Every line that comes is held
-//! against the very bytes that it should have; only one that differs is taken apart, to say what is wrong with it. No
-//! socket and no clock here: the generator brings bytes and times.
+//! The verifier of a load: what each sender has sent, and what each receiver must receive next. Each received line is
+//! compared with its expected bytes; only a line that differs is parsed, to describe the violation. No sockets or
+//! clocks here: the generator passes bytes and times.
 
 use super::payload::{self, NAME, Payload};
 use super::violation::{Kind, Violation};
 use bstr::ByteSlice;
 
-/// Who talks to whom.
+/// Which members send to which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// Members 2i and 2i + 1 to each other.
     Pairs,
-    /// The first so many to everyone in the room.
+    /// The first `senders` members to all members of the room.
     Room {
-        /// Who talk.
+        /// Number of senders.
         senders: usize,
-        /// How many, from the last, don't read. Nobody waits for them.
+        /// Number of members, from the last, that don't read. No sender waits for them.
         stalled: usize,
     },
 }
 
-/// What stands on the wire. Of both kinds equally many bytes go in and out for each message of a pair; in a room `limit`
-/// is sent what our line adds, since it adds nothing itself.
+/// The format of messages. With both formats equally many bytes go in and out for each message of a pair. In a room the
+/// baseline is sent the bytes that the server would add, because it adds none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
-    /// Lines of the protocol; a recipient reads the sender's name where the sender wrote the recipient's.
+    /// Lines of the protocol: a recipient reads the sender's name where the sender wrote the recipient's.
     Server,
-    /// Bytes that come out as they went in.
+    /// Bytes that are delivered unchanged.
     Baseline,
 }
 
-/// What one read has brought.
+/// The results of one read.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// When messages had been sent, and how many of them at that time, in the order in which they came.
+    /// Send times of the received messages with the number of messages of each, in the order of arrival.
     pub sent: Vec<(u64, u64)>,
-    /// Senders who may send again.
+    /// Senders with a window that has opened.
     pub ready: Vec<usize>,
 }
 
-/// One sender.
+/// The state of one sender.
 #[derive(Debug)]
 struct Sender {
-    /// The next sequence.
+    /// The sequence of the next message.
     next: u32,
-    /// So many more may be sent now.
+    /// How many messages may be sent now.
     credit: u32,
-    /// For each message of the window, by its sequence modulo that: the line as it is to be heard, when it was sent, and
-    /// how many have still to hear it.
+    /// For each message of the window, by sequence modulo window: the line as it must arrive, its send time, and the
+    /// number of receivers that have not received it.
     lines: Vec<u8>,
     times: Vec<u64>,
     due: Vec<u32>,
 }
 
-/// The books.
+/// The expected messages of a load.
 #[derive(Debug)]
 pub struct Verifier {
     shape: Shape,
@@ -61,21 +61,21 @@ pub struct Verifier {
     members: usize,
     /// Bytes of a payload.
     size: usize,
-    /// Messages of one sender that may be on their way.
+    /// Maximum number of messages of one sender in flight.
     window: u32,
-    /// Bytes of a line that is heard, its LF included.
+    /// Bytes of a line as it arrives, with its LF.
     received: usize,
     senders: Vec<Sender>,
-    /// The sequence that is due next, by ear, and in a room by lane within.
+    /// The next sequence, by receiver; in a room by receiver and sender.
     due: Vec<u32>,
-    /// Messages that were heard as they should be.
+    /// Deliveries that were correct.
     verified: u64,
-    /// Lines that begin with `*` are passed over: somebody else's server may tell what it likes.
+    /// Whether lines that begin with `*` are skipped; a foreign server may send any presence.
     pub allow_presence: bool,
 }
 
 impl Verifier {
-    /// Nothing is sent yet; every sender may send a whole window.
+    /// Starts with nothing sent; every sender may send a whole window.
     #[must_use]
     pub fn new(shape: Shape, wire: Wire, members: usize, size: usize, window: usize) -> Verifier {
         let (senders, sigils, dues) = match shape {
@@ -104,13 +104,13 @@ impl Verifier {
         }
     }
 
-    /// How many send.
+    /// Returns the number of senders.
     #[must_use]
     pub fn senders(&self) -> usize {
         self.senders.len()
     }
 
-    /// How many, from the first, read.
+    /// Returns the number of members, from the first, that read.
     #[must_use]
     pub fn readers(&self) -> usize {
         match self.shape {
@@ -119,19 +119,19 @@ impl Verifier {
         }
     }
 
-    /// Whether somebody doesn't read.
+    /// Returns whether a member doesn't read.
     #[must_use]
     pub fn has_stalled(&self) -> bool {
         self.readers() < self.members
     }
 
-    /// Deliveries that were as they should be.
+    /// Returns the number of correct deliveries.
     #[must_use]
     pub fn verified(&self) -> u64 {
         self.verified
     }
 
-    /// Writes down all that a sender may send now, behind `out`. The first sequence of it, for [`Verifier::stamp`].
+    /// Appends all messages that a sender may send now to `out`. Returns the first sequence, for [`Verifier::stamp`].
     pub fn write(&mut self, sender: usize, out: &mut Vec<u8>) -> u32 {
         let receivers = self.receivers(sender);
         let Verifier { shape, wire, size, window, received, ref mut senders, .. } = *self;
@@ -159,7 +159,7 @@ impl Verifier {
             out.push(b'\n');
             let line = &mut state.lines[slot * received..][..received];
             let sent = &out[start..];
-            // What the engine writes in front is written here once; all else is what was sent.
+            // The prefix that the engine adds is written once; all other bytes are those that were sent.
             line[received - sent.len()..].copy_from_slice(sent);
             match (shape, wire) {
                 (_, Wire::Baseline) => {}
@@ -175,7 +175,7 @@ impl Verifier {
         first
     }
 
-    /// Says when the messages from `first` on were handed to the kernel.
+    /// Records when the messages from `first` on were passed to the kernel.
     pub fn stamp(&mut self, sender: usize, first: u32, now: u64) {
         let state = &mut self.senders[sender];
         for sequence in first..state.next {
@@ -183,10 +183,10 @@ impl Verifier {
         }
     }
 
-    /// Holds what one ear was given against what was due; how many bytes of it are whole lines.
+    /// Compares the input of one receiver with the expected lines. Returns how many bytes form complete lines.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first violation.
     pub fn read(&mut self, receiver: usize, input: &[u8], seen: &mut Seen) -> Result<usize, Violation> {
         let mut at = 0;
         while at < input.len() {
@@ -215,7 +215,7 @@ impl Verifier {
         Ok(at)
     }
 
-    /// A message that was sent and that somebody has not heard, if there is one: for when nothing comes any more.
+    /// Returns a message that was sent and has not reached a receiver, if there is one; for use after a timeout.
     #[must_use]
     pub fn missing(&self) -> Option<Violation> {
         (0..self.readers()).find_map(|receiver| {
@@ -235,7 +235,7 @@ impl Verifier {
         })
     }
 
-    /// How many have to hear each message of that sender.
+    /// Returns how many members must receive each message of a sender.
     fn receivers(&self, sender: usize) -> u32 {
         match self.shape {
             Shape::Pairs => 1,
@@ -243,7 +243,8 @@ impl Verifier {
         }
     }
 
-    /// Whose line stands there by its looks, and the slot of the one that is due from them; `None` where none is.
+    /// Returns the sender of a line, and the slot of the sender's next line for this receiver; `None` if no line is
+    /// due.
     fn expected(&self, receiver: usize, line: &[u8]) -> Option<(usize, usize)> {
         let sender = match self.shape {
             Shape::Pairs => receiver ^ 1,
@@ -251,7 +252,7 @@ impl Verifier {
                 .filter(|sender| *sender < senders && *sender != receiver)?,
         };
         let due = self.due_at(receiver, sender);
-        // What isn't sent yet has no line; its slot holds one that is a whole window older.
+        // A message that wasn't sent has no line: its slot holds the line of a whole window before.
         (due < self.senders.get(sender)?.next).then_some((sender, (due % self.window) as usize))
     }
 
@@ -284,7 +285,7 @@ impl Verifier {
         }
     }
 
-    /// What is wrong with a line that isn't the one that was due. `behind` is what has come after it.
+    /// Describes what is wrong with a line that differs from the expected one. `rest` is the input after the line.
     fn explain(&self, receiver: usize, line: &[u8], rest: &[u8]) -> Kind {
         let expected =
             self.expected(receiver, line).map(|(sender, _)| (sender, self.due_at(receiver, sender)));
@@ -316,7 +317,7 @@ impl Verifier {
         }
     }
 
-    /// The member whose name stands in front, and the payload.
+    /// Parses the name at the start of a line, and the payload.
     fn take_apart(&self, line: &[u8]) -> Option<(usize, Payload)> {
         let line = line.strip_suffix(b"\n")?;
         let (name, text) = match self.shape {
@@ -333,7 +334,7 @@ fn push_name(member: usize, out: &mut Vec<u8>) {
     put_name(member, &mut out[start..]);
 }
 
-/// The same as [`payload::name`], in place.
+/// Writes the same as [`payload::name`] into `out`.
 fn put_name(member: usize, out: &mut [u8]) {
     let digit = |scale: usize| b'0' + (member / scale % 10) as u8;
     out[..NAME].copy_from_slice(&[b'u', b's', b'e', b'r', digit(1000), digit(100), digit(10), digit(1)]);
@@ -345,7 +346,7 @@ mod tests {
 
     const SIZE: usize = payload::MIN_SIZE + 8;
 
-    /// What an engine that makes no mistake writes to one who hears it.
+    /// Returns the lines that a correct engine writes to a receiver.
     fn delivered(verifier: &mut Verifier, sender: usize) -> Vec<Vec<u8>> {
         let mut sent = Vec::new();
         verifier.write(sender, &mut sent);
@@ -366,7 +367,7 @@ mod tests {
         Verifier::new(Shape::Pairs, wire, 4, SIZE, 4)
     }
 
-    /// What is said of these bytes.
+    /// Returns the description of the violation in these lines.
     fn violation(verifier: &mut Verifier, receiver: usize, lines: &[&[u8]]) -> String {
         let read = verifier.read(receiver, &lines.concat(), &mut Seen::default());
         read.expect_err("a violation").to_string()
@@ -441,7 +442,7 @@ mod tests {
         let lines = delivered(&mut verifier, 0);
         let doubled = "doubled: message 0 of user0000 reached user0001 again";
         assert_eq!(violation(&mut verifier, 1, &[&lines[0], &lines[0]]), doubled);
-        // A whole window later, too, while nothing else is on its way.
+        // Also after a whole window, while no other message is in flight.
         assert!(verifier.read(1, &lines[1..].concat(), &mut Seen::default()).is_ok());
         assert_eq!(violation(&mut verifier, 1, &[&lines[0]]), doubled);
         delivered(&mut verifier, 0);

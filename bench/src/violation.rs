@@ -1,33 +1,33 @@
-//! What can be wrong with a message, in words: which sender, which sequence, who found it.
+//! Descriptions of wrong messages: kind of violation, sender, sequence and receiver.
 
 use super::payload;
 use bstr::ByteSlice;
 use std::fmt;
 
-/// Bytes of a line that are shown.
+/// Maximum number of bytes of a line that are shown.
 const SHOWN: usize = 120;
 
-/// What is wrong with a message, and who found it.
+/// A wrong message and its receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Who got it, or should have.
+    /// The member that received it, or should have.
     pub receiver: usize,
-    /// What is wrong.
+    /// The kind of violation.
     pub kind: Kind,
 }
 
-/// What can be wrong. Members go by their numbers.
+/// The kinds of violations. Members are given by their numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// It didn't come; a later one did, or nothing.
+    /// It did not arrive; `instead` is a later message that did.
     Lost { sender: usize, sequence: u32, instead: Option<u32> },
-    /// It came before.
+    /// It arrived again.
     Doubled { sender: usize, sequence: u32 },
-    /// A later one came first.
+    /// It arrived after a later one.
     Reordered { sender: usize, sequence: u32, after: u32 },
-    /// A line came that nobody has sent, where that message was due by the looks of it.
+    /// A line arrived that was not sent; `expected` is the message that was due from that sender.
     Damaged { expected: Option<(usize, u32)>, line: Vec<u8> },
-    /// It was for somebody else; `None` for a room.
+    /// It was for another member; `None` for a room.
     Misdelivered { sender: usize, sequence: u32, recipient: Option<usize> },
 }
 

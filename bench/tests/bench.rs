@@ -1,5 +1,5 @@
-//! The program `redpoll-bench`: it measures what it is asked to, believes no server that gets a message wrong, and leaves
-//! nothing running. The server that it measures here is built first, so that it is never an older one.
+//! The program `redpoll-bench`: it measures what its flags select, detects every wrong message of a server, and leaves
+//! no process running. The server under test is built first, so that it is never outdated.
 #![cfg(target_os = "linux")]
 
 use redpoll_bench::results::Results;
@@ -16,14 +16,14 @@ use std::time::Duration;
 
 const BENCH: &str = env!("CARGO_BIN_EXE_redpoll-bench");
 
-/// The server, built with the profile of these tests. `-p redpoll` alone, as when it is shipped, so that it has no
-/// features but its own. Cargo holds no lock on its folder while it runs tests.
+/// Builds the server with the profile of these tests. Only `-p redpoll` is built, as for a release, so that it has no
+/// other features than its own. Cargo does not lock its target folder while it runs tests.
 fn server() -> &'static Path {
     static SERVER: OnceLock<PathBuf> = OnceLock::new();
     SERVER.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target folder");
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a path in the target folder");
         let profile =
-            Path::new(BENCH).parent().and_then(Path::file_name).expect("it is in a folder by profile");
+            Path::new(BENCH).parent().and_then(Path::file_name).expect("a path in the folder of a profile");
         let profile = if profile == "debug" { "dev".as_ref() } else { profile };
         let mut command = Command::new(env!("CARGO"));
         command.args(["build", "-p", "redpoll", "--bin", "redpoll", "--message-format", "json"]);
@@ -36,7 +36,7 @@ fn server() -> &'static Path {
             let message: serde_json::Value = serde_json::from_str(line).ok()?;
             Some(PathBuf::from(message.get("executable")?.as_str()?))
         });
-        program.expect("cargo says where it is")
+        program.expect("cargo prints the path")
     })
 }
 
@@ -46,20 +46,20 @@ fn bench(words: &[&str]) -> Command {
     command
 }
 
-/// The same, with the server that is measured.
+/// Returns a command that measures this server.
 fn measure(words: &[&str]) -> Command {
     let mut command = bench(words);
     command.arg("--server").arg(server());
     command
 }
 
-/// Runs it to its end; its exit code and what it has said on standard error.
+/// Runs a command to its end. Returns its exit code and standard error.
 fn run(command: &mut Command) -> (Option<i32>, String) {
-    let Output { status, stderr, .. } = command.output().expect("it runs");
+    let Output { status, stderr, .. } = command.output().expect("the program runs");
     (status.code(), String::from_utf8_lossy(&stderr).into_owned())
 }
 
-/// A folder of its own for each test.
+/// Returns an empty path that is different for each test.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -68,7 +68,7 @@ fn folder(name: &str) -> PathBuf {
 
 fn results(folder: &Path) -> Results {
     let json = fs::read_to_string(folder.join("results.json")).expect("results are written");
-    serde_json::from_str(&json).expect("they are JSON")
+    serde_json::from_str(&json).expect("results are JSON")
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn every_scenario_runs_on_given_engines() {
     assert!(results.series.iter().flat_map(|series| &series.runs).all(|run| run.units > 0));
 }
 
-/// What a server can do to a message.
+/// What the fake server does to a message.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     None,
@@ -142,7 +142,7 @@ enum Fault {
     Hangs,
 }
 
-/// A server that knows no more than direct messages, and does something to one of them.
+/// A server that knows only direct messages and registration, and applies one fault.
 struct Fake {
     fault: Fault,
     members: Mutex<HashMap<String, TcpStream>>,
@@ -151,7 +151,7 @@ struct Fake {
 impl Fake {
     fn start(fault: Fault) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
+        let address = listener.local_addr().expect("a bound listener");
         let fake = Arc::new(Fake { fault, members: Mutex::default() });
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -176,7 +176,7 @@ impl Fake {
             } else if let Some((to, text)) = line.strip_prefix('@').and_then(|rest| rest.split_once(':')) {
                 count += 1;
                 let line = format!("@{name}:{text}\n");
-                // The hundredth of a sender is the one to which something happens.
+                // The fault applies to the hundredth message of each sender.
                 let line = match (count, self.fault) {
                     (100, Fault::Loses) => String::new(),
                     (100, Fault::Doubles) => line.repeat(2),
@@ -187,7 +187,8 @@ impl Fake {
                     (100, Fault::Damages) => line.to_lowercase(),
                     (100, Fault::Misdelivers) => {
                         self.deliver(&name, &line)?;
-                        // What would follow could be with the other first, who would miss this one.
+                        // The next message could reach the other member first, which would then report this one as
+                        // lost.
                         return None;
                     }
                     (100, Fault::Hangs) => return out.shutdown(std::net::Shutdown::Both).ok(),
@@ -239,7 +240,7 @@ fn correct_foreign_server_is_measured() {
 #[test]
 fn unreachable_target_is_reported() {
     let address =
-        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("it was free");
+        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     let (code, stderr) =
         run(&mut bench(&["--target", &address.to_string(), "--scenario", "relay", "--runs", "1"]));
     assert_eq!(code, Some(1));
@@ -264,7 +265,7 @@ fn wrong_flags_are_explained() {
     }
 }
 
-/// The processes that a process has started.
+/// Returns the child processes of a process.
 fn children(child: &Child) -> Vec<i32> {
     let id = child.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
@@ -274,26 +275,26 @@ fn children(child: &Child) -> Vec<i32> {
 #[test]
 fn ctrl_c_ends_bench_and_server() {
     let mut command = measure(&["--scenario", "relay", "--engine", "reactor", "--seconds", "3600"]);
-    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the process starts");
     let server = loop {
         if let [server] = children(&child)[..] {
             break server;
         }
-        assert!(matches!(child.try_wait(), Ok(None)), "it goes on");
+        assert!(matches!(child.try_wait(), Ok(None)), "the bench runs");
         thread::sleep(Duration::from_millis(5));
     };
-    kill_process(Pid::from_child(&child), Signal::INT).expect("it is there");
-    let Output { status, stderr, .. } = child.wait_with_output().expect("it ends");
+    kill_process(Pid::from_child(&child), Signal::INT).expect("the process exists");
+    let Output { status, stderr, .. } = child.wait_with_output().expect("the process ends");
     let stderr = String::from_utf8_lossy(&stderr);
     assert!(status.code() == Some(1) && stderr.contains("interrupted"), "{status}: {stderr}");
-    assert!(!Path::new(&format!("/proc/{server}")).exists(), "the server is gone, too");
+    assert!(!Path::new(&format!("/proc/{server}")).exists(), "the server has ended");
 }
 
 #[test]
 fn soak_prints_drift_without_complaints() {
     let out = folder("bench-soak");
     let words = ["soak", "--minutes", "0.03", "--seed", "5"];
-    let output = measure(&words).arg("--out").arg(&out).output().expect("it runs");
+    let output = measure(&words).arg("--out").arg(&out).output().expect("the program runs");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{stdout}");
     assert!(stdout.contains("first tenth") && stdout.ends_with("nothing to complain about\n"), "{stdout}");
@@ -310,29 +311,29 @@ fn killed_server_fails_the_soak() {
     let out = folder("bench-soak-killed");
     let mut command = measure(&["soak", "--minutes", "1"]);
     command.arg("--out").arg(&out).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
-    // With the first sample, all of it goes on.
+    let mut child = command.spawn().expect("the process starts");
+    // After the first sample all parts of the soak are running.
     while fs::read_to_string(out.join("soak.csv")).map_or(0, |samples| samples.lines().count()) < 2 {
-        assert!(matches!(child.try_wait(), Ok(None)), "it goes on");
+        assert!(matches!(child.try_wait(), Ok(None)), "the bench runs");
         thread::sleep(Duration::from_millis(5));
     }
     let [server] = children(&child)[..] else { panic!("one server") };
     let server = Pid::from_raw(server).expect("no process is number 0");
-    kill_process(server, Signal::KILL).expect("it is there");
-    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+    kill_process(server, Signal::KILL).expect("the process exists");
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("the process ends");
     let stderr = String::from_utf8_lossy(&stderr);
     assert!(status.code() == Some(1) && stderr.contains("the server ended (signal: 9"), "{status}: {stderr}");
     assert!(String::from_utf8_lossy(&stdout).contains("first tenth"), "samples are printed");
 }
 
-/// A folder in which these programs lie side by side, and a command that runs one of them, which finds no others.
+/// Creates a folder that contains these programs side by side. Returns the folder.
 fn side_by_side(name: &str, programs: &[&Path]) -> PathBuf {
     let folder = folder(name);
-    fs::create_dir_all(&folder).expect("a folder of its own");
+    fs::create_dir_all(&folder).expect("the folder is created");
     for program in programs {
-        // Not a copy: while that is written, a child that another test starts may hold it open (ETXTBSY).
-        let link = folder.join(program.file_name().expect("it is a file"));
-        fs::hard_link(program, link).expect("it is on the same file system");
+        // Not a copy: a child process of another test could hold the file open for writing (ETXTBSY).
+        let link = folder.join(program.file_name().expect("a path of a file"));
+        fs::hard_link(program, link).expect("one file system");
     }
     folder
 }
@@ -352,7 +353,7 @@ fn redpoll_bench_measures_adjacent_redpoll() {
     assert_eq!(results.series[0].server[0], redpoll.to_str().expect("a path in UTF-8"));
     assert!(results.machine.redpoll != "unknown" && results.machine.rustc != "unknown");
 
-    let help = redpoll_bench("--help").output().expect("it runs").stdout;
+    let help = redpoll_bench("--help").output().expect("the program runs").stdout;
     assert!(String::from_utf8_lossy(&help).contains("Usage: redpoll-bench"));
     assert_eq!(run(&mut redpoll_bench("--size 3")).0, Some(2));
     let (code, stderr) = run(&mut redpoll_bench("--scenario pingpong --server /nowhere"));

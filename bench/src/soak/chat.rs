@@ -1,5 +1,6 @@
-//! Those who chat all the time: every message is in the books of two verifiers, one for what is said to one another and one
-//! for the lobby, and timed from when it was due. Besides, somebody who talks much in the pit, which nobody has to hear.
+//! The chatting members of a soak: two verifiers check every message, one those between members and one those to the
+//! lobby. Latency is measured from the time when a message was due. One more member, the flooder, fills the flood room;
+//! only stalled peers (`peer.rs`) check its messages.
 
 use super::peer::FLOOD_ROOM;
 use super::whole_lines;
@@ -19,28 +20,29 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::io;
 use std::time::{Duration, Instant};
 
-/// How many chat. The one behind them is who talks in the pit.
+/// Number of chatting members. The member after them is the flooder.
 const MEMBERS: usize = 16;
-/// How many of them talk in the lobby, too.
+/// How many of them also send to the lobby.
 const SENDERS: usize = 4;
-/// Messages of a lane that are sent at once, if the last ones have come: two, so that a loss shows by the other one.
+/// Maximum number of messages of a sender in flight. Two, so that a lost message shows by the next one.
 const WINDOW: usize = 2;
-/// How often a lane sends. With both lanes that is 16 lines a second of one member, below the default `--rate`.
+/// Interval between the sends of a sender. A member that sends both directly and to the lobby sends 16 lines a second,
+/// which is below the default `--rate`.
 const EVERY: Duration = Duration::from_millis(250);
-/// A lane that is so far behind leaves out what it would have sent: the server holds back who sends it all at once.
+/// A sender that is late by more than this skips messages: sent at once, they would be blocked by rate.
 const MAX_DELAY: Duration = Duration::from_secs(1);
-/// Bytes of a payload, as people type.
+/// Bytes of a payload: the length of a typical line.
 const SIZE: usize = 64;
-/// How often something is said in the pit, and how much: 36 KB a second, also below the rate.
+/// Interval and size of the flooder's messages: 36 KB a second, also below the default `--rate`.
 const FLOOD_EVERY: Duration = Duration::from_millis(83);
 const FLOOD_SIZE: usize = 3000;
 
-/// The members, their books, and what came of it since the last sample.
+/// The members, their verifiers, and the latencies since the last sample.
 pub struct Chat {
     clients: Clients,
     direct: Verifier,
     room: Verifier,
-    /// When each lane sends next, in nanoseconds: members first, senders in the lobby then.
+    /// When each sender sends next, in nanoseconds: first all members, then the senders to the lobby.
     due: Vec<u64>,
     flood_due: u64,
     flood_sequence: u32,
@@ -49,22 +51,22 @@ pub struct Chat {
     seen: Seen,
     batch: Vec<u8>,
     started: Instant,
-    /// From when messages were due until they were heard, in nanoseconds.
+    /// Time from when a message was due until it arrived, in nanoseconds.
     pub latencies: Histogram<u64>,
 }
 
 impl Chat {
-    /// Gathers them; their keys in the poller are their numbers, from 0.
+    /// Connects the members. Their keys in the poller are their numbers, from 0.
     ///
     /// # Errors
-    /// Where the server would not have them.
+    /// The server rejected a member.
     pub fn start(server: &mut ServerProcess, poller: &Poller) -> Result<Chat, Failure> {
         let clients = Clients::connect_all(server, Wire::Server, MEMBERS + 1, 0)?;
         for (index, member) in clients.members.iter().enumerate() {
             poller.add(member, index as u64)?;
         }
         let senders = MEMBERS + SENDERS;
-        // Not all at the same moment.
+        // Spreads the sends over the interval.
         let due = (0..senders).map(|sender| (EVERY * sender as u32 / senders as u32).as_nanos() as u64);
         let room = Shape::Room { senders: SENDERS, stalled: 0 };
         let mut chat = Chat {
@@ -84,20 +86,20 @@ impl Chat {
         Ok(chat)
     }
 
-    /// Whether that key is a member's.
+    /// Returns whether a key belongs to a member.
     pub fn has(&self, key: u64) -> bool {
         key <= MEMBERS as u64
     }
 
-    /// Messages that were heard as they should be.
+    /// Returns the number of verified messages.
     pub fn verified(&self) -> u64 {
         self.direct.verified() + self.room.verified()
     }
 
-    /// Says what is due, and when it is to be asked next.
+    /// Sends all messages that are due. Returns when to call it again.
     ///
     /// # Errors
-    /// A message that hasn't come for long, or a connection that is broken.
+    /// A message is overdue, or a connection is broken.
     pub fn advance(&mut self, server: &mut ServerProcess) -> Result<Instant, Failure> {
         let now = self.now();
         let mut next = now + EVERY.as_nanos() as u64;
@@ -105,7 +107,7 @@ impl Chat {
             if self.due[sender] <= now {
                 self.send_due(sender, now, server)?;
             }
-            // One that waits for its last messages is let go on by their coming.
+            // A sender with a full window continues once its messages have arrived.
             next = next.min(self.due[sender].max(now + 1_000_000));
         }
         if self.flood_due <= now {
@@ -139,7 +141,7 @@ impl Chat {
         self.send(member, server)
     }
 
-    /// Sends the batch. The server reads all that keeps to the rate, so the kernel takes it.
+    /// Sends the batch. The server reads all input that is within the rate, so the kernel accepts all bytes.
     fn send(&mut self, member: usize, server: &mut ServerProcess) -> Result<(), Failure> {
         match send(&self.clients.members[member], &self.batch, SendFlags::NOSIGNAL) {
             Ok(taken) if taken == self.batch.len() => Ok(()),
@@ -150,10 +152,10 @@ impl Chat {
         }
     }
 
-    /// Reads once, and holds it against the books.
+    /// Reads once and verifies the lines.
     ///
     /// # Errors
-    /// What is wrong.
+    /// A violation, or a broken connection.
     pub fn receive(
         &mut self,
         member: usize,
@@ -180,7 +182,7 @@ impl Chat {
 
     fn verify(&mut self, member: usize, line: &[u8], now: u64) -> Result<(), String> {
         let verifier = match line {
-            // Who comes and goes isn't in the books.
+            // Presence isn't verified.
             [b'*', b' ', ..] => return Ok(()),
             [b'@', ..] => &mut self.direct,
             _ => &mut self.room,
@@ -193,7 +195,7 @@ impl Chat {
         Ok(())
     }
 
-    /// What was said and has not been heard by everybody, if anything.
+    /// Returns a message that was sent and has not reached all its receivers, if there is one.
     pub fn missing(&self) -> Option<String> {
         self.direct.missing().or_else(|| self.room.missing()).map(|violation| violation.to_string())
     }
@@ -203,13 +205,13 @@ impl Chat {
     }
 }
 
-/// The next time behind one that was due.
+/// Returns the time after `due` for the next send; `now` if the sender is too late.
 fn after(due: u64, every: Duration, now: u64) -> u64 {
     let next = due + every.as_nanos() as u64;
     if next + (MAX_DELAY.as_nanos() as u64) < now { now } else { next }
 }
 
-/// Nothing comes any more, and this shows it.
+/// Returns the failure for output that has stopped arriving: the end of the server, else `what`.
 fn silent(server: &mut ServerProcess, what: &str) -> Failure {
     Failure::Violation(server.end().unwrap_or_else(|| format!("{what}; nothing has come for {SILENCE:?}")))
 }

@@ -1,6 +1,6 @@
-//! `redpoll-bench soak`: people who chat, come and go, don't read and send garbage, all at once and for long, against one
-//! server that is watched for drift. This file is the plan: what goes on in the loop, when a sample is taken, and what
-//! is looked at when all have gone.
+//! `redpoll-bench soak`: clients that chat, connect and leave, stall, and send garbage, all at once and for long,
+//! against one server that is watched for drift. This file is the plan: what the loop does, when it takes a sample, and
+//! what it checks after all clients have left.
 
 mod chat;
 mod drift;
@@ -28,21 +28,21 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use workload::FLOWS;
 
-/// Peers have keys from here on, those who chat below.
+/// First event key of peers; the chatting members have the keys below.
 const PEERS: u64 = 1 << 32;
-/// How long the server has to be as it was after everyone has gone.
+/// Time after the last client has left until the server is checked.
 const IDLE: Duration = Duration::from_secs(2);
-/// How far apart samples are: as in the help.
+/// Interval between samples, as the help says.
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
-/// At least so many samples, however short it is, and at most so many: slopes are taken between each two.
+/// Minimum and maximum number of samples. The maximum bounds the slopes, which are taken between all pairs.
 const LEAST_SAMPLES: u32 = 60;
 const MOST_SAMPLES: u32 = 720;
-/// What the server is started with: as a small host would be, so that limits are reached within seconds. `--rate` is the
-/// default: those who chat stay below it, and garbage doesn't.
+/// Flags of the server: those of a small host, so that limits are reached within seconds. `--rate` is the default:
+/// chatting members stay below it, garbage does not.
 const FLAGS: &str = "--queue 64KiB --queue-total 8MiB --send-buffer 32KiB --register-timeout 5s \
                      --max-connections 256 --drain 2s";
 
-/// Runs it. Exit codes: 0 nothing to complain about, 1 something, or it was interrupted.
+/// Runs a soak. Exit codes: 0 nothing to complain about, 1 complaints, or interrupted.
 #[must_use]
 pub fn run(options: &SoakOptions) -> ExitCode {
     match watch_signals().and_then(|()| soak(options)) {
@@ -68,7 +68,7 @@ fn soak(options: &SoakOptions) -> Result<(), Failure> {
     let result = soak.run(options.time);
     soak.progress.finish_and_clear();
     let samples = std::mem::take(&mut soak.samples);
-    // With it everyone goes.
+    // Closes all clients.
     drop(soak);
     if !samples.is_empty() {
         print!("{}", drift::table(&samples));
@@ -85,7 +85,7 @@ fn soak(options: &SoakOptions) -> Result<(), Failure> {
     Err(Failure::Violation(complaints.join("; ")))
 }
 
-/// Where samples are written as they are taken, if that is asked for.
+/// The file of samples, if one was asked for.
 struct Record(Option<File>);
 
 impl Record {
@@ -102,7 +102,7 @@ impl Record {
     }
 }
 
-/// What is counted between two samples.
+/// Counts since the last sample.
 #[derive(Default)]
 struct Counts {
     cycles: u32,
@@ -111,7 +111,7 @@ struct Counts {
     garbage: u32,
 }
 
-/// What the last sample was taken by.
+/// Figures at the last sample.
 struct Mark {
     at: Instant,
     cpu: Option<u64>,
@@ -119,7 +119,8 @@ struct Mark {
     timed_out: u64,
 }
 
-/// How far a flow is. Each draws lots of its own, so that its nth is the same whenever the others come.
+/// The state of a flow. Each flow has its own random numbers, so that its nth peer is the same whatever the other flows
+/// do.
 struct Arrivals {
     next: Instant,
     number: u32,
@@ -131,13 +132,13 @@ struct Soak<'a> {
     poller: Poller,
     chat: Chat,
     peers: Slab<Peer>,
-    /// When each may go on, by its place.
+    /// When each peer may continue, by index in `peers`.
     wakes: Vec<Instant>,
     arrivals: [Arrivals; FLOWS.len()],
     counts: Counts,
     started: Instant,
     mark: Mark,
-    /// Since when the operator waits for counters.
+    /// When the counters were requested, until they arrive.
     asked: Option<Instant>,
     samples: Vec<Sample>,
     record: Record,
@@ -202,7 +203,7 @@ impl<'a> Soak<'a> {
         self.drain()
     }
 
-    /// Nobody says any more; what was said must still be heard.
+    /// Waits for all messages in flight; nothing more is sent.
     fn drain(&mut self) -> Result<(), Failure> {
         let last = Instant::now() + SILENCE;
         while let Some(missing) = self.chat.missing() {
@@ -214,7 +215,7 @@ impl<'a> Soak<'a> {
         Ok(())
     }
 
-    /// Waits until something comes or it is that time, and attends to it.
+    /// Waits for events until `wake`, and handles them.
     fn wait(&mut self, wake: Instant) -> Result<(), Failure> {
         for index in 0..self.poller.wait(wake.saturating_duration_since(Instant::now()))? {
             let (key, _) = self.poller.event(index);
@@ -239,19 +240,19 @@ impl<'a> Soak<'a> {
         if let Some(peer) = self.peers.get_mut(index) {
             let received = peer.receive(&mut self.scratch);
             received.map_err(|failure| self.or_end(failure))?;
-            // It may have heard what it waits for.
+            // The line for which it waits may have arrived.
             self.wakes[index] = Instant::now();
         }
         Ok(())
     }
 
-    /// Lets those come whose time it is; when the next one is due.
+    /// Connects the peers that are due. Returns when the next one is due.
     fn start_due_peers(&mut self, now: Instant) -> Result<Instant, Failure> {
         for (flow, arrivals) in FLOWS.iter().zip(&mut self.arrivals) {
             if arrivals.next > now {
                 continue;
             }
-            // Whoever finds no room, or is late, isn't made up for.
+            // A peer that is late, or exceeds `at_once`, is skipped.
             arrivals.next = (arrivals.next + flow.every).max(now);
             if self.peers.iter().filter(|(_, peer)| peer.role == flow.role).count() == flow.at_once {
                 continue;
@@ -268,7 +269,7 @@ impl<'a> Soak<'a> {
         Ok(self.arrivals.iter().map(|arrivals| arrivals.next).min().unwrap_or(now))
     }
 
-    /// Lets those go on whose time it is. Returns when the next one may, if that is before `wake`, else that.
+    /// Continues the peers that are due. Returns when the next one is due, at most `wake`.
     fn advance_due_peers(&mut self, now: Instant, wake: Instant) -> Result<Instant, Failure> {
         let mut next = wake;
         let mut gone = Vec::new();
@@ -292,7 +293,7 @@ impl<'a> Soak<'a> {
         Ok(next)
     }
 
-    /// A server that has ended is why everything else goes wrong.
+    /// If the server has ended, that is the cause of the failure and replaces it.
     fn or_end(&mut self, failure: Failure) -> Failure {
         match failure {
             Failure::Violation(why) => match self.server.broken("", &io::ErrorKind::Other.into()) {
@@ -310,7 +311,7 @@ impl<'a> Soak<'a> {
         asked.map_err(|error| self.server.broken("its operator", &error))
     }
 
-    /// The operator has been answered.
+    /// Takes a sample from counters that have arrived.
     fn sample(&mut self, counters: &Counters) -> Result<(), Failure> {
         if self.asked.take().is_none() {
             return Ok(());
@@ -356,13 +357,13 @@ impl Counts {
     }
 }
 
-/// How many samples such a soak has.
+/// Returns the number of samples for a soak of this length.
 fn samples(time: Duration) -> u32 {
     let count = time.as_secs_f64() / SAMPLE_EVERY.as_secs_f64();
     (count as u32).clamp(LEAST_SAMPLES, MOST_SAMPLES)
 }
 
-/// What the system and the server say of it.
+/// Returns the figures from the system and from the counters.
 fn of_process(server: &ServerProcess, counters: &Counters) -> Sample {
     let figure = |key| counters.get(key).map_or(0.0, |figure| *figure as f64);
     let (rss, pss) = server.memory();
@@ -376,13 +377,13 @@ fn of_process(server: &ServerProcess, counters: &Counters) -> Sample {
     }
 }
 
-/// What there is of a server that has nothing to do.
+/// Returns a sample of the empty server.
 fn idle_sample(server: &mut ServerProcess) -> Result<Sample, Failure> {
     let counters = server.counters().map_err(|error| server.broken("its operator", &error))?;
     Ok(of_process(server, &counters))
 }
 
-/// Returns the whole lines of what was held and what has come. What is held then is the unfinished one.
+/// Appends `input` to `held` and returns its complete lines. The unfinished line stays in `held`.
 fn whole_lines(input: &[u8], held: &mut Vec<u8>) -> Vec<u8> {
     held.extend_from_slice(input);
     let end = held.rfind_byte(b'\n').map_or(0, |at| at + 1);

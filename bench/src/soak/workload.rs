@@ -1,35 +1,35 @@
-//! Who else there is while people chat: those who come and go, those who don't read, and those who send garbage. Each is
-//! a script of steps, drawn from the seed; how it is played is in `peer.rs`.
+//! The other peers of a soak: peers that connect and leave, stall, or send garbage. Each has a script of steps, drawn
+//! from the seed; `peer.rs` runs it.
 
 use super::peer::{FLOOD_ROOM, Role, Step};
 use fastrand::Rng;
 use redpoll::limits::KIB;
 use std::time::Duration;
 
-/// How often somebody of a role comes, and how many of it there are at most.
+/// The arrivals of one role: interval and maximum number.
 pub struct Flow {
-    /// Who.
+    /// The role of the peers.
     pub role: Role,
-    /// Time between two who come.
+    /// Interval between connects.
     pub every: Duration,
-    /// Whoever would be one more waits until another one is gone.
+    /// Maximum number of peers at once; a peer above it is skipped.
     pub at_once: usize,
 }
 
-/// Together they keep a server of the release build far below half a processor.
+/// All flows together keep a release build of the server far below half a processor.
 pub const FLOWS: [Flow; 3] = [
     Flow { role: Role::Churner, every: Duration::from_millis(40), at_once: 40 },
     Flow { role: Role::Staller, every: Duration::from_millis(250), at_once: 8 },
     Flow { role: Role::Garbage, every: Duration::from_millis(100), at_once: 80 },
 ];
 
-/// Rooms for those who come and go: few, so that they meet there, and many enough that rooms come and go too.
+/// Rooms of churning peers: few enough for the peers to meet, and many enough for rooms to be created and removed.
 const ROOMS: usize = 8;
-/// What it is to read late, in milliseconds: some are back before their queues are full, some long after they were given
-/// up.
+/// Stall times in milliseconds. Some stalled peers read again before their queues are full, some long after they were
+/// closed.
 const LATE: std::ops::Range<usize> = 500..14_000;
 
-/// What the `number`th peer does, and its name.
+/// Returns name and script of the `number`th peer.
 pub fn script(role: Role, number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     match role {
         Role::Churner => churner(number, rng),
@@ -38,7 +38,7 @@ pub fn script(role: Role, number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     }
 }
 
-/// Connects, takes a name, enters a room, says something there, and leaves: in each of the four ways there are.
+/// Connects, registers, enters a room, sends a line there, and leaves in one of four ways.
 fn churner(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     let (name, room) = (format!("c{number:07}"), rng.usize(..ROOMS));
     let mut steps = vec![
@@ -58,7 +58,7 @@ fn churner(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     (name, steps)
 }
 
-/// Goes where much is said and doesn't read for a while; if it was not given up by then, it has lost nothing.
+/// Joins the flood room and stalls. A peer that was not closed by then has lost nothing.
 fn staller(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     let name = format!("s{number:07}");
     let late = LATE.start + rng.usize(..LATE.len());
@@ -75,8 +75,8 @@ fn staller(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     (name, steps)
 }
 
-/// One of the ways to be a bad client. Those who have a name are in a room of their own, so that nothing of it is said
-/// where every line is known.
+/// One kind of a bad client. The registered ones are in their own room, so that their lines don't reach rooms in which
+/// every line is verified.
 fn garbage(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     let name = format!("g{number:07}");
     let join = format!("#{name}\n&junk\n");
@@ -94,22 +94,23 @@ fn garbage(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
         3 => vec![Step::Send(text(rng, &join)), wait, Step::HalfClose, Step::End],
         4 => vec![Step::Send(format!("{join}half a li").into_bytes()), wait, Step::Reset],
         5 => byte_by_byte(&format!("{join}one at a time\n/quit\n")),
-        // Whoever knocks and goes.
+        // Connects and closes at once.
         6 => Vec::new(),
         7 => vec![Step::Reset],
-        // Whoever never gives a name, in silence or with much ado.
+        // Never registers: silent, or with many lines.
         8 => vec![Step::Await("!register-timeout ".into()), Step::End],
         _ => vec![Step::Send(b"/ping\nwho is there?\n#\n".repeat(20)), Step::End],
     };
     (name, steps)
 }
 
-/// Any bytes but `#`: none of this may take a name, and with it a place among those who chat.
+/// Returns any bytes but `#`, so that none of them registers a peer that would join the lobby.
 fn bytes(rng: &mut Rng, count: usize) -> Vec<u8> {
     (0..count).map(|_| rng.usize(..256) as u8).map(|byte| if byte == b'#' { b'$' } else { byte }).collect()
 }
 
-/// A name, then lines of whatever, each of them text: more than may come at once, so that it isn't read for a while.
+/// Returns a registration, then lines of random text: more lines than the rate allows, so that they are blocked for a
+/// while.
 fn text(rng: &mut Rng, join: &str) -> Vec<u8> {
     let mut out = join.as_bytes().to_vec();
     for _ in 0..220 {
