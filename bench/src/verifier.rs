@@ -64,7 +64,7 @@ pub struct Verifier {
     /// Maximum number of messages of one sender in flight.
     window: u32,
     /// Bytes of a line as it arrives, with its LF.
-    received: usize,
+    line_len: usize,
     senders: Vec<Sender>,
     /// The next sequence, by receiver; in a room by receiver and sender.
     due: Vec<u32>,
@@ -82,11 +82,11 @@ impl Verifier {
             Shape::Pairs => (members / 2 * 2, "@:\n".len(), members),
             Shape::Room { senders, .. } => (senders, ": \n".len(), members * senders),
         };
-        let received = NAME + sigils + size;
+        let line_len = NAME + sigils + size;
         let sender = || Sender {
             next: 0,
             credit: window as u32,
-            lines: vec![0; received * window],
+            lines: vec![0; line_len * window],
             times: vec![0; window],
             due: vec![0; window],
         };
@@ -96,7 +96,7 @@ impl Verifier {
             members,
             size,
             window: window as u32,
-            received,
+            line_len,
             senders: (0..senders).map(|_| sender()).collect(),
             due: vec![0; dues],
             verified: 0,
@@ -134,7 +134,7 @@ impl Verifier {
     /// Appends all messages that a sender may send now to `out`. Returns the first sequence, for [`Verifier::stamp`].
     pub fn write(&mut self, sender: usize, out: &mut Vec<u8>) -> u32 {
         let receivers = self.receivers(sender);
-        let Verifier { shape, wire, size, window, received, ref mut senders, .. } = *self;
+        let Verifier { shape, wire, size, window, line_len, ref mut senders, .. } = *self;
         let state = &mut senders[sender];
         let first = state.next;
         for sequence in first..first + std::mem::take(&mut state.credit) {
@@ -157,10 +157,10 @@ impl Verifier {
             };
             Payload { sender, recipient, sequence }.encode(size, out);
             out.push(b'\n');
-            let line = &mut state.lines[slot * received..][..received];
+            let line = &mut state.lines[slot * line_len..][..line_len];
             let sent = &out[start..];
             // The prefix that the engine adds is written once; all other bytes are those that were sent.
-            line[received - sent.len()..].copy_from_slice(sent);
+            line[line_len - sent.len()..].copy_from_slice(sent);
             match (shape, wire) {
                 (_, Wire::Baseline) => {}
                 (Shape::Pairs, Wire::Server) => put_name(sender, &mut line[1..]),
@@ -194,11 +194,11 @@ impl Verifier {
             match self.expected(receiver, rest) {
                 Some((sender, slot))
                     if rest.starts_with(
-                        &self.senders[sender].lines[slot * self.received..][..self.received],
+                        &self.senders[sender].lines[slot * self.line_len..][..self.line_len],
                     ) =>
                 {
                     self.record(receiver, sender, slot, seen);
-                    at += self.received;
+                    at += self.line_len;
                 }
                 _ => {
                     let Some(end) = rest.find_byte(b'\n') else { break };
@@ -297,7 +297,7 @@ impl Verifier {
             return Kind::Misdelivered { sender, sequence, recipient };
         }
         let by = if (self.shape, self.wire) == (Shape::Pairs, Wire::Baseline) { receiver } else { sender };
-        if named != by || sender >= self.senders.len() || line.len() != self.received {
+        if named != by || sender >= self.senders.len() || line.len() != self.line_len {
             return damaged();
         }
         let due = self.due_at(receiver, sender);
@@ -522,7 +522,7 @@ mod tests {
             let mut verifier = Verifier::new(shape, wire, 4, SIZE, 1);
             let mut sent = Vec::new();
             verifier.write(0, &mut sent);
-            (sent.len(), verifier.received)
+            (sent.len(), verifier.line_len)
         };
         let both = |shape| (bytes(shape, Wire::Server), bytes(shape, Wire::Baseline));
         let (server, baseline) = both(Shape::Pairs);
