@@ -161,7 +161,7 @@ impl ServerProcess {
     }
 
     /// Returns why a connection has ended early: the end of the server, if it is a child and has ended, else `error`.
-    pub fn broken(&mut self, who: &str, error: &io::Error) -> Failure {
+    pub fn broken(&mut self, client: &str, error: &io::Error) -> Failure {
         // The end of a process, and a Ctrl-C to both processes, show only after a moment.
         std::thread::sleep(Duration::from_millis(50));
         if is_interrupted() {
@@ -170,9 +170,9 @@ impl ServerProcess {
         Failure::Broken(match self.end() {
             Some(end) => end,
             None if error.kind() == ErrorKind::UnexpectedEof => {
-                format!("the server closed the connection of {who}")
+                format!("the server closed the connection of {client}")
             }
-            None => format!("the connection of {who} broke: {error}"),
+            None => format!("the connection of {client} broke: {error}"),
         })
     }
 

@@ -112,10 +112,10 @@ impl<'a> Generator<'a> {
     fn broken(&self, member: usize, error: io::Error, harness: &mut Harness<'_>) -> Failure {
         // The last line, if there is one, contains the close reason.
         let last_line = String::from_utf8_lossy(&self.held[member]).into_owned();
-        let who = payload::name(member);
+        let client = payload::name(member);
         harness
             .server
-            .broken(&if last_line.is_empty() { who } else { format!("{who} ({last_line})") }, &error)
+            .broken(&if last_line.is_empty() { client } else { format!("{client} ({last_line})") }, &error)
     }
 }
 

@@ -52,7 +52,7 @@ pub struct Meter {
     timing: Timing,
     phase: Phase,
     /// When the last unit arrived.
-    received: u64,
+    last_arrival: u64,
     marks: Vec<Mark>,
     counters: Vec<Counters>,
     /// The server's context switches just outside of the borders, with the units that had arrived.
@@ -68,7 +68,7 @@ impl Meter {
             started: Instant::now(),
             timing,
             phase: Phase::Warming(nanoseconds(timing.warm_up)),
-            received: 0,
+            last_arrival: 0,
             marks: Vec::new(),
             counters: Vec::new(),
             switches: Vec::new(),
@@ -122,7 +122,7 @@ impl Meter {
             }
             Phase::Counting(_) if self.has_counters(server) => {
                 self.phase = Phase::Draining;
-                self.received = now;
+                self.last_arrival = now;
             }
             // Messages still arrive, but the counters don't.
             Phase::Measuring(since) | Phase::Counting(since) if now > since + nanoseconds(SILENCE) => {
@@ -132,7 +132,7 @@ impl Meter {
                     "the server did not tell its counters for {SILENCE:?}"
                 )));
             }
-            _ => return Ok(now.saturating_sub(self.received) < nanoseconds(SILENCE)),
+            _ => return Ok(now.saturating_sub(self.last_arrival) < nanoseconds(SILENCE)),
         }
         Ok(true)
     }
@@ -180,7 +180,7 @@ impl Meter {
     pub fn record(&mut self, began: u64, count: u64) {
         // Units that began before the first border may have been delayed by it. Units that arrive after the second
         // aren't counted.
-        let now = self.received;
+        let now = self.last_arrival;
         let measured = matches!(self.phase, Phase::Measuring(_))
             && self.marks.first().is_some_and(|mark| began >= mark.at);
         if measured {
@@ -190,7 +190,7 @@ impl Meter {
 
     /// Notes that something has arrived now.
     pub fn note_arrival(&mut self) {
-        self.received = self.now();
+        self.last_arrival = self.now();
     }
 
     /// Returns the figures of the run.

@@ -166,8 +166,8 @@ impl Chat {
             Ok((0, _)) => {
                 let last_line =
                     self.held.get(member).map_or(String::new(), |held| held.to_str_lossy().into());
-                let who = format!("{} {last_line}", payload::name(member));
-                return Err(server.broken(who.trim_end(), &io::ErrorKind::UnexpectedEof.into()));
+                let client = format!("{} {last_line}", payload::name(member));
+                return Err(server.broken(client.trim_end(), &io::ErrorKind::UnexpectedEof.into()));
             }
             Ok((bytes, _)) => bytes,
             Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
