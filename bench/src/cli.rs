@@ -111,17 +111,17 @@ pub enum Command {
 
 const SOAK_HELP: &str = "\
 One server, on a CPU of its own, with limits of a small host, which are printed; and all at once, drawn from the seed:
-  16 people who say 8 lines a second to one another, and 4 of them as many in the lobby: every message is verified,
+  16 members that send 8 lines a second to one another, and 4 of them as many to the lobby: every message is verified,
     and timed from when it was due
-  25 a second who connect, register, enter a room, speak, and leave by /quit, a half-close, a reset, or just so
-  8 in a room where 36 KB a second are said, who don't read for 0.5 to 14 s: given up, or back and told everything
-  10 a second who send random bytes, endless lines, NULs, broken UTF-8, half lines, one byte at a time, who knock and
-    go, or never give a name
-  an operator who asks for /stats with each sample
+  25 connections a second that register, enter a room, speak, and leave by /quit, a half-close, a reset or a plain close
+  8 members of a room that receives 36 KB a second, which stop reading for 0.5 to 14 s: closed as too slow, or sent all
+  10 connections a second that send random bytes, endless lines, NULs, broken UTF-8, half lines or single bytes, close
+    at once, or never register
+  an operator that asks for /stats with each sample
 
 A sample is taken every 5 s, but 60 of them at least and 720 at most. In the end all leave. It fails if
   a message was lost, doubled, reordered, damaged or misdelivered, or an answer was not as it should be
-  the server ended, or closed somebody whom it shouldn't
+  the server ended, or closed a connection that it should not close
   resident memory has grown by more than 1 MiB from the first tenth of the samples to the last, by their medians; a
     tenth before them is warm-up and isn't looked at
   2 s after all have gone more or fewer descriptors are open than before they came, connections are told, or more than

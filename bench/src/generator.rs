@@ -156,7 +156,7 @@ impl Load for Generator<'_> {
         match self.verifier.missing() {
             // The scenario exists to show this result.
             Some(_) if self.verifier.has_stalled() => {
-                Failure::Stopped(format!("those who read got nothing for {SILENCE:?}"))
+                Failure::Stopped(format!("connections that read received nothing for {SILENCE:?}"))
             }
             Some(violation) => Failure::Violation(format!("{violation}; nothing has come for {SILENCE:?}")),
             None => Failure::Broken(format!("nothing has come for {SILENCE:?}")),

@@ -30,7 +30,7 @@ const HOW: [(&str, &str); 10] = [
     ),
     (
         "Verified",
-        "The generator knows of each message who must hear it and what is in it, and counts what has arrived whole, at \
+        "The generator knows the recipients and the content of each message, and counts what has arrived whole, at \
          the right peer, in the right order. One that is lost, doubled or changed ends the series, and the report says \
          which.",
     ),

@@ -262,7 +262,7 @@ impl<'a> Soak<'a> {
             let entry = self.peers.vacant_entry();
             let key = entry.key();
             let peer = Peer::connect(flow.role, script, self.server.address, PEERS + key as u64);
-            entry.insert(peer.map_err(|error| self.server.broken("somebody new", &error))?);
+            entry.insert(peer.map_err(|error| self.server.broken("a new connection", &error))?);
             self.wakes.resize(self.wakes.len().max(key + 1), now);
             self.wakes[key] = now;
         }
