@@ -129,7 +129,7 @@ fn messages_cost_no_allocation() {
 }
 
 #[test]
-fn what_a_burst_needed_is_given_back_every_time() {
+fn burst_memory_is_freed_when_idle() {
     let (mut sim, peers) = crowd(10);
     let burst = b"hello all\n".repeat(6000);
     // Warm: the simulator's own buffers stay as large as they were once.
@@ -171,7 +171,7 @@ fn end_above_the_rate(sim: &mut Sim, peer: PeerNo) {
 }
 
 #[test]
-fn many_who_go_at_once_take_no_more_memory_than_a_turn_may() {
+fn mass_departure_memory_is_bounded() {
     // A vector that passes its bound by one is twice as large.
     let bound = 2 * (READ + ARENA + SPANS * 16).cast_signed();
     for (how, held) in [

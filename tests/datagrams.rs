@@ -40,7 +40,7 @@ fn figure(sim: &mut Sim, key: &str) -> usize {
 }
 
 #[test]
-fn a_silent_peer_is_sent_so_much_and_then_nothing_until_it_speaks() {
+fn silent_peer_gets_bounded_output() {
     let mut sim = Sim::with_doors(Limits { rate: None, ..Limits::default() }, &DOORS);
     let alice = arrive(&mut sim, "alice");
     let ming = address(1);
@@ -63,7 +63,7 @@ fn a_silent_peer_is_sent_so_much_and_then_nothing_until_it_speaks() {
 }
 
 #[test]
-fn a_stranger_is_never_sent_more_than_three_times_what_it_sent() {
+fn unregistered_source_gets_threefold_at_most() {
     let mut sim = Sim::with_doors(Limits::default(), &DOORS);
     arrive(&mut sim, "alice");
     let (mut rng, mut answers) = (Rng::new(7), 0);
@@ -89,7 +89,7 @@ fn a_stranger_is_never_sent_more_than_three_times_what_it_sent() {
 }
 
 #[test]
-fn a_burst_from_one_source_is_obeyed_in_its_order() {
+fn burst_from_one_source_keeps_order() {
     let mut sim = Sim::with_doors(Limits::default(), &DOORS);
     let alice = arrive(&mut sim, "alice");
     let ming = address(1);
@@ -102,7 +102,7 @@ fn a_burst_from_one_source_is_obeyed_in_its_order() {
 }
 
 #[test]
-fn who_quits_can_enter_again_in_the_same_turn() {
+fn source_reenters_in_the_same_turn() {
     let mut sim = Sim::with_doors(Limits::default(), &DOORS);
     let alice = arrive(&mut sim, "alice");
     let (ming, hans) = (address(1), address(2));
@@ -137,7 +137,7 @@ fn kicked_source_is_unknown_at_once() {
 }
 
 #[test]
-fn more_datagrams_than_are_read_in_a_turn_are_read_in_the_next() {
+fn datagrams_per_turn_are_bounded() {
     let mut sim = Sim::with_doors(Limits::default(), &DOORS);
     let alice = arrive(&mut sim, "alice");
     let ming = address(1);
@@ -157,7 +157,7 @@ fn more_datagrams_than_are_read_in_a_turn_are_read_in_the_next() {
 }
 
 #[test]
-fn the_same_address_at_another_door_is_another_peer() {
+fn sources_differ_by_listener() {
     let mut sim = Sim::with_doors(Limits::default(), &DOORS);
     let ming = address(1);
     assert_eq!(ask(&mut sim, ming, "L ming"), ["OK"]);
@@ -185,7 +185,7 @@ fn peers_count_as_connections() {
 }
 
 #[test]
-fn a_server_that_stops_tells_them_and_waits_for_none() {
+fn stop_notifies_udp_peers_without_waiting() {
     let mut sim = Sim::with_doors(Limits::default(), &DOORS);
     let ming = address(1);
     assert_eq!(ask(&mut sim, ming, "L ming"), ["OK"]);

@@ -422,7 +422,7 @@ fn made_up() -> Known {
 }
 
 #[test]
-fn what_exists_passes() {
+fn existing_names_pass() {
     let text = "`src/hub/mod.rs`, `hub/mod.rs`, `mod.rs` and `hub/`; `tests/stories/*.story`, `renaming.story`,\n\
         `tests/stories/NAME.story`. `rate.rs: rate_holds`, `tests/rate.rs: rate_holds`, `rate::rate_holds`,\n\
         `hub/mod.rs: it_holds`, `Hub::helper`, `it_holds`, `Alice`, `/proc`. `--queue 1`, `--out`, `redpoll --queue=2`,\n\
@@ -434,7 +434,7 @@ fn what_exists_passes() {
 }
 
 #[test]
-fn what_is_missing_is_told() {
+fn missing_names_are_reported() {
     let known = made_up();
     let told = |text: &str| {
         let all = known.missing_in("docs/page.md", text);

@@ -118,7 +118,7 @@ fn hear_many(peer: &mut Peer) -> Vec<String> {
 }
 
 #[test]
-fn who_stops_reading_is_dropped_and_the_others_go_on() {
+fn stalled_peer_is_dropped_alone() {
     for engine in ENGINES {
         let server = start(engine, &["--queue", "8KiB"]);
         let mut alice = Peer::arrive(&server, "alice");
@@ -133,7 +133,7 @@ fn who_stops_reading_is_dropped_and_the_others_go_on() {
 }
 
 #[test]
-fn with_writers_nobody_waits_for_who_does_not_read() {
+fn writers_isolate_a_stalled_peer() {
     let server = start("threads-queued", &["--queue", "64MiB"]);
     let mut alice = Peer::arrive(&server, "alice");
     let mut bob = Peer::arrive_small(&server, "bob");
@@ -152,7 +152,7 @@ fn with_writers_nobody_waits_for_who_does_not_read() {
 }
 
 #[test]
-fn with_writers_who_is_behind_is_refused_direct_messages() {
+fn full_writer_queue_refuses_direct_messages() {
     let server = start("threads-queued", &["--queue", "8MiB"]);
     let mut alice = Peer::arrive(&server, "alice");
     let _bob = Peer::arrive_small(&server, "bob");
@@ -162,7 +162,7 @@ fn with_writers_who_is_behind_is_refused_direct_messages() {
 }
 
 #[test]
-fn blocked_reader_goes_on_once_queue_drains() {
+fn blocked_reader_resumes_after_drain() {
     let server = start("threads-queued", &["--queue", "8KiB"]);
     let mut alice = Peer::arrive_small(&server, "alice");
     let mut bob = Peer::arrive(&server, "bob");
@@ -175,7 +175,7 @@ fn blocked_reader_goes_on_once_queue_drains() {
 }
 
 #[test]
-fn a_reset_in_the_middle_of_a_fan_out_is_one_that_left() {
+fn reset_during_fan_out_leaves_once() {
     for engine in ENGINES {
         let server = start(engine, &["--queue", "64MiB"]);
         let mut alice = Peer::arrive(&server, "alice");
@@ -206,7 +206,7 @@ fn a_reset_in_the_middle_of_a_fan_out_is_one_that_left() {
 }
 
 #[test]
-fn it_stops_in_time_whoever_does_not_read() {
+fn stalled_peers_cannot_delay_stop() {
     for engine in ENGINES {
         let mut server = start(engine, &["--queue", "64MiB", "--drain", "100ms"]);
         let alice = Peer::arrive(&server, "alice");
@@ -224,7 +224,7 @@ fn it_stops_in_time_whoever_does_not_read() {
 }
 
 #[test]
-fn everyone_is_told_that_it_stops() {
+fn stop_sends_every_final_line() {
     for engine in ENGINES {
         let mut server = start(engine, &[]);
         let mut peers = ["alice", "bob"].map(|name| Peer::arrive(&server, name));
@@ -239,7 +239,7 @@ fn everyone_is_told_that_it_stops() {
 }
 
 #[test]
-fn half_a_close_gets_everything() {
+fn half_closed_peer_gets_all_answers() {
     for engine in ENGINES {
         // More than its own queue holds: it is read by and by.
         let server = start(engine, &["--queue", "8KiB"]);
@@ -258,7 +258,7 @@ fn half_a_close_gets_everything() {
 }
 
 #[test]
-fn who_gives_no_name_is_told_so_and_closed() {
+fn register_timeout_sends_final_line() {
     for engine in ENGINES {
         let server = start(engine, &["--register-timeout", "1s"]);
         let mut heard = String::new();
@@ -281,7 +281,7 @@ fn udp_needs_the_reactor() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn no_thread_is_left_of_who_has_gone() {
+fn threads_end_with_their_connections() {
     for engine in ENGINES {
         let server = start(engine, &["--queue", "8KiB"]);
         let each = if engine == "threads" { 1 } else { 2 };

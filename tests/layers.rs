@@ -274,14 +274,14 @@ fn sources() -> Vec<(PathBuf, Source)> {
 }
 
 #[test]
-fn what_decides_touches_nothing_outside() {
+fn inner_layers_name_no_system_calls() {
     for (path, source) in sources() {
         assert!(source.outside().is_empty(), "{} names {:?}", path.display(), source.outside());
     }
 }
 
 #[test]
-fn the_server_never_asks_what_time_it_is_by_the_wall() {
+fn engine_never_reads_wall_clock() {
     // The log writes down when something was, and decides nothing by it.
     let decides = |path: &Path| !path.ends_with("engine/log.rs");
     for (path, source) in
@@ -299,7 +299,7 @@ fn arrows_point_down_only() {
 }
 
 #[test]
-fn the_table_of_arrows_has_no_circle() {
+fn arrow_table_has_no_cycle() {
     for (place, (module, below)) in ARROWS.iter().enumerate() {
         for name in *below {
             let under = ARROWS[..place].iter().any(|(module, _)| module == name);
@@ -310,7 +310,7 @@ fn the_table_of_arrows_has_no_circle() {
 }
 
 #[test]
-fn siblings_are_in_no_circle() {
+fn siblings_form_no_cycle() {
     let mut arrows: BTreeSet<(String, String, String)> = BTreeSet::new();
     let sources = sources();
     let is_module = |folder: &str, name: &str| {
@@ -339,7 +339,7 @@ fn siblings_are_in_no_circle() {
 }
 
 #[test]
-fn every_module_is_in_the_table_or_an_edge() {
+fn every_module_has_a_row() {
     let there: BTreeSet<String> = sources().into_iter().map(|(_, source)| source.module).collect();
     assert!(ARROWS.iter().all(|(module, _)| there.contains(*module)), "of a table of {there:?}");
     let known =
@@ -348,7 +348,7 @@ fn every_module_is_in_the_table_or_an_edge() {
 }
 
 #[test]
-fn what_offends_is_found_however_it_is_written() {
+fn violations_are_found_in_any_form() {
     let outside = |text: &str| Source::new("hub", text).outside();
     assert_eq!(outside("use std::net::TcpStream;"), ["std::net::Tcp"]);
     assert_eq!(outside("use std::net::{SocketAddr,\n    UdpSocket};"), ["std::net::Udp"]);

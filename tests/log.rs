@@ -89,7 +89,7 @@ fn events(log: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn each_level_tells_its_events_and_those_above() {
+fn each_level_includes_higher_ones() {
     for engine in ENGINES {
         let at = |level| events(&evening(&["--engine", engine, "--log", level, "--log-format", "json"]));
         let set = |events: &[&str]| events.iter().map(|event| (*event).to_owned()).collect::<BTreeSet<_>>();
@@ -113,7 +113,7 @@ fn each_level_tells_its_events_and_those_above() {
 }
 
 #[test]
-fn json_has_stable_keys_and_one_number_for_each_connection() {
+fn json_keys_and_numbers_are_stable() {
     for engine in ENGINES {
         let log = evening(&["--engine", engine, "--log", "debug", "--log-format", "json"]);
         let lines = objects(&log);
@@ -151,7 +151,7 @@ fn json_has_stable_keys_and_one_number_for_each_connection() {
 }
 
 #[test]
-fn what_is_said_is_never_logged() {
+fn message_text_is_never_logged() {
     for engine in ENGINES {
         for format in ["text", "json"] {
             let log = evening(&["--engine", engine, "--log", "debug", "--log-format", format]);
@@ -162,7 +162,7 @@ fn what_is_said_is_never_logged() {
 }
 
 #[test]
-fn text_is_the_same_for_people() {
+fn text_lines_carry_level_and_subject() {
     let log = evening(&["--log", "debug"]);
     let line = |part: &str| log.lines().find(|line| line.contains(part)).expect(part);
     for line in log.lines() {
@@ -174,7 +174,7 @@ fn text_is_the_same_for_people() {
 }
 
 #[test]
-fn which_signal_it_was_is_told_and_how_the_drain_went() {
+fn stop_logs_signal_and_drain() {
     for engine in ENGINES {
         let server = serve(["--engine", engine]);
         let alice = arrive(&server, "alice");
@@ -187,7 +187,7 @@ fn which_signal_it_was_is_told_and_how_the_drain_went() {
 }
 
 #[test]
-fn who_does_not_read_is_told_of_with_what_was_unsent() {
+fn slow_peer_logs_unsent_bytes() {
     // A total of one queue is passed first, as soon as anything is refused.
     for (event, total) in [("too-slow", "64MiB"), ("queues-full", "8KiB")] {
         let flags =
@@ -214,7 +214,7 @@ fn who_does_not_read_is_told_of_with_what_was_unsent() {
 /// The limit of another process is Linux's to change (prlimit(2)).
 #[cfg(target_os = "linux")]
 #[test]
-fn a_listener_that_gets_no_descriptor_is_told_of_and_when_it_does_again() {
+fn accept_backoff_and_resume_are_logged() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     for engine in ENGINES {
         let mut server = serve(["--engine", engine]);
@@ -271,7 +271,7 @@ fn no_name_forges_a_line() {
 }
 
 #[test]
-fn a_thousand_who_are_refused_are_a_bounded_number_of_lines_and_all_counted() {
+fn refusal_flood_is_bounded_and_counted() {
     let server = serve(["--max-connections", "1", "--log-format", "json"]);
     let alice = arrive(&server, "alice");
     for _ in 0..1000 {
@@ -290,7 +290,7 @@ fn a_thousand_who_are_refused_are_a_bounded_number_of_lines_and_all_counted() {
 }
 
 #[test]
-fn registration_by_the_last_line_of_a_stream_is_logged() {
+fn registration_at_stream_end_is_logged() {
     for engine in ENGINES {
         let server = serve(["--engine", engine]);
         let mut alice = server.connect();
@@ -307,7 +307,7 @@ fn registration_by_the_last_line_of_a_stream_is_logged() {
 /// A pipe that nobody reads is known from its size, which is Linux's to tell.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_standard_error_that_nobody_reads_stops_nobody() {
+fn blocked_stderr_stops_no_connection() {
     use rustix::pipe::{PipeFlags, fcntl_getpipe_size, pipe_with};
     for engine in ENGINES {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe can be had");

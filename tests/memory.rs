@@ -19,7 +19,7 @@ fn small_total() -> Sim {
 }
 
 #[test]
-fn above_the_total_the_largest_queue_goes_and_is_told_why() {
+fn largest_queue_goes_above_total() {
     let mut sim = small_total();
     let [alice, bob, carol, dave] = arrive_all(&mut sim, ["alice", "bob", "carol", "dave"]);
     [bob, carol].into_iter().for_each(|peer| sim.stall(peer, 0));
@@ -42,7 +42,7 @@ fn above_the_total_the_largest_queue_goes_and_is_told_why() {
 }
 
 #[test]
-fn what_is_the_same_for_all_counts_once() {
+fn shared_text_counts_once() {
     let mut sim = small_total();
     let names: Vec<String> = (0..20).map(|i| format!("reader{i}")).collect();
     let [alice] = arrive_all(&mut sim, ["alice"]);
@@ -60,7 +60,7 @@ fn what_is_the_same_for_all_counts_once() {
 }
 
 #[test]
-fn a_few_bytes_in_each_chunk_do_not_keep_all_of_them() {
+fn queue_size_counts_retained_chunks() {
     let mut sim = small_total();
     let [alice, bob, carol, dave] = arrive_all(&mut sim, ["alice", "bob", "carol", "dave"]);
     [bob, carol].into_iter().for_each(|peer| sim.stall(peer, 0));
@@ -84,7 +84,7 @@ fn assert_little_is_held(sim: &Sim, limits: &Limits) {
 }
 
 #[test]
-fn who_waits_for_their_own_queues_hold_little_together() {
+fn blocked_input_total_is_bounded() {
     let limits = Limits { queue: 8 * KIB, queue_total: KIB * KIB, rate: None, ..Limits::default() };
     let mut sim = Sim::new(limits.clone());
     let flood = "/ping x\n".repeat(20_000);
@@ -107,7 +107,7 @@ fn who_waits_for_their_own_queues_hold_little_together() {
 }
 
 #[test]
-fn who_is_read_ahead_hold_little_together_and_are_heard_all_the_same() {
+fn read_ahead_total_is_bounded() {
     let limits = Limits { queue_total: KIB * KIB, rate: Some(4), burst: 4, ..Limits::default() };
     let mut sim = Sim::with_doors(limits.clone(), &[Scheme::Line, Scheme::Relay]);
     let [bob] = arrive_all(&mut sim, ["bob"]);
@@ -144,7 +144,7 @@ fn resident(server: &Server) -> usize {
 /// 200 members who don't read, in a room that is flooded: each queue alone might take 64 MiB.
 #[test]
 #[cfg(target_os = "linux")]
-fn two_hundred_who_do_not_read_keep_the_process_within_the_total() {
+fn stalled_members_stay_within_total() {
     const TOTAL: usize = 8 * KIB * KIB;
     let flags = [
         "--rate",
@@ -202,7 +202,7 @@ fn longest_name(number: usize) -> String {
 /// tables would have just after growing, a peer by datagrams for each, all names that may be kicked.
 #[test]
 #[cfg(target_os = "linux")]
-fn three_hundred_at_their_worst_keep_the_process_within_the_sum() {
+fn worst_case_stays_within_sum() {
     const N: usize = 300;
     const FLAGS: &str = "--rate 0 --queue 48KiB --queue-total 8MiB --send-buffer 4KiB --quiet-above 1";
     let limits = Limits { queue: 48 * KIB, queue_total: 8 * KIB * KIB, ..Limits::default() };
@@ -255,7 +255,7 @@ fn read_until(reader: &mut BufReader<TcpStream>, last: &str) {
 }
 
 #[test]
-fn the_page_for_operators_says_what_comes_to_this() {
+fn operations_page_lists_the_bounds() {
     let page = include_str!("../docs/operations.md");
     let kib = |bytes: usize| bytes.div_ceil(KIB);
     let mib = |bytes: usize| bytes.div_ceil(KIB * KIB);
@@ -281,7 +281,7 @@ fn the_page_for_operators_says_what_comes_to_this() {
 }
 
 #[test]
-fn one_limit_of_rooms_is_enough_and_without_any_there_is_no_worst() {
+fn worst_case_needs_a_room_limit() {
     let of = |max_rooms, max_rooms_per_connection| {
         let limits = Limits { max_rooms, max_rooms_per_connection, ..Limits::default() };
         Memory::at_worst(&limits, 10).map(|worst| worst.of(10))

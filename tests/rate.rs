@@ -42,7 +42,7 @@ fn cost(request: &str) -> usize {
 }
 
 #[test]
-fn each_request_costs_what_the_protocol_says() {
+fn request_costs_match_the_protocol() {
     let table = [
         ("", 0),
         ("hello\n", 1),
@@ -65,7 +65,7 @@ fn each_request_costs_what_the_protocol_says() {
 }
 
 #[test]
-fn what_is_thrown_away_costs_by_the_four_kib_however_it_is_cut() {
+fn discarded_input_costs_per_4_kib() {
     for (bytes, tokens) in [(4 * KIB, 1 + 1), (4 * KIB + 1, 1 + 2), (8 * KIB, 1 + 2), (32 * KIB + 1, 1 + 9)] {
         let line = "x".repeat(bytes - 1) + "\n";
         // The default limit lets 4096 bytes pass; one less makes that too long.
@@ -86,7 +86,7 @@ fn what_is_thrown_away_costs_by_the_four_kib_however_it_is_cut() {
 }
 
 #[test]
-fn a_paste_within_the_burst_goes_through_at_once() {
+fn paste_within_burst_passes() {
     let mut sim = Sim::new(Limits::default());
     let alice = arrive(&mut sim, "alice");
     sim.send(alice, pings(100));
@@ -95,7 +95,7 @@ fn a_paste_within_the_burst_goes_through_at_once() {
 }
 
 #[test]
-fn who_is_too_fast_is_held_to_the_rate_and_loses_nothing() {
+fn fast_sender_is_throttled_without_loss() {
     let mut sim = Sim::new(slow());
     let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
     sim.take(alice);
@@ -117,7 +117,7 @@ fn who_is_too_fast_is_held_to_the_rate_and_loses_nothing() {
 }
 
 #[test]
-fn who_keeps_to_the_rate_is_never_held_back() {
+fn sender_within_rate_is_never_blocked() {
     let mut sim = Sim::new(Limits { burst: 1, ..slow() });
     let alice = arrive(&mut sim, "alice");
     for i in 0..100 {
@@ -129,7 +129,7 @@ fn who_keeps_to_the_rate_is_never_held_back() {
 }
 
 #[test]
-fn who_is_held_back_costs_no_reads_and_hardly_a_turn() {
+fn blocked_sender_costs_no_reads() {
     let mut sim = Sim::new(Limits { rate: Some(1), burst: 1, ..Limits::default() });
     let alice = arrive(&mut sim, "alice");
     sim.send(alice, pings(10_000));
@@ -142,7 +142,7 @@ fn who_is_held_back_costs_no_reads_and_hardly_a_turn() {
 }
 
 #[test]
-fn little_is_read_of_who_has_little_left() {
+fn few_tokens_limit_the_read() {
     let mut sim = Sim::new(slow());
     let alice = arrive(&mut sim, "alice");
     sim.send(alice, "x\n".repeat(READ));
@@ -153,7 +153,7 @@ fn little_is_read_of_who_has_little_left() {
 }
 
 #[test]
-fn operators_may_be_as_fast_as_they_like() {
+fn operators_have_no_rate_limit() {
     let mut sim = Sim::with_doors(slow(), &[Scheme::Unix]);
     let operator = sim.connect();
     sim.send(operator, pings(1000));
@@ -162,7 +162,7 @@ fn operators_may_be_as_fast_as_they_like() {
 }
 
 #[test]
-fn without_a_limit_everybody_may() {
+fn unlimited_rate_blocks_no_sender() {
     let mut sim = Sim::new(Limits { rate: None, ..slow() });
     let alice = arrive(&mut sim, "alice");
     sim.send(alice, pings(10_000));
@@ -171,7 +171,7 @@ fn without_a_limit_everybody_may() {
 }
 
 #[test]
-fn nobody_else_waits_for_who_is_held_back() {
+fn blocked_sender_delays_no_other() {
     let mut sim = Sim::new(slow());
     let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
     sim.send(alice, pings(1000));
@@ -185,7 +185,7 @@ mod ends {
     use super::*;
 
     #[test]
-    fn what_comes_before_the_end_is_still_obeyed_as_the_allowance_is_refilled() {
+    fn half_closed_input_is_still_handled() {
         let mut sim = Sim::new(slow());
         let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
         sim.send(alice, (0..50).map(|i| format!("line {i}\n")).collect::<String>() + "last");
@@ -197,7 +197,7 @@ mod ends {
     }
 
     #[test]
-    fn a_name_is_free_ten_seconds_after_at_most() {
+    fn name_is_free_after_grace() {
         let mut sim = Sim::new(slow());
         let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
         // More than it could say in an hour, most of which is not read yet.
@@ -217,7 +217,7 @@ mod ends {
     }
 
     #[test]
-    fn one_that_is_reset_is_gone_at_once() {
+    fn reset_connection_leaves_at_once() {
         let mut sim = Sim::new(slow());
         let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
         sim.send(alice, pings(1000));
@@ -228,7 +228,7 @@ mod ends {
     }
 
     #[test]
-    fn an_end_does_not_prolong_the_time_to_register() {
+    fn end_does_not_extend_register_timeout() {
         let mut sim = Sim::new(slow());
         let stranger = sim.connect();
         sim.send(stranger, pings(5000));
@@ -241,7 +241,7 @@ mod ends {
     }
 
     #[test]
-    fn who_registers_only_then_has_its_ten_seconds_too() {
+    fn late_registration_gets_full_grace() {
         let mut sim = Sim::new(slow());
         let bob = arrive(&mut sim, "bob");
         let alice = sim.connect();
@@ -269,7 +269,7 @@ mod messages_that_end_by_a_pause {
     }
 
     #[test]
-    fn are_seen_when_they_are_and_said_later() {
+    fn timeouts_are_seen_while_blocked() {
         let (mut sim, bob, tom) = tom();
         for i in 0..10 {
             sim.send(tom, format!("message {i}"));
@@ -289,7 +289,7 @@ mod messages_that_end_by_a_pause {
     }
 
     #[test]
-    fn each_read_of_them_is_counted() {
+    fn read_ahead_calls_are_counted() {
         let mut sim = Sim::with_doors(slow(), &[Scheme::Relay, Scheme::Unix]);
         let [tom, operator] = [0, 1].map(|door| sim.connect_at(door));
         sim.send(tom, "tom:x\n".repeat(20));
@@ -305,7 +305,7 @@ mod messages_that_end_by_a_pause {
     }
 
     #[test]
-    fn stay_one_where_a_character_is_cut() {
+    fn cut_character_keeps_message_whole() {
         let (mut sim, bob, tom) = tom();
         sim.send(tom, b"Gr\xC3");
         sim.pass(PAUSE * 3);
@@ -315,7 +315,7 @@ mod messages_that_end_by_a_pause {
     }
 
     #[test]
-    fn are_held_up_to_a_bound_and_said_all_the_same() {
+    fn held_messages_are_bounded_and_sent() {
         let (mut sim, bob, tom) = tom();
         let line = "y".repeat(4000);
         for _ in 0..20 {
@@ -335,7 +335,7 @@ mod messages_that_end_by_a_pause {
     }
 
     #[test]
-    fn are_all_said_where_the_stream_has_ended() {
+    fn end_of_stream_sends_held_messages() {
         let (mut sim, bob, tom) = tom();
         sim.send(tom, "one");
         sim.pass(PAUSE);
@@ -349,7 +349,7 @@ mod messages_that_end_by_a_pause {
 }
 
 #[test]
-fn datagrams_above_the_rate_are_dropped_and_counted() {
+fn excess_datagrams_are_dropped_and_counted() {
     let mut sim = Sim::with_doors(slow(), &[Scheme::Line, Scheme::Udp]);
     let bob = arrive(&mut sim, "bob");
     let ming = SocketAddr::from(([192, 168, 0, 7], 9));
@@ -364,7 +364,7 @@ fn datagrams_above_the_rate_are_dropped_and_counted() {
 }
 
 #[test]
-fn a_clock_that_jumps_ahead_fills_an_allowance_and_no_more() {
+fn clock_jump_fills_bucket_once() {
     let mut sim = Sim::new(slow());
     let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
     sim.send(alice, "line\n".repeat(1000));
@@ -376,7 +376,7 @@ fn a_clock_that_jumps_ahead_fills_an_allowance_and_no_more() {
 }
 
 #[test]
-fn nothing_is_lost_in_a_world_that_goes_wrong() {
+fn faulty_sockets_lose_no_request() {
     for seed in 0..50 {
         let mut sim =
             Sim::with_faults(Limits { rate: Some(100), burst: 3, ..Limits::default() }, Faults::plenty(seed));
@@ -413,7 +413,7 @@ fn line(i: usize) -> String {
 }
 
 #[test]
-fn a_message_is_not_cut_where_no_more_could_be_held() {
+fn full_input_cuts_no_message() {
     let (mut sim, alice, bob) = alice_and_bob_who_pauses();
     let lines = |range: std::ops::Range<usize>| range.map(|i| line(i) + "\n").collect::<String>();
     sim.send(bob, lines(0..20));
@@ -430,7 +430,7 @@ fn a_message_is_not_cut_where_no_more_could_be_held() {
 }
 
 #[test]
-fn a_message_is_not_cut_where_the_end_was_seen_before_it_was_read() {
+fn early_end_cuts_no_message() {
     let (mut sim, alice, bob) = alice_and_bob_who_pauses();
     let count = 2 * READ / 1000;
     sim.send(bob, (0..count).map(|i| line(i) + "\n").collect::<String>());
@@ -443,7 +443,7 @@ fn a_message_is_not_cut_where_the_end_was_seen_before_it_was_read() {
 }
 
 #[test]
-fn a_message_that_fills_what_may_be_held_is_no_end_of_the_stream() {
+fn filled_input_is_no_stream_end() {
     let limits = Limits { rate: Some(1), burst: 5, ..Limits::default() };
     let mut sim = Sim::with_doors(limits, &[Scheme::Classic]);
     let alice = sim.connect();
@@ -463,7 +463,7 @@ fn a_message_that_fills_what_may_be_held_is_no_end_of_the_stream() {
 }
 
 #[test]
-fn who_has_no_name_and_has_ended_its_stream_still_makes_way() {
+fn ended_unregistered_connection_is_evicted() {
     let limits = Limits { max_connections: 64, ..Limits::default() };
     let most = limits.max_unregistered();
     let mut sim = Sim::new(limits);

@@ -51,7 +51,7 @@ mod reading_and_sending {
     use super::*;
 
     #[test]
-    fn one_read_for_each_that_is_ready_and_one_send_for_each_that_hears() {
+    fn one_read_and_send_per_peer() {
         let mut sim = Sim::new(limits());
         let peers = arrive_all(&mut sim, ["alice", "bob", "carol", "dave"]);
         for peer in &peers[..3] {
@@ -64,7 +64,7 @@ mod reading_and_sending {
     }
 
     #[test]
-    fn a_fast_peer_is_read_once_a_turn_and_starves_nobody() {
+    fn fast_peer_starves_no_other() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         let much = lines_of_100("@alice:", 10_000);
@@ -82,7 +82,7 @@ mod reading_and_sending {
     }
 
     #[test]
-    fn who_is_behind_is_not_sent_to_until_there_is_room() {
+    fn full_socket_is_not_sent_to() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 7);
@@ -102,7 +102,7 @@ mod reading_and_sending {
     }
 
     #[test]
-    fn more_than_an_arena_is_put_off_and_flows_in_order() {
+    fn arena_overflow_flows_in_order() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         for i in 0..100 {
@@ -129,7 +129,7 @@ mod reading_and_sending {
     }
 
     #[test]
-    fn an_idle_server_sets_no_timer() {
+    fn idle_server_arms_no_timer() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.send(alice, "hi\nan unfinished li");
@@ -145,7 +145,7 @@ mod reading_and_sending {
     }
 
     #[test]
-    fn only_an_unfinished_line_holds_a_buffer() {
+    fn only_unfinished_lines_hold_buffers() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         assert_eq!(sim.reactor().server().connections.input().buffers(), 0);
@@ -167,7 +167,7 @@ mod who_does_not_read {
     use super::*;
 
     #[test]
-    fn is_not_read_while_its_own_answers_wait_and_then_all_are_answered() {
+    fn unread_answers_stop_reading() {
         let mut sim = small_queues();
         let [alice] = arrive_all(&mut sim, ["alice"]);
         sim.stall(alice, 0);
@@ -192,7 +192,7 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn waits_on_where_others_fill_its_queue_again_before_it_is_read() {
+    fn refilled_queue_keeps_reading_blocked() {
         let mut sim = small_queues();
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(alice, 0);
@@ -209,7 +209,7 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn and_shuts_its_sending_side_is_answered_all_the_same() {
+    fn half_closed_peer_is_still_answered() {
         let mut sim = small_queues();
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
@@ -225,7 +225,7 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn and_is_reset_is_gone_at_once() {
+    fn reset_stalled_peer_leaves_at_once() {
         let mut sim = small_queues();
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
@@ -241,7 +241,7 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn is_refused_direct_messages_once_half_of_its_queue_is_used() {
+    fn half_full_queue_refuses_direct_messages() {
         let mut sim = small_queues();
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
@@ -282,7 +282,7 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn is_dropped_after_two_seconds_above_the_limit_but_for_the_line_that_is_partly_sent() {
+    fn slow_peer_drops_after_two_seconds() {
         let mut sim = small_queues();
         let [alice, bob, carol] = arrive_all(&mut sim, ["alice", "bob", "carol"]);
         sim.stall(bob, 150);
@@ -312,7 +312,7 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn is_dropped_at_once_at_eight_times_the_limit() {
+    fn hard_limit_drops_at_once() {
         let mut sim = small_queues();
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
@@ -329,7 +329,7 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn is_spared_when_it_is_back_within_the_limit_in_time() {
+    fn recovered_queue_is_spared() {
         let mut sim = small_queues();
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
@@ -349,7 +349,7 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn and_is_dropped_for_it_as_it_resumes_is_not_read_again_though_it_hangs_up() {
+    fn dropped_peer_is_not_read_again() {
         let mut sim = small_queues();
         let others: Vec<PeerNo> = (0..30).map(|i| arrive_all(&mut sim, [&format!("other{i}")])[0]).collect();
         let [bob] = arrive_all(&mut sim, ["bob"]);
@@ -374,7 +374,7 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn keeps_the_rest_of_a_line_longer_than_its_queue_and_the_server_goes_on() {
+    fn partial_line_may_exceed_the_queue() {
         let limits = Limits { max_line: MAX_MAX_LINE, queue: MIN_QUEUE, ..limits() };
         let mut sim = Sim::new(limits);
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
@@ -388,7 +388,7 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn and_reads_as_fast_as_it_can_outlives_a_burst_of_short_lines() {
+    fn fast_reader_survives_short_line_burst() {
         let mut sim = Sim::new(limits());
         // The longest name that this build takes.
         let name = if EVERY_SCRIPT { "\u{10428}" } else { "a" }.repeat(32);
@@ -405,7 +405,7 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn is_spared_when_it_was_the_server_that_slept_and_its_queue_has_room_by_then() {
+    fn server_sleep_drops_no_peer() {
         let mut sim = small_queues();
         let [alice, bob, carol] = arrive_all(&mut sim, ["alice", "bob", "carol"]);
         [bob, carol].iter().for_each(|peer| sim.stall(*peer, 0));
@@ -422,7 +422,7 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn and_quits_is_flushed_for_as_long_as_a_drain_may_take() {
+    fn quit_flushes_within_the_drain() {
         let mut sim = small_queues();
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
@@ -439,7 +439,7 @@ mod connections {
     use super::*;
 
     #[test]
-    fn a_slot_is_used_again_only_after_all_events_for_its_former_owner() {
+    fn slot_is_reused_after_its_events() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         let slot = sim.sockets().id(bob);
@@ -464,7 +464,7 @@ mod connections {
     }
 
     #[test]
-    fn a_reset_in_the_middle_of_a_fan_out_is_told_to_those_who_are_left() {
+    fn reset_during_fan_out_is_announced() {
         let mut sim = Sim::new(limits());
         let [alice, bob, carol, dave] = arrive_all(&mut sim, ["alice", "bob", "carol", "dave"]);
         // They are broken, but only sending to them shows it: alice's line is obeyed first in the batch.
@@ -482,7 +482,7 @@ mod connections {
     }
 
     #[test]
-    fn a_listener_that_fails_rests_longer_and_longer_and_is_back() {
+    fn accept_backoff_doubles_and_ends() {
         let mut sim = Sim::new(limits());
         let [alice] = arrive_all(&mut sim, ["alice"]);
         let no_memory = Faults::none(0).with(Fault::NoMemory, 1000);
@@ -508,7 +508,7 @@ mod connections {
     }
 
     #[test]
-    fn a_full_server_says_so_to_some_and_nothing_to_the_rest_and_harms_nobody() {
+    fn full_server_rejects_then_drops() {
         let mut sim = Sim::new(Limits { max_connections: 2, ..limits() });
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         let more: Vec<_> = (0..FAREWELLS + 3).map(|_| sim.connect()).collect();
@@ -536,7 +536,7 @@ mod connections {
     }
 
     #[test]
-    fn those_who_were_turned_away_take_nobodys_place() {
+    fn rejected_connections_take_no_slot() {
         let mut sim = Sim::new(Limits { max_connections: 2, ..limits() });
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         // Again and again, so that there are always some who have not ended yet.
@@ -558,7 +558,7 @@ mod connections {
     }
 
     #[test]
-    fn a_closing_connection_waits_a_second_for_the_peers_end_and_throws_away_what_comes() {
+    fn linger_discards_input_for_a_second() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.send(alice, "/quit\n@bob:too late\n");
@@ -577,7 +577,7 @@ mod connections {
     }
 
     #[test]
-    fn a_closing_connection_is_closed_as_soon_as_the_peer_ends_too() {
+    fn linger_ends_with_the_peer() {
         let mut sim = Sim::new(limits());
         let [alice] = arrive_all(&mut sim, ["alice"]);
         sim.send(alice, "/quit\n");
@@ -594,7 +594,7 @@ mod stopping {
     use super::*;
 
     #[test]
-    fn everybody_is_told_and_nobody_hears_of_leavings() {
+    fn stop_notifies_all_without_presence() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         let stranger = sim.connect();
@@ -611,7 +611,7 @@ mod stopping {
     }
 
     #[test]
-    fn a_peer_that_does_not_read_holds_it_up_for_the_drain_and_no_longer() {
+    fn stalled_peer_is_bounded_by_drain() {
         let mut sim = Sim::new(limits());
         let [_alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
@@ -622,7 +622,7 @@ mod stopping {
     }
 
     #[test]
-    fn what_takes_more_than_one_send_is_whole_before_the_end() {
+    fn stop_flushes_several_sends_whole() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
@@ -643,7 +643,7 @@ mod stopping {
     }
 
     #[test]
-    fn who_vanishes_meanwhile_is_not_told_of_either() {
+    fn reset_during_stop_is_not_announced() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         [alice, bob].iter().for_each(|peer| sim.stall(*peer, 0));
@@ -657,7 +657,7 @@ mod stopping {
     }
 
     #[test]
-    fn nobody_is_accepted_any_more_and_asking_twice_changes_nothing() {
+    fn stop_accepts_none_and_is_idempotent() {
         let mut sim = Sim::new(limits());
         let [alice] = arrive_all(&mut sim, ["alice"]);
         sim.stop();
@@ -671,7 +671,7 @@ mod stopping {
     }
 
     #[test]
-    fn what_was_queued_before_is_sent_first() {
+    fn stop_sends_queued_text_first() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 10);
@@ -687,7 +687,7 @@ mod stopping {
 }
 
 #[test]
-fn a_datagram_is_no_longer_than_a_line_may_be() {
+fn datagrams_obey_the_line_limit() {
     let limits = Limits { max_line: MIN_MAX_LINE, ..Limits::default() };
     let mut sim = Sim::with_doors(limits, &[Scheme::Line, Scheme::Udp]);
     let (bob, ming) = (sim.connect(), SocketAddr::from(([127, 0, 0, 1], 9)));
@@ -704,7 +704,7 @@ fn a_datagram_is_no_longer_than_a_line_may_be() {
 }
 
 #[test]
-fn a_farewell_does_not_lift_a_queue_above_its_limit() {
+fn final_line_respects_queue_limit() {
     let mut sim = Sim::new(Limits { queue: MIN_QUEUE, ..Limits::default() });
     let (alice, bob) = (sim.connect(), sim.connect());
     sim.send(alice, "#alice\n");

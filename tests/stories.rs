@@ -1,5 +1,5 @@
 //! Every story of `tests/stories/`, in the simulator and over real sockets. The grammar is at the top of
-//! `tests/kit/src/story/mod.rs`. `REDPOLL_STORY=who_is_where cargo test --test stories` tells one story alone; with
+//! `tests/kit/src/story/mod.rs`. `REDPOLL_STORY=room/members_are_listed cargo test --test stories` tells one story alone; with
 //! `REDPOLL_SEED=7` the simulator that goes wrong does so by one seed alone.
 #![allow(clippy::panic, reason = "a test says by it what is wrong")]
 
@@ -38,10 +38,10 @@ fn every_story_in_the_simulator() {
 }
 
 #[test]
-fn every_story_in_a_simulator_that_goes_wrong() {
+fn every_story_with_faults() {
     for seed in replay::seeds(0..8) {
         println!("seed {seed}");
-        let test = "every_story_in_a_simulator_that_goes_wrong";
+        let test = "every_story_with_faults";
         tell_all(test, Some(seed), can_be_told, |story| gone_wrong(story, seed));
     }
 }
@@ -53,18 +53,14 @@ fn every_story_over_real_sockets() {
 
 #[cfg(feature = "threads")]
 #[test]
-fn every_story_of_streams_by_a_thread_for_each_connection() {
-    tell_on_sockets("every_story_of_streams_by_a_thread_for_each_connection", of_streams, "threads");
+fn stream_stories_with_threads() {
+    tell_on_sockets("stream_stories_with_threads", of_streams, "threads");
 }
 
 #[cfg(feature = "threads")]
 #[test]
-fn every_story_of_streams_by_two_threads_for_each_connection() {
-    tell_on_sockets(
-        "every_story_of_streams_by_two_threads_for_each_connection",
-        of_streams,
-        "threads-queued",
-    );
+fn stream_stories_with_queued_threads() {
+    tell_on_sockets("stream_stories_with_queued_threads", of_streams, "threads-queued");
 }
 
 /// What is wrong with a story that this text tells in the simulator.
@@ -74,7 +70,7 @@ fn wrong(text: &str) -> String {
 }
 
 #[test]
-fn a_story_that_is_wrong_says_where() {
+fn wrong_story_names_its_line() {
     assert_eq!(
         wrong("alice arrives\n// a comment\nalice > /ping 1\nalice < +pong 2\n"),
         r#"tests/stories/made-up.story:4: alice should hear "+pong 2", but gets "+pong 1""#
@@ -95,23 +91,26 @@ fn a_story_that_is_wrong_says_where() {
 }
 
 #[test]
-fn failure_says_how_to_replay_it() {
+fn failure_prints_the_replay_command() {
     let told = catch_unwind(|| {
-        let is_it = |story: &Story| story.name == "renaming";
+        let is_it = |story: &Story| story.name == "nick/renaming_frees_the_old_name";
         tell_all("this_test", Some(7), is_it, |_| -> Simulated { panic!("there is no stage") });
     });
     // Nothing is told where `REDPOLL_STORY` names another story.
     let Err(panic) = told else { return assert!(replay::story().is_some(), "a panic is a failure") };
     let said = panic.downcast_ref::<String>().expect("an assertion has a text");
-    let replay = "REDPOLL_STORY=renaming REDPOLL_SEED=7 cargo test --test stories this_test";
+    let replay =
+        "REDPOLL_STORY=nick/renaming_frees_the_old_name REDPOLL_SEED=7 cargo test --test stories this_test";
     assert_eq!(
         *said,
-        format!("of 1 stories:\ntests/stories/renaming.story: a panic, see above\n  replay it by: {replay}")
+        format!(
+            "of 1 stories:\ntests/stories/nick/renaming_frees_the_old_name.story: a panic, see above\n  replay it by: {replay}"
+        )
     );
 }
 
 #[test]
-fn what_is_no_story_is_refused() {
+fn invalid_story_is_refused() {
     let nonsense = [
         "",
         "// nothing\n",

@@ -3,10 +3,10 @@
 
 mod frames;
 mod line_protocol;
-#[cfg(feature = "unicode")]
-mod looks;
 mod messages;
 mod names;
+#[cfg(feature = "unicode")]
+mod skeletons;
 mod subnets;
 mod tables;
 mod texts;

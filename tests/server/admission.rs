@@ -14,7 +14,7 @@ fn admit(admission: &mut Admission, address: &str) -> Result<Option<AddressId>, 
 }
 
 #[test]
-fn so_many_come_in_from_an_address_and_another_once_one_has_gone() {
+fn address_limit_frees_with_its_connections() {
     let mut admission = admission(2, &[]);
     let first = admit(&mut admission, "192.0.2.1").unwrap().unwrap();
     let second = admit(&mut admission, "192.0.2.1").unwrap().unwrap();
@@ -44,7 +44,7 @@ fn full_server_rejects_and_then_drops() {
 }
 
 #[test]
-fn ipv6_is_counted_by_its_first_half_and_ipv4_as_what_it_is() {
+fn ipv6_counts_by_slash_64() {
     let mut admission = admission(1, &[]);
     assert!(admit(&mut admission, "2001:db8:0:1::1").is_ok());
     assert_eq!(admit(&mut admission, "2001:db8:0:1:ffff::2"), Err(TooMany));
@@ -55,7 +55,7 @@ fn ipv6_is_counted_by_its_first_half_and_ipv4_as_what_it_is() {
 }
 
 #[test]
-fn this_machine_and_trusted_networks_are_not_counted() {
+fn loopback_and_trusted_are_exempt() {
     let mut admission = admission(1, &["10.0.0.0/8", "2001:db8::/32"]);
     for address in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "10.1.2.3", "2001:db8::9"] {
         assert_eq!((0..3).map(|_| admit(&mut admission, address)).next(), Some(Ok(None)), "{address}");
@@ -66,6 +66,6 @@ fn this_machine_and_trusted_networks_are_not_counted() {
 }
 
 #[test]
-fn a_connection_keeps_four_bytes_of_it() {
+fn address_id_takes_four_bytes() {
     assert_eq!(size_of::<Option<AddressId>>(), 4);
 }

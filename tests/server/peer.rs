@@ -62,7 +62,7 @@ fn blocked_connection_is_not_readable() {
 }
 
 #[test]
-fn half_a_queue_blocks_until_it_is_sent() {
+fn half_full_queue_blocks_reading() {
     let mut state = State::new(Phase::Open);
     assert!(!state.throttle(100, 100) && state.is_readable());
     assert!(!state.throttle(101, 100) && state.is_blocked_by(Blocked::OUTPUT));
@@ -72,7 +72,7 @@ fn half_a_queue_blocks_until_it_is_sent() {
 }
 
 #[test]
-fn connection_goes_on_once_nothing_blocks() {
+fn unblocked_connection_is_runnable() {
     let mut state = State::new(Phase::Open);
     state.block(Blocked::RATE);
     assert!(!state.throttle(101, 100) && state.is_blocked_by(Blocked::OUTPUT));

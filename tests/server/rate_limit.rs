@@ -10,7 +10,7 @@ fn rate(rate: u32, burst: u32) -> Rate {
 }
 
 #[test]
-fn a_burst_is_there_at_once_and_then_so_many_a_second() {
+fn bucket_starts_full_and_refills() {
     let (rate, mut mine) = (rate(20, 200), TokenBucket::full());
     assert_eq!(mine.left(rate, Time(7)), 200);
     mine.spend(200, rate, Time(7));
@@ -21,7 +21,7 @@ fn a_burst_is_there_at_once_and_then_so_many_a_second() {
 }
 
 #[test]
-fn nothing_is_lost_by_taking_little_often() {
+fn small_withdrawals_lose_no_tokens() {
     // Three a second is no whole number of milliseconds each.
     let (rate, mut mine) = (rate(3, 1), TokenBucket::full());
     let mut taken = 0;
@@ -36,7 +36,7 @@ fn nothing_is_lost_by_taking_little_often() {
 }
 
 #[test]
-fn a_wait_brings_a_token_and_wastes_none() {
+fn wait_brings_one_token() {
     for (limits, millis) in [((20, 200), 250), ((1, 200), 1000), ((20, 1), 50), ((1000, 3), 3), ((3, 1), 334)]
     {
         let rate = rate(limits.0, limits.1);
@@ -48,14 +48,14 @@ fn a_wait_brings_a_token_and_wastes_none() {
 }
 
 #[test]
-fn what_was_begun_is_paid_for_afterwards() {
+fn overspending_is_paid_later() {
     let (rate, mut mine) = (rate(10, 5), TokenBucket::full());
     mine.spend(25, rate, Time(0));
     assert_eq!([0, 2000, 2099, 2100, 2500].map(|now| mine.left(rate, Time(now))), [0, 0, 0, 1, 5]);
 }
 
 #[test]
-fn without_a_limit_nothing_is_ever_used_up() {
+fn unlimited_bucket_never_empties() {
     let mut mine = TokenBucket::UNLIMITED;
     mine.spend(1_000_000, rate(1, 1), Time(0));
     assert_eq!(mine.left(rate(1, 1), Time(0)), u64::MAX);
@@ -70,6 +70,6 @@ fn without_a_limit_nothing_is_ever_used_up() {
 }
 
 #[test]
-fn it_is_small() {
+fn token_bucket_is_small() {
     assert_eq!((size_of::<TokenBucket>(), align_of::<TokenBucket>()), (8, 1));
 }

@@ -110,7 +110,7 @@ impl World {
 }
 
 #[test]
-fn opened_connection_is_told_nothing_until_admitted() {
+fn unadmitted_connection_gets_no_greeting() {
     let mut world = World::new(|_, _| {});
     let id = world.connect(Scheme::Line);
     let handshaking = world.server.connections.vacant();
@@ -124,7 +124,7 @@ fn opened_connection_is_told_nothing_until_admitted() {
 }
 
 #[test]
-fn quit_lingers_until_the_stream_ends_or_a_second_has_passed() {
+fn quit_lingers_at_most_a_second() {
     let mut world = World::new(|_, _| {});
     let id = world.connect(Scheme::Line);
     assert!(!world.say(id, "#al\n/quit\nnot obeyed\n").is_open);
@@ -137,7 +137,7 @@ fn quit_lingers_until_the_stream_ends_or_a_second_has_passed() {
 }
 
 #[test]
-fn shutdown_that_finishes_later_is_waited_for() {
+fn late_shutdown_is_awaited() {
     let mut world = World::new(|_, driver| driver.sends_later = true);
     world.fake.is_late = true;
     let id = world.connect(Scheme::Line);
@@ -149,7 +149,7 @@ fn shutdown_that_finishes_later_is_waited_for() {
 }
 
 #[test]
-fn bytes_that_the_transport_holds_are_unsent() {
+fn transport_bytes_count_as_unsent() {
     let mut world = World::new(|_, _| {});
     let id = world.connect(Scheme::Line);
     world.fake.pending = 1;
@@ -163,7 +163,7 @@ fn bytes_that_the_transport_holds_are_unsent() {
 }
 
 #[test]
-fn driver_that_releases_keeps_the_slot() {
+fn releasing_driver_keeps_the_slot() {
     let mut world = World::new(|_, driver| driver.releases = true);
     let id = world.connect(Scheme::Line);
     world.say(id, "#al\n");
@@ -180,7 +180,7 @@ fn driver_that_releases_keeps_the_slot() {
 }
 
 #[test]
-fn driver_without_room_for_unsent_bytes_closes_at_once() {
+fn driver_without_backlog_closes_at_once() {
     let mut world = World::new(|_, driver| driver.max_unsent = 0);
     let id = world.connect(Scheme::Line);
     world.fake.room[0] = 10;
@@ -189,7 +189,7 @@ fn driver_without_room_for_unsent_bytes_closes_at_once() {
 }
 
 #[test]
-fn unread_answers_block_their_asker() {
+fn unread_answers_block_input() {
     let mut world = World::new(|limits, driver| {
         limits.rate = None;
         limits.queue = 8 * 1024;
@@ -212,7 +212,7 @@ fn unread_answers_block_their_asker() {
 }
 
 #[test]
-fn empty_bucket_blocks_until_a_token_is_back() {
+fn empty_bucket_blocks_until_refill() {
     let mut world = World::new(|limits, _| (limits.rate, limits.burst) = (Some(1), 2));
     let id = world.connect(Scheme::Line);
     let processed = world.say(id, "#al\n/ping 1\n/ping 2\n");
@@ -229,7 +229,7 @@ fn empty_bucket_blocks_until_a_token_is_back() {
 }
 
 #[test]
-fn connection_above_its_rate_is_not_read_ahead_while_its_queue_is_full() {
+fn full_queue_stops_reading_ahead() {
     let mut world = World::new(|limits, driver| {
         (limits.rate, limits.burst, limits.queue) = (Some(1), 2, 8 * 1024);
         driver.max_unsent = limits.hard_queue();
@@ -260,7 +260,7 @@ fn connection_above_its_rate_is_not_read_ahead_while_its_queue_is_full() {
 }
 
 #[test]
-fn presence_that_is_not_deferred_leaves_with_its_cause() {
+fn undeferred_presence_leaves_at_once() {
     for defers_presence in [true, false] {
         let mut world = World::new(|_, driver| driver.defers_presence = defers_presence);
         let (al, bo) = (world.connect(Scheme::Line), world.connect(Scheme::Line));
@@ -276,7 +276,7 @@ fn presence_that_is_not_deferred_leaves_with_its_cause() {
 }
 
 #[test]
-fn connections_of_an_address_share_its_bucket() {
+fn address_connections_share_a_bucket() {
     let mut world = World::new(|_, _| {});
     let connect = |world: &mut World, address: [u8; 4]| {
         let id = world.server.connections.vacant();
@@ -300,7 +300,7 @@ fn connections_of_an_address_share_its_bucket() {
 }
 
 #[test]
-fn kicked_connection_is_obeyed_no_more() {
+fn kicked_connection_is_closed() {
     let mut world = World::new(|_, _| {});
     let (op, al) = (world.connect(Scheme::Unix), world.connect(Scheme::Line));
     world.say(al, "#al\n");
@@ -311,7 +311,7 @@ fn kicked_connection_is_obeyed_no_more() {
 }
 
 #[test]
-fn kick_of_a_lost_connection_is_its_only_close() {
+fn lost_connection_closes_once_when_kicked() {
     let mut world = World::new(|_, _| {});
     let (op, al) = (world.connect(Scheme::Unix), world.connect(Scheme::Line));
     world.say(al, "#al\n");
@@ -323,7 +323,7 @@ fn kick_of_a_lost_connection_is_its_only_close() {
 }
 
 #[test]
-fn lost_connection_is_attended_no_more() {
+fn lost_connection_is_not_active() {
     let mut world = World::new(|_, _| {});
     let al = world.connect(Scheme::Line);
     assert!(world.server.connections.attending(al).is_some());
@@ -333,7 +333,7 @@ fn lost_connection_is_attended_no_more() {
 }
 
 #[test]
-fn stop_tells_every_connection_once() {
+fn stop_notifies_every_connection_once() {
     let mut world = World::new(|_, _| {});
     let (op, al) = (world.connect(Scheme::Unix), world.connect(Scheme::Line));
     world.say(op, "/shutdown\n");

@@ -8,7 +8,7 @@ fn all_due(timers: &mut Timers, now: u64) -> Vec<u32> {
 }
 
 #[test]
-fn deadlines_come_in_their_order_whatever_their_kind() {
+fn deadlines_fire_in_order() {
     let mut timers = Timers::default();
     timers.arm(Time(30), Deadline::Register, ConnId(3));
     timers.arm(Time(10), Deadline::Drain, ConnId(1));
@@ -23,7 +23,7 @@ fn deadlines_come_in_their_order_whatever_their_kind() {
 }
 
 #[test]
-fn one_taken_back_is_never_due_wherever_it_stands() {
+fn cancelled_deadline_never_fires() {
     for gone in 0..3 {
         let mut timers = Timers::default();
         let mut ids: Vec<_> =
@@ -35,7 +35,7 @@ fn one_taken_back_is_never_due_wherever_it_stands() {
 }
 
 #[test]
-fn what_is_never_due_wakes_nobody_and_stands_in_line_all_the_same() {
+fn never_keeps_its_rank_without_firing() {
     let mut timers = Timers::default();
     let ids = [3, 1, 2].map(|who| timers.arm(Time::NEVER, Deadline::Register, ConnId(who)));
     assert_eq!((timers.next(), timers.count(Deadline::Register)), (None, 3));

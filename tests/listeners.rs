@@ -85,7 +85,7 @@ mod socket_files {
     use super::*;
 
     #[test]
-    fn it_is_its_owners_alone_and_removed_at_exit() {
+    fn socket_file_is_private_and_removed() {
         let folder = Folder::create();
         let path = folder.path("operators");
         let mut server = Server::run(redpoll().args(["serve", "--listen", &url(&path)]));
@@ -104,7 +104,7 @@ mod socket_files {
     }
 
     #[test]
-    fn that_of_a_dead_server_is_replaced() {
+    fn stale_socket_file_is_replaced() {
         let folder = Folder::create();
         let path = folder.path("operators");
         drop(UnixListener::bind(&path).expect("the folder is ours"));
@@ -114,7 +114,7 @@ mod socket_files {
     }
 
     #[test]
-    fn that_of_a_server_that_was_killed_is_replaced() {
+    fn killed_servers_socket_is_replaced() {
         let folder = Folder::create();
         let path = folder.path("operators");
         drop(Server::run(redpoll().args(["serve", "--listen", &url(&path)])));
@@ -124,7 +124,7 @@ mod socket_files {
     }
 
     #[test]
-    fn that_of_a_live_server_is_left_alone() {
+    fn live_servers_socket_is_kept() {
         let folder = Folder::create();
         let path = folder.path("operators");
         let _server = Server::run(redpoll().args(["serve", "--listen", &url(&path)]));
@@ -134,7 +134,7 @@ mod socket_files {
     }
 
     #[test]
-    fn a_file_that_is_no_socket_is_left_alone() {
+    fn non_socket_file_is_kept() {
         let folder = Folder::create();
         let (path, folder_in_it) = (folder.path("notes"), folder.path("more"));
         fs::write(&path, "important").expect("the folder is ours");
@@ -150,7 +150,7 @@ mod socket_files {
     }
 
     #[test]
-    fn where_another_address_is_taken_nothing_is_left_of_it() {
+    fn failed_start_removes_its_socket() {
         let folder = Folder::create();
         let path = folder.path("operators");
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
@@ -165,7 +165,7 @@ mod addresses {
     use super::*;
 
     #[test]
-    fn each_is_said_in_the_order_of_the_flags() {
+    fn listeners_print_in_flag_order() {
         let folder = Folder::create();
         let unix = url(&folder.path("operators"));
         let urls = [
@@ -193,7 +193,7 @@ mod addresses {
     }
 
     #[test]
-    fn a_scheme_that_there_is_not_is_refused_and_all_are_named() {
+    fn unknown_scheme_lists_all_schemes() {
         for url in ["irc://127.0.0.1:0", "LINE://127.0.0.1:0", "://127.0.0.1:0", "tcp://127.0.0.1:0"] {
             let output = redpoll().args(["serve", "--listen", url]).output().expect("it can be started");
             assert_eq!(output.status.code(), Some(2), "{url}");
@@ -209,7 +209,7 @@ mod addresses {
     }
 
     #[test]
-    fn datagrams_from_anywhere_have_to_be_asked_for() {
+    fn public_udp_needs_its_flag() {
         for url in ["udp://0.0.0.0:0", "udp://[::]:0"] {
             let complaint = complaint(&["--listen", url]);
             assert!(complaint.contains(url) && complaint.contains("--udp-public"), "{complaint}");
@@ -226,7 +226,7 @@ mod addresses {
     }
 
     #[test]
-    fn a_port_of_datagrams_in_use_is_named() {
+    fn udp_port_in_use_is_named() {
         let taken = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
         let url = format!("udp://{}", taken.local_addr().expect("it is bound"));
         let complaint = complaint(&["--listen", &url]);
@@ -234,7 +234,7 @@ mod addresses {
     }
 
     #[test]
-    fn ipv6_is_spoken_at_every_door() {
+    fn every_scheme_accepts_ipv6() {
         if TcpListener::bind("[::1]:0").is_err() {
             // This machine has none.
             return;
@@ -260,7 +260,7 @@ mod addresses {
     }
 
     #[test]
-    fn ipv4_that_comes_in_by_ipv6_is_shown_as_what_it_is() {
+    fn mapped_ipv4_is_shown_as_ipv4() {
         if TcpListener::bind("[::]:0").is_err() {
             // This machine has none.
             return;
@@ -286,7 +286,7 @@ mod console {
     }
 
     #[test]
-    fn each_line_is_told_to_everyone_who_is_registered() {
+    fn console_lines_reach_every_member() {
         let folder = Folder::create();
         let (server, mut stdin) = serve(&folder, &["--console"]);
         let (mut alice, mut bob) = (arrive(&server, "alice"), arrive(&server, "bob"));
@@ -305,7 +305,7 @@ mod console {
     }
 
     #[test]
-    fn the_end_of_it_changes_nothing_and_costs_nothing() {
+    fn console_end_costs_no_turns() {
         let folder = Folder::create();
         let (mut server, mut stdin) = serve(&folder, &["--console"]);
         let mut operator = Operator::connect(&folder.path("operators"));
@@ -329,7 +329,7 @@ mod console {
     }
 
     #[test]
-    fn it_is_not_read_unless_asked_for() {
+    fn console_is_off_by_default() {
         let folder = Folder::create();
         let (server, mut stdin) = serve(&folder, &[]);
         let mut alice = arrive(&server, "alice");
@@ -343,7 +343,7 @@ mod console {
     }
 
     #[test]
-    fn a_standard_input_that_is_a_file_is_no_reason_not_to_serve() {
+    fn console_from_a_file_is_harmless() {
         let folder = Folder::create();
         let file = folder.path("input");
         fs::write(&file, "tea\n").expect("the folder is ours");

@@ -28,7 +28,7 @@ fn short_lines() -> Limits {
 }
 
 #[test]
-fn what_one_send_carried_is_a_message_after_the_pause() {
+fn one_send_is_one_message() {
     let (mut sim, tom) = tom(Limits::default());
     sim.send(tom, "tom: hello");
     sim.pass(LESS);
@@ -40,7 +40,7 @@ fn what_one_send_carried_is_a_message_after_the_pause() {
 }
 
 #[test]
-fn a_long_message_that_comes_in_segments_stays_one() {
+fn segments_within_timeout_are_one_message() {
     let (mut sim, tom) = tom(Limits::default());
     for _ in 0..20 {
         sim.send(tom, "0123456789");
@@ -52,7 +52,7 @@ fn a_long_message_that_comes_in_segments_stays_one() {
 }
 
 #[test]
-fn sends_within_the_pause_are_one_message_and_others_are_not() {
+fn timeout_separates_messages() {
     let (mut sim, tom) = tom(Limits::default());
     sim.send(tom, "one");
     sim.pass(LESS);
@@ -64,7 +64,7 @@ fn sends_within_the_pause_are_one_message_and_others_are_not() {
 }
 
 #[test]
-fn lf_ends_a_message_at_once_and_a_pause_what_is_behind_it() {
+fn lf_ends_a_message_at_once() {
     let (mut sim, tom) = tom(Limits::default());
     sim.send(tom, "one\r\n\ntwo\nthree\r");
     sim.run();
@@ -74,7 +74,7 @@ fn lf_ends_a_message_at_once_and_a_pause_what_is_behind_it() {
 }
 
 #[test]
-fn the_pause_is_as_long_as_its_flag_says() {
+fn frame_timeout_follows_its_flag() {
     let second = Duration::from_secs(1);
     let (mut sim, tom) = tom(Limits { pause: second, ..Limits::default() });
     sim.send(tom, "hello");
@@ -85,7 +85,7 @@ fn the_pause_is_as_long_as_its_flag_says() {
 }
 
 #[test]
-fn a_pause_within_a_character_waits_for_the_rest_of_it() {
+fn timeout_within_character_waits() {
     for cut in 1.."😀".len() {
         let (mut sim, tom) = tom(Limits::default());
         let (first, rest) = "😀".as_bytes().split_at(cut);
@@ -99,7 +99,7 @@ fn a_pause_within_a_character_waits_for_the_rest_of_it() {
 }
 
 #[test]
-fn the_rest_of_a_character_is_not_waited_for_for_ever() {
+fn incomplete_character_waits_are_bounded() {
     let (mut sim, tom) = tom(Limits::default());
     sim.send(tom, b"Gr\xC3");
     sim.pass(PAUSE * u32::from(MAX_PAUSES));
@@ -118,7 +118,7 @@ fn the_rest_of_a_character_is_not_waited_for_for_ever() {
 }
 
 #[test]
-fn bytes_that_begin_no_character_wait_for_nothing() {
+fn invalid_bytes_extend_no_timeout() {
     let (mut sim, tom) = tom(Limits::default());
     sim.send(tom, b"Gr\xFC\xDFe");
     sim.pass(PAUSE);
@@ -126,7 +126,7 @@ fn bytes_that_begin_no_character_wait_for_nothing() {
 }
 
 #[test]
-fn a_message_may_fill_the_limit_but_not_pass_it() {
+fn message_may_fill_the_limit() {
     let (mut sim, tom) = tom(short_lines());
     sim.send(tom, "x".repeat(MAX_LINE));
     sim.pass(PAUSE);
@@ -139,7 +139,7 @@ fn a_message_may_fill_the_limit_but_not_pass_it() {
 }
 
 #[test]
-fn a_message_too_long_is_said_once_and_ends_by_a_pause() {
+fn overlong_message_is_refused_once() {
     let (mut sim, tom) = tom(short_lines());
     for _ in 0..10 {
         sim.send(tom, "x".repeat(100));
@@ -157,7 +157,7 @@ fn a_message_too_long_is_said_once_and_ends_by_a_pause() {
 }
 
 #[test]
-fn a_message_that_holds_nul_is_refused() {
+fn message_with_nul_is_refused() {
     let (mut sim, tom) = tom(Limits::default());
     sim.send(tom, "a\0b");
     sim.pass(PAUSE);
@@ -167,7 +167,7 @@ fn a_message_that_holds_nul_is_refused() {
 }
 
 #[test]
-fn a_blank_message_says_nothing() {
+fn blank_message_is_ignored() {
     let (mut sim, tom) = tom(Limits::default());
     for blank in [" ", "\t \t", "\r", "\n", " \r\n "] {
         sim.send(tom, blank);
@@ -177,7 +177,7 @@ fn a_blank_message_says_nothing() {
 }
 
 #[test]
-fn the_end_of_the_stream_ends_a_message_as_well() {
+fn end_of_stream_ends_a_message() {
     let (mut sim, tom) = tom(Limits::default());
     let other = sim.connect();
     sim.run();
@@ -190,7 +190,7 @@ fn the_end_of_the_stream_ends_a_message_as_well() {
 }
 
 #[test]
-fn who_vanishes_within_a_message_has_not_said_it() {
+fn reset_discards_an_unfinished_message() {
     let (mut sim, tom) = tom(Limits::default());
     let other = sim.connect();
     sim.send(tom, "half of");
@@ -207,7 +207,7 @@ fn who_vanishes_within_a_message_has_not_said_it() {
 }
 
 #[test]
-fn a_handshake_in_segments_is_one_answer() {
+fn segmented_handshake_is_one_answer() {
     let mut sim = Sim::with_doors(Limits::default(), &[Scheme::Nickname]);
     let alice = sim.connect();
     sim.run();
@@ -221,7 +221,7 @@ fn a_handshake_in_segments_is_one_answer() {
 }
 
 #[test]
-fn the_line_protocol_knows_no_pauses() {
+fn line_protocol_has_no_timeout() {
     let mut sim = Sim::new(Limits::default());
     let alice = sim.connect();
     sim.send(alice, "#ali");
@@ -232,7 +232,7 @@ fn the_line_protocol_knows_no_pauses() {
 }
 
 #[test]
-fn a_peer_that_is_idle_wakes_nobody_up() {
+fn idle_peer_arms_no_timer() {
     let (mut sim, tom) = tom(Limits::default());
     sim.send(tom, "hello");
     sim.pass(Duration::from_secs(10));
@@ -242,7 +242,7 @@ fn a_peer_that_is_idle_wakes_nobody_up() {
 }
 
 #[test]
-fn who_waits_for_its_own_queue_keeps_its_unfinished_message() {
+fn blocked_peer_keeps_unfinished_message() {
     let (mut sim, tom) = tom(Limits { queue: 8 * KIB, ..Limits::default() });
     sim.stall(tom, 0);
     let line = "x".repeat(994);
@@ -300,7 +300,7 @@ fn no_cut_changes_the_messages() {
 }
 
 #[test]
-fn a_pause_at_any_place_ends_a_message_there_but_within_a_character() {
+fn timeout_ends_message_at_any_cut() {
     let stream = stream();
     for cut in 0..=stream.len() {
         let (mut sim, tom) = tom(short_lines());
@@ -314,7 +314,7 @@ fn a_pause_at_any_place_ends_a_message_there_but_within_a_character() {
 }
 
 #[test]
-fn byte_by_byte_without_pauses_it_is_the_same() {
+fn single_bytes_change_no_message() {
     let stream = stream();
     let (mut sim, tom) = tom(short_lines());
     for byte in &stream {
@@ -327,7 +327,7 @@ fn byte_by_byte_without_pauses_it_is_the_same() {
 }
 
 #[test]
-fn sockets_that_go_wrong_change_nothing() {
+fn faulty_sockets_change_no_message() {
     let stream = stream();
     for seed in 0..100 {
         let (mut sim, tom) = tom(short_lines());

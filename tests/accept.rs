@@ -25,7 +25,7 @@ mod without_descriptors {
     }
 
     #[test]
-    fn newcomers_are_told_so_by_the_spare_one() {
+    fn spare_descriptor_rejects_with_a_line() {
         let mut sim = Sim::new(Limits::default());
         starve(&mut sim);
         let told: [PeerNo; 3] = knock(&mut sim);
@@ -38,7 +38,7 @@ mod without_descriptors {
     }
 
     #[test]
-    fn so_many_are_told_at_a_time_and_the_listener_rests_meanwhile() {
+    fn rejects_are_bounded_between_backoffs() {
         let mut sim = Sim::new(Limits::default());
         starve(&mut sim);
         const MANY: usize = 64 * FAREWELLS;
@@ -54,7 +54,7 @@ mod without_descriptors {
     }
 
     #[test]
-    fn it_serves_again_within_a_second_of_room() {
+    fn accept_resumes_within_a_second() {
         let mut sim = Sim::new(Limits::default());
         starve(&mut sim);
         let mut late = sim.connect();
@@ -96,7 +96,7 @@ mod from_one_address {
     }
 
     #[test]
-    fn so_many_come_in_and_the_rest_is_told() {
+    fn connections_per_address_are_limited() {
         let mut sim = Sim::new(limits());
         let [first, _second, third] = ["192.0.2.1"; 3].map(|address| knock(&mut sim, address));
         assert_eq!(sim.lines(third), [MANY]);
@@ -114,7 +114,7 @@ mod from_one_address {
     }
 
     #[test]
-    fn many_who_have_said_something_already_are_told_all_the_same() {
+    fn rejected_senders_get_the_final_line() {
         let mut sim = Sim::new(limits());
         let peers: Vec<PeerNo> = (0..2 + 2 * FAREWELLS)
             .map(|_| {
@@ -133,7 +133,7 @@ mod from_one_address {
     }
 
     #[test]
-    fn a_slash_64_is_one_and_those_who_are_trusted_are_none() {
+    fn slash_64_counts_once_trusted_never() {
         let mut sim = Sim::new(limits());
         let same = ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:3"].map(|address| knock(&mut sim, address));
         assert_eq!(last(&mut sim, same[2]), MANY);
@@ -146,7 +146,7 @@ mod from_one_address {
     }
 
     #[test]
-    fn a_storm_of_them_takes_nobodys_place() {
+    fn flood_from_one_address_is_contained() {
         let mut sim = Sim::new(Limits { max_connections: 20, ..limits() });
         for _ in 0..1000 {
             let peer = sim.connect_from("192.0.2.1".parse().expect("an address"), 0);
@@ -163,7 +163,7 @@ mod from_one_address {
     }
 
     #[test]
-    fn peers_by_datagrams_count_too() {
+    fn udp_peers_count_per_address() {
         let mut sim = Sim::with_doors(limits(), &[Scheme::Line, Scheme::Udp]);
         let sources = [1, 2, 3].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
         for (i, source) in sources.into_iter().enumerate() {
@@ -192,7 +192,7 @@ mod without_a_name {
     const TIMEOUT: &str = "!register-timeout no name was given in time";
 
     #[test]
-    fn the_longest_waiting_goes_where_there_are_too_many() {
+    fn longest_waiting_unregistered_is_closed() {
         for register_timeout in [Some(Duration::from_secs(60)), None] {
             // A quarter, but not less than 16.
             let mut sim = Sim::new(Limits { max_connections: 40, register_timeout, ..Limits::default() });
@@ -216,7 +216,7 @@ mod without_a_name {
     }
 
     #[test]
-    fn silent_ones_however_many_lock_nobody_out() {
+    fn silent_flood_leaves_room_to_register() {
         let mut sim = Sim::new(Limits { max_connections: 40, ..Limits::default() });
         for i in 0..20 {
             let _storm: [PeerNo; 200] = knock(&mut sim);
@@ -228,7 +228,7 @@ mod without_a_name {
     }
 
     #[test]
-    fn bytes_do_not_push_the_time_back() {
+    fn input_does_not_extend_register_timeout() {
         let mut sim = Sim::new(Limits::default());
         let stranger = sim.connect();
         for i in 0..59 {
@@ -243,7 +243,7 @@ mod without_a_name {
     }
 
     #[test]
-    fn an_idle_server_without_that_limit_sets_no_timer() {
+    fn no_register_timeout_arms_no_timer() {
         let mut sim = Sim::new(Limits { register_timeout: None, ..Limits::default() });
         let stranger = sim.connect();
         sim.run();
@@ -294,7 +294,7 @@ mod over_real_sockets {
     }
 
     #[test]
-    fn connections_are_clamped_below_the_limit_of_descriptors_and_the_rest_is_told() {
+    fn connections_are_clamped_to_descriptor_limit() {
         let mut command = limited(40, 64);
         let mut server = Server::run(command.args(["--listen", "127.0.0.1:0", "--max-connections", "1000"]));
         let mut log = BufReader::new(server.stderr());
@@ -379,7 +379,7 @@ mod over_real_sockets {
     }
 
     #[test]
-    fn where_the_kernel_has_no_descriptor_left_newcomers_are_told_so() {
+    fn descriptor_exhaustion_rejects_with_a_line() {
         let (server, mut operator, _folder) = start();
         let _inside = take_descriptors(&server);
         let before = operator.figure("turns");
@@ -394,7 +394,7 @@ mod over_real_sockets {
     }
 
     #[test]
-    fn where_not_even_the_spare_one_can_be_had_it_does_not_spin_and_says_so_once() {
+    fn lost_spare_descriptor_causes_no_spin() {
         let (mut server, mut operator, _folder) = start();
         let mut log = server.stderr();
         set_descriptors(&server, 3);

@@ -25,7 +25,7 @@ fn come(sim: &mut Sim, name: &str) -> PeerNo {
 }
 
 #[test]
-fn the_first_is_told_at_once_and_those_soon_after_it_together() {
+fn first_event_is_immediate_then_batched() {
     let mut sim = Sim::new(Limits::default());
     let [alice] = arrive(&mut sim, ["alice"]);
     let bob = come(&mut sim, "bob");
@@ -47,7 +47,7 @@ fn the_first_is_told_at_once_and_those_soon_after_it_together() {
 }
 
 #[test]
-fn what_is_said_takes_those_along_that_stand_before_it() {
+fn message_flushes_deferred_presence() {
     let mut sim = Sim::new(Limits::default());
     let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
     let carol = come(&mut sim, "carol");
@@ -66,7 +66,7 @@ fn what_is_said_takes_those_along_that_stand_before_it() {
 }
 
 #[test]
-fn room_line_takes_adjacent_notice_along() {
+fn room_line_flushes_adjacent_presence() {
     let mut sim = Sim::new(Limits::default());
     let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
     come(&mut sim, "carol");
@@ -78,7 +78,7 @@ fn room_line_takes_adjacent_notice_along() {
 }
 
 #[test]
-fn list_of_waiting_queues_stays_bounded() {
+fn deferred_list_stays_bounded() {
     let mut sim = Sim::new(Limits { rate: None, ..Limits::default() });
     let [alice, _, carol] = arrive(&mut sim, ["alice", "bob", "carol"]);
     come(&mut sim, "dave");
@@ -93,7 +93,7 @@ fn list_of_waiting_queues_stays_bounded() {
 }
 
 #[test]
-fn who_leaves_is_told_all_that_came_before() {
+fn leaving_peer_gets_deferred_presence() {
     let mut sim = Sim::new(Limits::default());
     let [bob, carol] = arrive(&mut sim, ["bob", "carol"]);
     come(&mut sim, "dave");
@@ -111,7 +111,7 @@ fn who_leaves_is_told_all_that_came_before() {
 }
 
 #[test]
-fn none_waits_where_the_arena_in_which_it_stands_is_needed() {
+fn full_arena_flushes_deferred_presence() {
     let mut sim = Sim::new(Limits { rate: None, ..Limits::default() });
     let [alice, bob, carol] = arrive(&mut sim, ["alice", "bob", "carol"]);
     come(&mut sim, "dave");
@@ -128,7 +128,7 @@ fn none_waits_where_the_arena_in_which_it_stands_is_needed() {
 }
 
 #[test]
-fn one_that_is_not_told_in_a_dialect_does_not_count_as_a_line_there() {
+fn suppressed_presence_counts_no_line() {
     let mut sim = Sim::with_doors(Limits::default(), &[Scheme::Line, Scheme::Relay, Scheme::Unix]);
     let operator = sim.connect_at(2);
     sim.run();
@@ -146,7 +146,7 @@ fn one_that_is_not_told_in_a_dialect_does_not_count_as_a_line_there() {
 }
 
 #[test]
-fn nothing_is_written_down_for_who_speaks_alone() {
+fn lone_member_fills_no_arena() {
     let mut sim = Sim::new(Limits { rate: None, ..Limits::default() });
     let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
     come(&mut sim, "carol");
@@ -159,7 +159,7 @@ fn nothing_is_written_down_for_who_speaks_alone() {
 }
 
 #[test]
-fn a_server_that_nothing_waits_in_sets_no_timer_for_it() {
+fn no_deferred_queue_arms_no_timer() {
     let mut sim = Sim::new(Limits::default());
     arrive(&mut sim, ["alice", "bob"]);
     come(&mut sim, "carol");
@@ -170,7 +170,7 @@ fn a_server_that_nothing_waits_in_sets_no_timer_for_it() {
 }
 
 #[test]
-fn a_storm_of_comings_and_goings_costs_those_who_are_there_few_sends() {
+fn presence_storm_costs_few_sends() {
     let mut sim = Sim::new(Limits { max_per_address: None, rate: None, ..Limits::default() });
     let here: Vec<PeerNo> = (0..50).flat_map(|n| arrive(&mut sim, [&format!("here{n}")])).collect();
     here.iter().for_each(|peer| _ = sim.take(*peer));

@@ -47,7 +47,7 @@ fn with_a_stalled_peer(flags: &[&str]) -> (Server, BufReader<TcpStream>, BufRead
 }
 
 #[test]
-fn a_peer_that_does_not_read_holds_the_drain_up_no_longer_than_it_may_take() {
+fn stalled_peer_cannot_extend_the_drain() {
     let (mut server, mut alice, bob) = with_a_stalled_peer(&["--drain", "300ms"]);
     server.signal(Signal::TERM);
     while line(&mut alice) != "!shutting-down the server stops\n" {}
@@ -58,7 +58,7 @@ fn a_peer_that_does_not_read_holds_the_drain_up_no_longer_than_it_may_take() {
 }
 
 #[test]
-fn a_second_signal_ends_the_drain_at_once() {
+fn second_signal_ends_the_drain() {
     for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::TERM)] {
         let (mut server, mut alice, bob) = with_a_stalled_peer(&["--drain", "1h"]);
         server.signal(first);
@@ -72,7 +72,7 @@ fn a_second_signal_ends_the_drain_at_once() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn the_end_of_who_is_above_its_rate_is_seen_though_it_is_not_read() {
+fn end_is_noticed_above_the_rate() {
     // Nothing of it can be read for an hour; its name is free all the same, ten seconds behind its end.
     let server = serve(["--rate", "1", "--burst", "1"]);
     let mut bob = arrive(&server, "bob");

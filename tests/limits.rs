@@ -15,7 +15,7 @@ fn limits() -> Limits {
 }
 
 #[test]
-fn greeting_and_first_answer_leave_as_one_send() {
+fn greeting_joins_the_first_answer() {
     let mut sim = Sim::new(limits());
     let alice = sim.connect();
     sim.send(alice, "#alice\n/ping 1\n");
@@ -26,7 +26,7 @@ fn greeting_and_first_answer_leave_as_one_send() {
 }
 
 #[test]
-fn a_message_takes_no_system_call_but_to_wait_to_receive_and_to_send() {
+fn message_takes_two_system_calls() {
     let mut sim = Sim::with_doors(limits(), &[Scheme::Line, Scheme::Unix]);
     let operator = sim.connect_at(1);
     let alice = arrive(&mut sim, "alice");
@@ -45,7 +45,7 @@ fn a_message_takes_no_system_call_but_to_wait_to_receive_and_to_send() {
 }
 
 #[test]
-fn each_message_received_is_counted_once() {
+fn received_message_counts_once() {
     let mut sim = Sim::with_doors(limits(), &[Scheme::Line, Scheme::Unix, Scheme::Classic]);
     let operator = sim.connect_at(1);
     let before = figure(&mut sim, operator, "lines-in");
@@ -60,7 +60,7 @@ fn each_message_received_is_counted_once() {
 }
 
 #[test]
-fn so_many_are_accepted_in_a_turn_and_nobody_else_waits_for_the_rest() {
+fn accepts_per_turn_are_bounded() {
     let mut sim = Sim::new(limits());
     let alice = arrive(&mut sim, "alice");
     (0..2 * ACCEPTS_A_TURN).for_each(|_| _ = sim.connect());
@@ -73,7 +73,7 @@ fn so_many_are_accepted_in_a_turn_and_nobody_else_waits_for_the_rest() {
 }
 
 #[test]
-fn who_reads_a_little_now_and_then_does_not_prolong_the_drain() {
+fn slow_reader_cannot_extend_the_drain() {
     for quits in [true, false] {
         let mut sim = Sim::new(limits());
         let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
@@ -98,7 +98,7 @@ fn who_reads_a_little_now_and_then_does_not_prolong_the_drain() {
 }
 
 #[test]
-fn a_list_of_names_has_a_thousand_and_the_true_number() {
+fn name_list_is_cut_at_1000() {
     let mut sim = Sim::new(Limits { quiet_above: Some(1), max_connections: 2 * MAX_WHO, ..limits() });
     let peers: Vec<PeerNo> = (0..MAX_WHO + 1).map(|i| arrive(&mut sim, &format!("n{i}"))).collect();
     for asked in ["/who\n", "/who *\n"] {
@@ -114,7 +114,7 @@ fn a_list_of_names_has_a_thousand_and_the_true_number() {
 }
 
 #[test]
-fn so_many_names_are_refused_after_a_kick_and_the_oldest_is_free_first() {
+fn kicked_names_are_bounded_oldest_freed() {
     let mut sim = Sim::with_doors(limits(), &[Scheme::Line, Scheme::Unix]);
     let operator = sim.connect_at(1);
     for i in 0..=MAX_KICKED {
