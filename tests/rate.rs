@@ -1,5 +1,5 @@
-//! How fast one peer may be, in the simulator: what costs how much, that a peer above its rate is held back and loses
-//! nothing, costs no turns, and that its end is noticed meanwhile.
+//! The rate limit, in the simulator: the cost of each request in tokens; a sender above its rate is blocked, loses nothing
+//! and costs no turns; the end of its stream is noticed meanwhile.
 
 use redpoll::limits::{KIB, LAST_WORDS, LOW_READ, Limits, READ, REFILL};
 use redpoll::protocol::scheme::Scheme;
@@ -8,14 +8,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
-const PAUSE: Duration = Duration::from_millis(50);
+const TIMEOUT: Duration = Duration::from_millis(50);
 
-/// Twenty lines at once, and four a second.
+/// A token bucket of twenty lines, refilled by four a second.
 fn slow() -> Limits {
     Limits { rate: Some(4), burst: 20, ..Limits::default() }
 }
 
-/// A member whose allowance is full and who has nothing unread.
+/// Registers a member, with a full token bucket and without unread lines.
 fn arrive(sim: &mut Sim, name: &str) -> PeerNo {
     let peer = sim.connect();
     sim.send(peer, format!("#{name}\n"));
@@ -28,7 +28,7 @@ fn pings(count: usize) -> String {
     (0..count).map(|i| format!("/ping {i}\n")).collect()
 }
 
-/// What a request costs, found by what is left for pings behind it.
+/// Returns the cost of a request, measured by the pings after it that are answered.
 fn cost(request: &str) -> usize {
     let mut sim = Sim::new(slow());
     let alice = arrive(&mut sim, "alice");
@@ -54,7 +54,7 @@ fn request_costs_match_the_protocol() {
         ("@bob,bob,bob:hi\n", 1),
         ("@alice,bob,carol:hi\n", 3),
         ("@nobody,carol:hi\n", 1),
-        // Each has one line of names and one that ends it.
+        // The answer has one line of names and one that ends it.
         ("/who\n", 3),
         ("/who *\n", 3),
         ("/rooms\n", 3),
@@ -68,7 +68,7 @@ fn request_costs_match_the_protocol() {
 fn discarded_input_costs_per_4_kib() {
     for (bytes, tokens) in [(4 * KIB, 1 + 1), (4 * KIB + 1, 1 + 2), (8 * KIB, 1 + 2), (32 * KIB + 1, 1 + 9)] {
         let line = "x".repeat(bytes - 1) + "\n";
-        // The default limit lets 4096 bytes pass; one less makes that too long.
+        // The default limit accepts 4096 bytes; one less makes them too long.
         let limits = Limits { max_line: 4 * KIB - 1, ..slow() };
         for piece in [bytes, 4 * KIB, 1000, 4 * KIB - 1] {
             let mut sim = Sim::new(limits.clone());
@@ -101,15 +101,15 @@ fn fast_sender_is_throttled_without_loss() {
     sim.take(alice);
     sim.send(alice, (0..100).map(|i| format!("line {i}\n")).collect::<String>());
     sim.run();
-    let mut heard = sim.lines(bob);
-    assert_eq!(heard.len(), 20);
+    let mut received = sim.lines(bob);
+    assert_eq!(received.len(), 20);
     for second in 1..=20 {
         sim.pass(SECOND);
-        heard.extend(sim.lines(bob));
-        assert_eq!(heard.len(), 20 + 4 * second, "after {second} s");
+        received.extend(sim.lines(bob));
+        assert_eq!(received.len(), 20 + 4 * second, "after {second} s");
     }
-    assert!(heard.iter().enumerate().all(|(i, line)| *line == format!("alice: line {i}")), "in order");
-    // And when all of it is refilled, it has its burst again.
+    assert!(received.iter().enumerate().all(|(i, line)| *line == format!("alice: line {i}")), "in order");
+    // A refilled bucket holds the burst again.
     sim.pass(SECOND * 5);
     sim.send(alice, pings(20));
     sim.run();
@@ -136,7 +136,7 @@ fn blocked_sender_costs_no_reads() {
     sim.run();
     let (reads, turns) = (sim.sockets().calls.0, sim.turns());
     sim.pass(SECOND * 100);
-    assert!(sim.sockets().calls.0 - reads <= 2, "what was read lasts for longer than that");
+    assert!(sim.sockets().calls.0 - reads <= 2, "buffered input lasts for longer than that");
     assert!(sim.turns() - turns <= 210, "{} turns", sim.turns() - turns);
     assert_eq!(sim.lines(alice).len(), 101);
 }
@@ -178,10 +178,10 @@ fn blocked_sender_delays_no_other() {
     sim.send(bob, "@alice:hi\n/ping 1\n");
     sim.run();
     assert_eq!(sim.lines(bob), ["+pong 1"]);
-    assert!(sim.lines(alice).contains(&"@bob:hi".to_owned()), "it hears while it isn't heard");
+    assert!(sim.lines(alice).contains(&"@bob:hi".to_owned()), "a blocked sender still receives");
 }
 
-mod ends {
+mod end_of_stream {
     use super::*;
 
     #[test]
@@ -191,23 +191,23 @@ mod ends {
         sim.send(alice, (0..50).map(|i| format!("line {i}\n")).collect::<String>() + "last");
         sim.end(alice);
         sim.pass(LAST_WORDS);
-        let heard = sim.lines(bob);
-        assert_eq!(heard.len(), 52);
-        assert_eq!(heard[49..], ["alice: line 49", "alice: last", "* alice left"]);
+        let received = sim.lines(bob);
+        assert_eq!(received.len(), 52);
+        assert_eq!(received[49..], ["alice: line 49", "alice: last", "* alice left"]);
     }
 
     #[test]
     fn name_is_free_after_grace() {
         let mut sim = Sim::new(slow());
         let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
-        // More than it could say in an hour, most of which is not read yet.
+        // More than an hour's tokens, most of it not read yet.
         sim.send(alice, "line\n".repeat(20_000));
         sim.pass(SECOND * 3);
         sim.end(alice);
         sim.pass(LAST_WORDS - Duration::from_millis(1));
-        let heard = sim.lines(bob);
-        assert_eq!(heard.len(), 20 + 4 * 3 + 4 * 10 - 1);
-        assert!(heard.iter().all(|line| line == "alice: line"));
+        let received = sim.lines(bob);
+        assert_eq!(received.len(), 20 + 4 * 3 + 4 * 10 - 1);
+        assert!(received.iter().all(|line| line == "alice: line"));
         sim.pass(Duration::from_millis(1));
         assert_eq!(sim.lines(bob).last().map(String::as_str), Some("* alice left"));
         assert!(sim.is_ended(alice));
@@ -230,14 +230,14 @@ mod ends {
     #[test]
     fn end_does_not_extend_register_timeout() {
         let mut sim = Sim::new(slow());
-        let stranger = sim.connect();
-        sim.send(stranger, pings(5000));
+        let unregistered = sim.connect();
+        sim.send(unregistered, pings(5000));
         sim.pass(SECOND * 55);
-        sim.end(stranger);
+        sim.end(unregistered);
         sim.pass(Duration::from_millis(4999));
-        assert!(!sim.is_ended(stranger));
+        assert!(!sim.is_ended(unregistered));
         sim.pass(Duration::from_millis(1));
-        assert!(sim.is_ended(stranger));
+        assert!(sim.is_ended(unregistered));
     }
 
     #[test]
@@ -254,10 +254,10 @@ mod ends {
     }
 }
 
-mod messages_that_end_by_a_pause {
+mod frame_timeouts {
     use super::*;
 
-    /// A relay peer called tom, with nothing left of its allowance, whom a line peer hears.
+    /// A relay peer called tom with an empty token bucket, and a line peer that receives its messages.
     fn tom() -> (Sim, PeerNo, PeerNo) {
         let mut sim = Sim::with_doors(slow(), &[Scheme::Line, Scheme::Relay]);
         let bob = arrive(&mut sim, "bob");
@@ -273,7 +273,7 @@ mod messages_that_end_by_a_pause {
         let (mut sim, bob, tom) = tom();
         for i in 0..10 {
             sim.send(tom, format!("message {i}"));
-            sim.pass(PAUSE);
+            sim.pass(TIMEOUT);
         }
         assert!(sim.lines(bob).len() < 3);
         sim.pass(SECOND * 3);
@@ -281,7 +281,7 @@ mod messages_that_end_by_a_pause {
         let (mut sim, bob, tom) = self::tom();
         for i in 0..10 {
             sim.send(tom, format!("message {i}"));
-            sim.pass(PAUSE * 2);
+            sim.pass(TIMEOUT * 2);
         }
         sim.pass(SECOND * 10);
         let expected: Vec<String> = (0..10).map(|i| format!("tom: message {i}")).collect();
@@ -291,7 +291,7 @@ mod messages_that_end_by_a_pause {
     #[test]
     fn read_ahead_calls_are_counted() {
         let mut sim = Sim::with_doors(slow(), &[Scheme::Relay, Scheme::Unix]);
-        let [tom, operator] = [0, 1].map(|door| sim.connect_at(door));
+        let [tom, operator] = [0, 1].map(|listener| sim.connect_at(listener));
         sim.send(tom, "tom:x\n".repeat(20));
         sim.run();
         for i in 0..5 {
@@ -308,7 +308,7 @@ mod messages_that_end_by_a_pause {
     fn cut_character_keeps_message_whole() {
         let (mut sim, bob, tom) = tom();
         sim.send(tom, b"Gr\xC3");
-        sim.pass(PAUSE * 3);
+        sim.pass(TIMEOUT * 3);
         sim.send(tom, b"\xBC\xC3\x9Fe");
         sim.pass(SECOND * 5);
         assert_eq!(sim.lines(bob), ["tom: Gr\u{fc}\u{df}e"]);
@@ -320,7 +320,7 @@ mod messages_that_end_by_a_pause {
         let line = "y".repeat(4000);
         for _ in 0..20 {
             sim.send(tom, &line);
-            sim.pass(PAUSE / 5);
+            sim.pass(TIMEOUT / 5);
             sim.send(tom, "\n");
             sim.run();
         }
@@ -338,7 +338,7 @@ mod messages_that_end_by_a_pause {
     fn end_of_stream_sends_held_messages() {
         let (mut sim, bob, tom) = tom();
         sim.send(tom, "one");
-        sim.pass(PAUSE);
+        sim.pass(TIMEOUT);
         sim.send(tom, "two");
         sim.end(tom);
         sim.run();
@@ -356,7 +356,7 @@ fn excess_datagrams_are_dropped_and_counted() {
     sim.send_datagram(1, ming, "L ming");
     (0..30).for_each(|i| sim.send_datagram(1, ming, format!("C ming {i}")));
     sim.run();
-    assert_eq!(sim.lines(bob).len(), 20, "that it joined, and what was left of its burst");
+    assert_eq!(sim.lines(bob).len(), 20, "the join event, and the remainder of the burst");
     sim.pass(SECOND);
     (0..30).for_each(|i| sim.send_datagram(1, ming, format!("C ming {i}")));
     sim.run();
@@ -395,8 +395,8 @@ fn faulty_sockets_lose_no_request() {
     }
 }
 
-/// Two members of a server with a low rate; the messages of the second may end by pauses.
-fn alice_and_bob_who_pauses() -> (Sim, PeerNo, PeerNo) {
+/// Two members of a server with a low rate; messages of the second may end by the frame timeout.
+fn alice_and_nickname_bob() -> (Sim, PeerNo, PeerNo) {
     let limits = Limits { rate: Some(200), burst: 10, ..Limits::default() };
     let mut sim = Sim::with_doors(limits, &[Scheme::Line, Scheme::Nickname]);
     let alice = arrive(&mut sim, "alice");
@@ -407,20 +407,20 @@ fn alice_and_bob_who_pauses() -> (Sim, PeerNo, PeerNo) {
     (sim, alice, bob)
 }
 
-/// What bob says, by number: 1,004 bytes, as he sends it and as the others hear it.
+/// Returns bob's message of this number: 1,004 bytes, the same as sent and as received.
 fn line(i: usize) -> String {
     format!("bob: {i:04}{}", "x".repeat(995))
 }
 
 #[test]
 fn full_input_cuts_no_message() {
-    let (mut sim, alice, bob) = alice_and_bob_who_pauses();
+    let (mut sim, alice, bob) = alice_and_nickname_bob();
     let lines = |range: std::ops::Range<usize>| range.map(|i| line(i) + "\n").collect::<String>();
     sim.send(bob, lines(0..20));
     sim.run();
-    sim.pass(PAUSE / 2);
-    // More than may be held: the rest of a message waits in the kernel. When the server wakes up, its allowance is there
-    // first, and then the pause is over.
+    sim.pass(TIMEOUT / 2);
+    // More than the input bound: the remainder of a message stays in the kernel. When the server wakes up, tokens are
+    // refilled first, then the frame timeout passes.
     let count = 2 * READ / 1000;
     sim.send(bob, lines(20..count));
     sim.run();
@@ -431,15 +431,15 @@ fn full_input_cuts_no_message() {
 
 #[test]
 fn early_end_cuts_no_message() {
-    let (mut sim, alice, bob) = alice_and_bob_who_pauses();
+    let (mut sim, alice, bob) = alice_and_nickname_bob();
     let count = 2 * READ / 1000;
     sim.send(bob, (0..count).map(|i| line(i) + "\n").collect::<String>());
     sim.run();
     sim.end(bob);
     sim.pass(LAST_WORDS);
-    let mut heard: Vec<String> = (0..count).map(line).collect();
-    heard.push("* bob left".into());
-    assert_eq!(sim.lines(alice), heard);
+    let mut received: Vec<String> = (0..count).map(line).collect();
+    received.push("* bob left".into());
+    assert_eq!(sim.lines(alice), received);
 }
 
 #[test]
@@ -451,32 +451,32 @@ fn filled_input_is_no_stream_end() {
     sim.pass(SECOND * 10);
     sim.send(alice, "\n".repeat(300));
     sim.run();
-    let id = sim.sockets().id(alice).expect("she is connected");
-    // All but one byte of what may be held, and the pause that ends it: its LF is the last byte.
+    let id = sim.sockets().id(alice).expect("alice is connected");
+    // All but one byte of the input bound, then the frame timeout: the LF that it adds is the last byte.
     let room = READ - 1 - sim.reactor().server().connections.input_len(id);
     sim.send(alice, "y".repeat(room));
-    sim.pass(PAUSE);
+    sim.pass(TIMEOUT);
     assert_eq!(sim.reactor().server().connections.input_len(id), READ);
     sim.send(alice, "more");
     sim.pass(LAST_WORDS * 2);
-    assert!(!sim.is_ended(alice), "her stream goes on");
+    assert!(!sim.is_ended(alice), "alice's stream has not ended");
 }
 
 #[test]
 fn ended_unregistered_connection_is_evicted() {
     let limits = Limits { max_connections: 64, ..Limits::default() };
-    let most = limits.max_unregistered();
+    let max = limits.max_unregistered();
     let mut sim = Sim::new(limits);
-    let nameless: Vec<PeerNo> = (0..most).map(|_| sim.connect()).collect();
+    let unregistered: Vec<PeerNo> = (0..max).map(|_| sim.connect()).collect();
     sim.run();
-    for peer in &nameless {
+    for peer in &unregistered {
         sim.send(*peer, "\n".repeat(10_000));
         sim.end(*peer);
     }
     sim.pass(SECOND);
-    assert!(nameless.iter().all(|peer| !sim.is_ended(*peer)), "they are held back");
+    assert!(unregistered.iter().all(|peer| !sim.is_ended(*peer)), "all are blocked by rate");
     sim.connect();
     sim.run();
-    let last = sim.lines(nameless[0]).pop();
+    let last = sim.lines(unregistered[0]).pop();
     assert_eq!(last.as_deref(), Some("!register-timeout no name was given in time"));
 }

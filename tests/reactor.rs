@@ -1,5 +1,5 @@
-//! What the turn of the event loop promises, each shown in the simulator: who is read and sent to how often, what a peer
-//! that doesn't read costs, and how connections and the server end.
+//! The turn of the event loop, in the simulator: how often connections are read and sent to, what a peer that doesn't read
+//! costs, and how connections and the server end.
 
 use redpoll::limits::{
     ARENA, FAREWELLS, KIB, Limits, MAX_LISTENER_PAUSE, MAX_MAX_LINE, MIN_MAX_LINE, MIN_QUEUE, READ,
@@ -8,19 +8,20 @@ use redpoll::limits::{
 use redpoll::protocol::name::EVERY_SCRIPT;
 use redpoll::protocol::scheme::Scheme;
 use redpoll::reactor::Running;
-use redpoll_kit::members::arrive_all;
+use redpoll_kit::members::{arrive, arrive_all, figure};
 use redpoll_kit::{Fault, Faults, PeerNo, Sim};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Those of a server whose peers may be as fast as they like.
+/// The default limits without a rate limit.
 fn limits() -> Limits {
     Limits { rate: None, ..Limits::default() }
 }
 
+const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A server with small queues: 8 KiB each, so that half is 4 KiB and eight times is 64 KiB.
+/// A server with small queues: 8 KiB each; half is 4 KiB, the hard limit (eight times) 64 KiB.
 fn small_queues() -> Sim {
     Sim::new(Limits { queue: 8 * KIB, ..limits() })
 }
@@ -34,7 +35,7 @@ fn unsent(sim: &mut Sim, peer: PeerNo) -> usize {
     sim.reactor().server().connections.queues().unsent(id)
 }
 
-/// What `act` takes: reads, sends and turns.
+/// Counts the reads, sends and turns of `act`.
 fn cost(sim: &mut Sim, act: impl FnOnce(&mut Sim)) -> (usize, usize, usize) {
     let (before, turns) = (sim.sockets().calls, sim.turns());
     act(sim);
@@ -42,7 +43,7 @@ fn cost(sim: &mut Sim, act: impl FnOnce(&mut Sim)) -> (usize, usize, usize) {
     (after.0 - before.0, after.1 - before.1, sim.turns() - turns)
 }
 
-/// `count` lines of 100 bytes that begin with `head`, each with its number.
+/// Returns `count` lines of 100 bytes, each of `head` and its number.
 fn lines_of_100(head: &str, count: usize) -> String {
     (0..count).map(|i| format!("{:x<99}\n", format!("{head}{i:05}"))).collect()
 }
@@ -58,7 +59,7 @@ mod reading_and_sending {
             sim.send(*peer, "one\ntwo\n@dave:three\n/ping 4\n");
         }
         assert_eq!(cost(&mut sim, Sim::turn), (3, 4, 1));
-        assert_eq!(sim.lines(peers[3]).len(), 9, "all of it is in that one send");
+        assert_eq!(sim.lines(peers[3]).len(), 9, "all lines are in that one send");
         sim.run();
         assert_eq!(sim.lines(peers[0]).len(), 5);
     }
@@ -77,7 +78,7 @@ mod reading_and_sending {
             sim.run();
         });
         assert_eq!(reads, (much.len() - READ).div_ceil(READ));
-        assert_eq!(turns, reads + 1, "and one in which there is nothing to do");
+        assert_eq!(turns, reads + 1, "and one without work");
         assert_eq!(sim.lines(alice).len(), 10_000);
     }
 
@@ -87,11 +88,11 @@ mod reading_and_sending {
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 7);
         sim.send(alice, "hello\n");
-        assert_eq!(cost(&mut sim, Sim::turn).1, 1, "it is tried once");
+        assert_eq!(cost(&mut sim, Sim::turn).1, 1, "one send is tried");
         sim.send(alice, "more\n");
         sim.run();
         sim.send(alice, "and more\n");
-        assert_eq!(cost(&mut sim, Sim::turn).1, 0, "while bytes remain, only their turn helps");
+        assert_eq!(cost(&mut sim, Sim::turn).1, 0, "no send before the socket is writable");
         sim.stall(bob, 10);
         assert_eq!(cost(&mut sim, Sim::turn).1, 1);
         assert_eq!(sim.take(bob), b"alice: hello\nalic");
@@ -109,9 +110,9 @@ mod reading_and_sending {
             arrive_all(&mut sim, [&format!("{i:a>32}")]);
         }
         [alice, bob].iter().for_each(|peer| forget(&mut sim, *peer));
-        let asked: String = (0..200).map(|i| format!("/who *\n/ping {i}\nline {i}\n")).collect();
-        assert!(asked.len() < READ, "one read");
-        sim.send(alice, asked);
+        let requests: String = (0..200).map(|i| format!("/who *\n/ping {i}\nline {i}\n")).collect();
+        assert!(requests.len() < READ, "one read");
+        sim.send(alice, requests);
         sim.turn();
         let mut answers = sim.lines(alice);
         let first: usize = answers.iter().map(String::len).sum();
@@ -123,9 +124,9 @@ mod reading_and_sending {
         let pongs: Vec<_> = answers.iter().filter(|line| line.starts_with("+pong")).collect();
         assert!(pongs.iter().enumerate().all(|(i, line)| **line == format!("+pong {i}")));
         assert_eq!((pongs.len(), answers.len()), (200, 3 * 200));
-        let heard = sim.lines(bob);
-        assert!(heard.iter().enumerate().all(|(i, line)| *line == format!("alice: line {i}")));
-        assert_eq!(heard.len(), 200);
+        let received = sim.lines(bob);
+        assert!(received.iter().enumerate().all(|(i, line)| *line == format!("alice: line {i}")));
+        assert_eq!(received.len(), 200);
     }
 
     #[test]
@@ -138,7 +139,7 @@ mod reading_and_sending {
             sim.pass(DAY);
         });
         assert_eq!((reads, sends), (0, 0));
-        assert!(turns <= 2, "one to give memory back, one that lasts a day, not {turns}");
+        assert!(turns <= 2, "one to trim, one that lasts a day, not {turns}");
         sim.send(alice, "ne\n");
         sim.run();
         assert_eq!(sim.lines(bob), ["alice: hi", "alice: an unfinished line"]);
@@ -152,18 +153,14 @@ mod reading_and_sending {
         sim.send(alice, "hi\nunfinished");
         sim.send(bob, "x".repeat(5000));
         sim.run();
-        assert_eq!(
-            sim.reactor().server().connections.input().buffers(),
-            1,
-            "what is thrown away is not kept"
-        );
+        assert_eq!(sim.reactor().server().connections.input().buffers(), 1, "discarded input is not kept");
         sim.reset(alice);
         sim.run();
         assert_eq!(sim.reactor().server().connections.input().buffers(), 0);
     }
 }
 
-mod who_does_not_read {
+mod unread_output {
     use super::*;
 
     #[test]
@@ -177,7 +174,7 @@ mod who_does_not_read {
         });
         assert_eq!((reads, sends), (1, 1));
         assert!(unsent(&mut sim, alice) <= 8 * KIB, "{} bytes", unsent(&mut sim, alice));
-        // It reads on, a little at a time.
+        // The peer reads a little at a time.
         for _ in 0..1000 {
             sim.stall(alice, 100);
             sim.run();
@@ -216,7 +213,7 @@ mod who_does_not_read {
         sim.send(bob, "/ping x\n".repeat(5_000) + "@alice:last");
         sim.end(bob);
         sim.pass(DAY);
-        assert!(sim.lines(alice).is_empty(), "it is not read, so its end isn't either");
+        assert!(sim.lines(alice).is_empty(), "bob is not read, so the end of the stream isn't either");
         sim.stall(bob, usize::MAX);
         sim.run();
         assert_eq!(sim.lines(bob).len(), 5_000);
@@ -236,7 +233,7 @@ mod who_does_not_read {
             sim.pass(Duration::ZERO);
         });
         sim.run();
-        assert!(turns <= 2, "the hang-up is acted on, not told again and again: {turns} turns");
+        assert!(turns <= 2, "the hang-up is handled once: {turns} turns");
         assert_eq!(sim.lines(alice), ["* bob left (connection lost)"]);
     }
 
@@ -246,7 +243,7 @@ mod who_does_not_read {
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.run();
-        // One at a time: what stands in a turn's arena is not refused by the kernel yet.
+        // One a turn: bytes in the arena of the turn are not refused by the kernel yet.
         let mut taken = 0;
         while sim.lines(alice).is_empty() {
             taken += 1;
@@ -255,11 +252,11 @@ mod who_does_not_read {
             sim.run();
         }
         // `@alice:` is two bytes longer than `@bob:`.
-        assert_eq!(taken - 1, 4 * KIB / 102 + 1, "taken until more than half is used");
+        assert_eq!(taken - 1, 4 * KIB / 102 + 1, "accepted until more than half is used");
         let queued = unsent(&mut sim, bob);
         sim.send(alice, "@BOB:x\n@nobody,bob,alice:x\n@alice,bob:twice\n@bob,bob,bob:x\n");
         sim.run();
-        let told = [
+        let lines = [
             "!recipient-full BOB",
             "!no-such-user nobody",
             "!recipient-full bob",
@@ -268,9 +265,9 @@ mod who_does_not_read {
             "!recipient-full bob",
             "!recipient-full bob",
         ];
-        assert_eq!(sim.lines(alice), told, "each by name, whoever is named twice is refused once");
+        assert_eq!(sim.lines(alice), lines, "each by name, a name that is repeated once");
         assert_eq!(unsent(&mut sim, bob), queued);
-        // The rest is for rooms.
+        // The other half is for room lines.
         sim.send(alice, "a room's line\n");
         sim.run();
         assert!(unsent(&mut sim, bob) > queued);
@@ -286,28 +283,28 @@ mod who_does_not_read {
         let mut sim = small_queues();
         let [alice, bob, carol] = arrive_all(&mut sim, ["alice", "bob", "carol"]);
         sim.stall(bob, 150);
-        // 106 bytes each as bob hears them: 150 of them taken, the second line half sent.
+        // 106 bytes each as sent to bob: 150 bytes are taken, the second line is partly sent.
         sim.send(alice, lines_of_100("", 77));
         sim.pass(DAY);
-        assert!(unsent(&mut sim, bob) <= 8 * KIB, "within the limit it may stay for ever");
+        assert!(unsent(&mut sim, bob) <= 8 * KIB, "within the limit there is no deadline");
         forget(&mut sim, carol);
         sim.send(alice, lines_of_100("", 3));
         sim.pass(Duration::from_millis(1999));
         assert!(unsent(&mut sim, bob) > 8 * KIB);
-        assert_eq!(sim.lines(carol).len(), 3, "nobody else is slowed");
+        assert_eq!(sim.lines(carol).len(), 3, "other connections are not delayed");
         sim.pass(Duration::from_millis(1));
         assert_eq!(sim.lines(alice), ["* bob left (too slow)"]);
         assert_eq!(sim.lines(carol), ["* bob left (too slow)"]);
-        assert!(unsent(&mut sim, bob) < 300, "the rest of a line and a refusal");
+        assert!(unsent(&mut sim, bob) < 300, "the remainder of a line and the final line");
         sim.send(alice, "not for bob\n");
         sim.stall(bob, usize::MAX);
         sim.run();
-        let heard = sim.lines(bob);
+        let received = sim.lines(bob);
         assert_eq!(
-            heard[..2],
+            received[..2],
             lines_of_100("alice: ", 2).lines().map(|l| format!("{l}xxxxxxx")).collect::<Vec<_>>()
         );
-        assert_eq!(heard[2..], ["!too-slow what was sent to you was not read"]);
+        assert_eq!(received[2..], ["!too-slow what was sent to you was not read"]);
         assert!(sim.is_ended(bob));
     }
 
@@ -316,7 +313,7 @@ mod who_does_not_read {
         let mut sim = small_queues();
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
-        // 106 bytes each as bob hears them: 64 KiB are 618 and a part.
+        // 106 bytes each as sent to bob: 64 KiB are 618 lines and a part.
         sim.send(alice, lines_of_100("", 600));
         sim.run();
         assert!(sim.lines(alice).is_empty());
@@ -335,7 +332,7 @@ mod who_does_not_read {
         sim.stall(bob, 0);
         sim.send(alice, lines_of_100("", 100));
         sim.pass(Duration::from_millis(1999));
-        // Back to the limit is enough; then it has two seconds anew.
+        // A queue back at the limit is enough; above it, two seconds start again.
         let surplus = unsent(&mut sim, bob) - 8 * KIB;
         sim.stall(bob, surplus);
         sim.pass(DAY);
@@ -345,7 +342,7 @@ mod who_does_not_read {
         sim.stall(bob, usize::MAX);
         sim.pass(DAY);
         assert!(sim.lines(alice).is_empty());
-        assert_eq!(sim.lines(bob).len(), 101, "and nothing is lost");
+        assert_eq!(sim.lines(bob).len(), 101, "no line is lost");
     }
 
     #[test]
@@ -353,23 +350,23 @@ mod who_does_not_read {
         let mut sim = small_queues();
         let others: Vec<PeerNo> = (0..30).map(|i| arrive_all(&mut sim, [&format!("other{i}")])[0]).collect();
         let [bob] = arrive_all(&mut sim, ["bob"]);
-        // All wait: what the others have still to say is more than bob's queue takes, and bob has more to ask than a line.
+        // All are blocked by output: the others have more unread input than bob's queue takes, bob more than one line.
         let flood = "/ping x\n".repeat(700) + &"x\n".repeat(2_000);
-        let asking =
+        let inputs =
             others.iter().map(|other| (*other, flood.clone())).chain([(bob, "/ping x\n".repeat(5_000))]);
-        for (peer, asked) in asking {
+        for (peer, input) in inputs {
             sim.stall(peer, 0);
-            sim.send(peer, asked);
+            sim.send(peer, input);
             sim.run();
         }
-        // All may go on in the next turn, bob last; his queue isn't empty yet.
+        // All are runnable in the next turn, bob last; his queue isn't empty yet.
         others.iter().for_each(|other| sim.stall(*other, usize::MAX));
         sim.stall(bob, 4 * KIB);
         sim.turn();
         sim.reset(bob);
         sim.run();
-        let heard = sim.lines(others[0]);
-        assert!(heard.iter().any(|line| line == "* bob left (too slow)"), "{:?}", heard.last());
+        let received = sim.lines(others[0]);
+        assert!(received.iter().any(|line| line == "* bob left (too slow)"), "{:?}", received.last());
         assert!(sim.is_closed(bob));
     }
 
@@ -393,7 +390,7 @@ mod who_does_not_read {
         // The longest name that this build takes.
         let name = if EVERY_SCRIPT { "\u{10428}" } else { "a" }.repeat(32);
         let [alice, bob] = arrive_all(&mut sim, [name.as_str(), "bob"]);
-        // What the socket of somebody takes who reads all of it between two waits.
+        // A peer that reads all of its socket's buffer between two waits.
         sim.send(alice, "x\n".repeat(READ / 2));
         for _ in 0..1000 {
             sim.stall(bob, 256 * KIB);
@@ -417,8 +414,8 @@ mod who_does_not_read {
         sim.oversleep(Duration::from_secs(60));
         sim.run();
         assert_eq!(sim.lines(alice), ["* carol left"]);
-        assert_eq!(sim.lines(bob).len(), 101, "nothing is lost");
-        assert_eq!(sim.lines(carol), ["+bye"], "nor is what was to be flushed within the drain");
+        assert_eq!(sim.lines(bob).len(), 101, "no line is lost");
+        assert_eq!(sim.lines(carol), ["+bye"], "nor the bytes to flush within the drain");
     }
 
     #[test]
@@ -443,22 +440,22 @@ mod connections {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         let slot = sim.sockets().id(bob);
-        // In one batch: alice says so much that it is flushed on the way, which finds bob broken; bob's own event, for
-        // a connection that is doomed by then; and a newcomer.
+        // In one turn: alice's input causes a flush, which finds bob's connection broken; then bob's own event, for a
+        // connection that is closed by then; then an accepted connection.
         sim.send(alice, "/who *\n".repeat(9_000));
         sim.send(bob, "hi\n@alice:x\n");
         sim.send(alice, "x\n");
         sim.reset(bob);
         let carol = sim.connect();
         sim.turn();
-        assert_eq!(sim.sockets().id(carol), slot, "the slot is taken in the same turn");
+        assert_eq!(sim.sockets().id(carol), slot, "the slot is reused in the same turn");
         sim.send(carol, "/ping mine\n");
         sim.run();
-        let told = sim.lines(carol);
-        assert_eq!((told.len(), told[2].as_str()), (3, "+pong mine"), "nothing of bob's");
-        let notices: Vec<_> = sim.lines(alice).into_iter().filter(|line| line.starts_with('*')).collect();
-        assert_eq!(notices, ["* bob left (connection lost)"], "told once");
-        // Nor do bob's deadlines meet her: she has the whole time to register.
+        let lines = sim.lines(carol);
+        assert_eq!((lines.len(), lines[2].as_str()), (3, "+pong mine"), "no line of bob's");
+        let presence: Vec<_> = sim.lines(alice).into_iter().filter(|line| line.starts_with('*')).collect();
+        assert_eq!(presence, ["* bob left (connection lost)"], "sent once");
+        // Bob's deadlines don't apply to carol, which has the whole time to register.
         sim.pass(Duration::from_secs(59));
         assert!(!sim.is_ended(carol));
     }
@@ -467,14 +464,17 @@ mod connections {
     fn reset_during_fan_out_is_announced() {
         let mut sim = Sim::new(limits());
         let [alice, bob, carol, dave] = arrive_all(&mut sim, ["alice", "bob", "carol", "dave"]);
-        // They are broken, but only sending to them shows it: alice's line is obeyed first in the batch.
+        // Both are broken, which only a send shows: alice's line is handled first in the turn.
         sim.send(alice, "hello\n");
         sim.reset(bob);
         sim.reset(carol);
         sim.run();
-        let heard = sim.lines(dave);
-        assert_eq!(heard, ["alice: hello", "* bob left (connection lost)", "* carol left (connection lost)"]);
-        assert_eq!(sim.lines(alice), heard[1..]);
+        let received = sim.lines(dave);
+        assert_eq!(
+            received,
+            ["alice: hello", "* bob left (connection lost)", "* carol left (connection lost)"]
+        );
+        assert_eq!(sim.lines(alice), received[1..]);
         assert_eq!(
             (sim.reactor().server().connections.count().0, sim.reactor().server().hub().registered()),
             (2, 2)
@@ -491,17 +491,17 @@ mod connections {
         let (_, _, turns) = cost(&mut sim, |sim| {
             sim.pass(Duration::from_secs(60));
         });
-        // 10, 20, 40 … 640 ms, then a second each; and one to give memory back.
+        // 10, 20, 40 … 640 ms, then a second each; and one to trim.
         assert!((60..=70).contains(&turns), "{turns} turns");
         sim.send(alice, "/ping 1\n");
         sim.run();
-        assert_eq!(sim.lines(alice), ["+pong 1"], "those who are in don't notice");
+        assert_eq!(sim.lines(alice), ["+pong 1"], "accepted connections are not affected");
         sim.sockets().set_faults(None);
         sim.pass(MAX_LISTENER_PAUSE);
         sim.send(bob, "#bob\n");
         sim.run();
         assert_eq!(sim.lines(alice), ["* bob joined"]);
-        // Nothing is left of its pauses.
+        // The backoff starts again from its minimum.
         let carol = sim.connect();
         sim.run();
         assert_eq!(sim.lines(carol).len(), 2);
@@ -514,15 +514,15 @@ mod connections {
         let more: Vec<_> = (0..FAREWELLS + 3).map(|_| sim.connect()).collect();
         sim.run();
         for (i, peer) in more.iter().enumerate() {
-            let told = sim.lines(*peer);
-            assert_eq!(told.len(), usize::from(i < FAREWELLS), "{told:?}");
-            assert!(told.iter().all(|line| line.starts_with("!server-full")), "{told:?}");
+            let lines = sim.lines(*peer);
+            assert_eq!(lines.len(), usize::from(i < FAREWELLS), "{lines:?}");
+            assert!(lines.iter().all(|line| line.starts_with("!server-full")), "{lines:?}");
             assert!(sim.is_ended(*peer));
         }
         assert_eq!(
             sim.reactor().server().connections.count().0,
             2 + FAREWELLS,
-            "until they close, or a second has passed"
+            "until the peers close, or a second has passed"
         );
         sim.send(alice, "/ping 1\n@bob:hi\n");
         sim.pass(Duration::from_secs(1));
@@ -539,21 +539,21 @@ mod connections {
     fn rejected_connections_take_no_slot() {
         let mut sim = Sim::new(Limits { max_connections: 2, ..limits() });
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
-        // Again and again, so that there are always some who have not ended yet.
-        let knock = |sim: &mut Sim| (0..FAREWELLS).map(|_| sim.connect()).count();
-        knock(&mut sim);
+        // Repeatedly, so that some of them are always lingering.
+        let connect = |sim: &mut Sim| (0..FAREWELLS).map(|_| sim.connect()).count();
+        connect(&mut sim);
         sim.pass(Duration::from_millis(900));
         sim.end(bob);
         sim.run();
         forget(&mut sim, alice);
         arrive_all(&mut sim, ["carol"]);
         assert_eq!(sim.lines(alice), ["* carol joined"]);
-        knock(&mut sim);
+        connect(&mut sim);
         sim.run();
         assert_eq!(
             sim.reactor().server().connections.count().0,
             2 + FAREWELLS,
-            "and no more of them are kept than before"
+            "no more of them linger than before"
         );
     }
 
@@ -597,12 +597,12 @@ mod stopping {
     fn stop_notifies_all_without_presence() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
-        let stranger = sim.connect();
+        let unregistered = sim.connect();
         sim.run();
-        forget(&mut sim, stranger);
+        forget(&mut sim, unregistered);
         sim.stop();
-        assert_eq!(sim.run(), Running::On, "they have not ended yet");
-        for peer in [alice, bob, stranger] {
+        assert_eq!(sim.run(), Running::On, "the peers have not ended yet");
+        for peer in [alice, bob, unregistered] {
             assert_eq!(sim.lines(peer), ["!shutting-down the server stops"]);
             assert!(sim.is_ended(peer));
             sim.end(peer);
@@ -617,7 +617,7 @@ mod stopping {
         sim.stall(bob, 0);
         sim.stop();
         assert_eq!(sim.pass(Duration::from_millis(4999)), Running::On);
-        assert_eq!(sim.reactor().server().connections.count().0, 1, "alice had a second to end");
+        assert_eq!(sim.reactor().server().connections.count().0, 1, "alice lingered for a second");
         assert_eq!(sim.pass(Duration::from_millis(1)), Running::Done);
     }
 
@@ -634,9 +634,9 @@ mod stopping {
         assert!(unsent(&mut sim, bob) > ARENA);
         sim.stall(bob, usize::MAX);
         sim.run();
-        let heard = sim.lines(bob);
+        let received = sim.lines(bob);
         assert_eq!(
-            (heard.len(), heard.last().unwrap().starts_with("!shutting-down")),
+            (received.len(), received.last().unwrap().starts_with("!shutting-down")),
             (said.len() / 100 + 1, true)
         );
         assert!(sim.is_ended(bob));
@@ -681,8 +681,8 @@ mod stopping {
         sim.pass(Duration::from_secs(4));
         sim.stall(bob, usize::MAX);
         sim.run();
-        let heard = sim.lines(bob);
-        assert_eq!((heard.len(), heard[50].as_str()), (51, "!shutting-down the server stops"));
+        let received = sim.lines(bob);
+        assert_eq!((received.len(), received[50].as_str()), (51, "!shutting-down the server stops"));
     }
 }
 
@@ -712,7 +712,7 @@ fn final_line_respects_queue_limit() {
     sim.run();
     sim.take(bob);
     sim.stall(bob, 1);
-    // All but full: 63 KiB in lines of 1 KiB, and one that leaves 7 bytes; the first byte is taken.
+    // Full but for 7 bytes: 63 KiB in lines of 1 KiB, and one shorter line; the first byte is taken.
     let said = |bytes: usize| "x".repeat(bytes - "alice: \n".len()) + "\n";
     sim.send(alice, said(KIB).repeat(63) + &said(KIB - 6));
     sim.run();
@@ -724,4 +724,74 @@ fn final_line_respects_queue_limit() {
         sim.lines(bob),
         ["alice: ".to_owned() + said(KIB).trim_end(), "!too-slow what was sent to you was not read".into()]
     );
+}
+
+#[test]
+fn greeting_joins_the_first_answer() {
+    let mut sim = Sim::new(limits());
+    let alice = sim.connect();
+    sim.send(alice, "#alice\n/ping 1\n");
+    let sends = sim.sockets().calls.1;
+    sim.run();
+    assert_eq!(sim.lines(alice).len(), 2 + 2 + 1);
+    assert_eq!(sim.sockets().calls.1 - sends, 1);
+}
+
+#[test]
+fn message_takes_two_system_calls() {
+    let mut sim = Sim::with_doors(limits(), &[Scheme::Line, Scheme::Unix]);
+    let operator = sim.connect_at(1);
+    let alice = arrive(&mut sim, "alice");
+    let bob = arrive(&mut sim, "bob");
+    let keys = ["watch-calls", "accept-calls"];
+    let before = keys.map(|key| figure(&mut sim, operator, key));
+    let calls = sim.sockets().calls;
+    for _ in 0..100 {
+        sim.send(alice, "@bob:hi\n");
+        sim.run();
+    }
+    assert_eq!(sim.lines(bob).len(), 100);
+    let after = sim.sockets().calls;
+    assert_eq!((after.0 - calls.0, after.1 - calls.1), (100, 100));
+    assert_eq!(keys.map(|key| figure(&mut sim, operator, key)), before);
+}
+
+#[test]
+fn received_message_counts_once() {
+    let mut sim = Sim::with_doors(limits(), &[Scheme::Line, Scheme::Unix, Scheme::Classic]);
+    let operator = sim.connect_at(1);
+    let before = figure(&mut sim, operator, "lines-in");
+    let (alice, tom) = (sim.connect(), sim.connect_at(2));
+    // The last one ends with the stream, tom's by the frame timeout.
+    sim.send(alice, "#alice\none\ntwo");
+    sim.run();
+    sim.end(alice);
+    sim.send(tom, "#tom");
+    sim.pass(SECOND);
+    assert_eq!(figure(&mut sim, operator, "lines-in") - before, 3 + 1 + 1, "and one for /stats itself");
+}
+
+#[test]
+fn slow_reader_cannot_extend_the_drain() {
+    for quits in [true, false] {
+        let mut sim = Sim::new(limits());
+        let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
+        sim.stall(bob, 0);
+        sim.send(alice, format!("{}\n", "x".repeat(1000)).repeat(100));
+        sim.run();
+        if quits {
+            sim.send(bob, "/quit\n")
+        } else {
+            sim.stop()
+        }
+        // The drain takes at most five seconds.
+        for _ in 0..49 {
+            sim.pass(SECOND / 10);
+            sim.stall(bob, 100);
+        }
+        assert!(!sim.is_closed(bob));
+        let running = sim.pass(SECOND / 10);
+        assert!(sim.is_closed(bob));
+        assert_eq!(running == Running::Done, !quits);
+    }
 }

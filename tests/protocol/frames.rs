@@ -4,7 +4,7 @@ use redpoll::protocol::frame::*;
 
 const MAX: usize = 8;
 
-/// Cuts `stream` at `cuts` (sorted) and says what came of it: lines as they are, `None` for one too long.
+/// Cuts `stream` at `cuts` (sorted) and returns its lines, `None` for one too long.
 fn lines(stream: &[u8], cuts: &[usize]) -> Vec<Option<Vec<u8>>> {
     let (mut frame, mut seen, mut start) = (LineFrame::default(), Vec::new(), 0);
     for &end in cuts.iter().chain([&stream.len()]) {
@@ -22,7 +22,7 @@ fn lines(stream: &[u8], cuts: &[usize]) -> Vec<Option<Vec<u8>>> {
                 }
             }
         }
-        assert!(end - start <= MAX, "no more than a line is ever kept");
+        assert!(end - start <= MAX, "at most one line is kept");
     }
     if let Step::Message(_, line) | Step::Nul(_, line) = frame.finish(&stream[start..]) {
         seen.push(Some(line.to_vec()));
@@ -65,7 +65,7 @@ fn unterminated_line_may_fill_limit() {
 fn nul_is_found_at_any_cut() {
     let stream = b"a\0b\nok\n\0\n0123456\089\nok\nx\0";
     for cut in 0..=stream.len() {
-        let (mut frame, mut said, mut start) = (LineFrame::default(), Vec::new(), 0);
+        let (mut frame, mut steps, mut start) = (LineFrame::default(), Vec::new(), 0);
         for end in [cut, stream.len()] {
             loop {
                 let (bytes, what) = match frame.next(&stream[start..end], MAX) {
@@ -76,11 +76,11 @@ fn nul_is_found_at_any_cut() {
                     Step::Nul(bytes, _) => (bytes, "nul"),
                 };
                 start += bytes;
-                said.push(what);
+                steps.push(what);
             }
         }
-        said.retain(|what| *what != "-");
-        assert_eq!(said, ["nul", "line", "nul", "long", "line"], "cut at {cut}");
+        steps.retain(|what| *what != "-");
+        assert_eq!(steps, ["nul", "line", "nul", "long", "line"], "cut at {cut}");
         assert_eq!(frame.finish(&stream[start..]), Step::Nul(2, b"x\0"));
     }
 }

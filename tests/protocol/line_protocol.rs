@@ -1,4 +1,4 @@
-//! What the line protocol makes of a line: tests of `src/protocol/dialect/native.rs`.
+//! Lines of the line protocol and their requests: tests of `src/protocol/dialect/native.rs`.
 
 use bstr::ByteSlice;
 use redpoll::protocol::dialect::{Context, Dialect};

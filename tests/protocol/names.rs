@@ -12,10 +12,10 @@ fn name(written: &str) -> Name {
 fn assert_refused(written: impl AsRef<[u8]>) {
     let written = written.as_ref();
     assert!(Name::new(written).is_err(), "{:?} is no name", written.escape_ascii().to_string());
-    assert!(fold(written).is_err(), "{:?} is no name to look up", written.escape_ascii().to_string());
+    assert!(fold(written).is_err(), "{:?} has no folded form", written.escape_ascii().to_string());
 }
 
-/// Each pair is what an owner writes and the key that it is found under.
+/// Checks pairs of a name as written and its folded form.
 fn assert_folds(pairs: &[(&str, &str)]) {
     for (written, folded) in pairs {
         let name = name(written);
@@ -210,20 +210,20 @@ mod every_script {
     fn symbols_and_controls_are_refused() {
         let sigils = ["＃a", "a＃", "＠a", "a：b", "a，b", "／a", "＆a", "！a", "＋a", "＊a"];
         let blanks = ["a\u{3000}", "a\u{A0}", "a\u{2028}", "a\u{85}", "a\u{2800}", "a\u{3164}", "\u{FFA0}"];
-        let unseen = ["a\u{AD}b", "a\u{200B}", "a\u{FEFF}", "a\u{FE0F}", "a\u{34F}", "a\u{E0041}"];
+        let invisible = ["a\u{AD}b", "a\u{200B}", "a\u{FEFF}", "a\u{FE0F}", "a\u{34F}", "a\u{E0041}"];
         let bidi = ["a\u{202E}b", "ש\u{200F}", "a\u{2066}b", "ا\u{61C}", "a\u{200E}"];
         let symbols = ["🐦", "♚", "a→b", "a€", "a–b", "a…", "«a»", "a。"];
         let no_characters = ["a\u{FFFD}", "a\u{E000}", "a\u{FDD0}", "a\u{378}"];
         let compatible = ["ﬁ", "ª", "ǅ", "ſ", "\u{2126}", "\u{1100}\u{1161}", "\u{9DF}", "\u{E33}"];
         let newer_than_6_3 = ["\u{1C90}", "\u{1E900}", "\u{2B820}", "\u{AB70}"];
         let all =
-            [&sigils[..], &blanks, &unseen, &bidi, &symbols, &no_characters, &compatible, &newer_than_6_3];
+            [&sigils[..], &blanks, &invisible, &bidi, &symbols, &no_characters, &compatible, &newer_than_6_3];
         for refused in all.concat() {
             assert_refused(refused);
         }
     }
 
-    /// RFC 8264's contextual characters and exceptions, each where its rule would allow it.
+    /// RFC 8264's contextual characters and exceptions, each in a context where its rule allows it.
     #[test]
     fn contextual_punctuation_is_refused() {
         for refused in [
@@ -258,8 +258,7 @@ mod every_script {
         assert_refused("e\u{301}".repeat(17));
     }
 
-    /// Every character there is (but those of the planes that are empty or private), alone and within a word of
-    /// either direction.
+    /// Every character (but those of empty and private planes), alone and within a word of either direction.
     #[test]
     fn accepted_names_are_safe_and_stable() {
         for c in ('\u{80}'..='\u{3FFFF}').chain('\u{E0000}'..='\u{E0FFF}') {

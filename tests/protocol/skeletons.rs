@@ -1,4 +1,4 @@
-//! Which names look alike (docs/protocol.md, "Names"; Unicode TR39 section 4).
+//! Which names are confusable (docs/protocol.md, "Names"; Unicode TR39 section 4).
 
 use redpoll::protocol::name::{Looks, Name};
 
@@ -6,9 +6,9 @@ fn name(written: &str) -> Name {
     Name::new(written.as_bytes()).unwrap_or_else(|_| panic!("{written:?} is a name"))
 }
 
-fn deceive(one: &str, other: &str) -> bool {
+fn confusable(one: &str, other: &str) -> bool {
     let (one, other) = (Looks::of(&name(one)), Looks::of(&name(other)));
-    assert_eq!(one.deceive(&other), other.deceive(&one), "it goes both ways");
+    assert_eq!(one.deceive(&other), other.deceive(&one), "the relation is symmetric");
     one.deceive(&other)
 }
 
@@ -21,7 +21,7 @@ fn other_scripts_are_confusable_with_ascii() {
         // In capitals only.
         ("вов", "bob"),
         ("нет", "het"),
-        // Behind one capital only.
+        // After one capital only.
         ("νονα", "Nova"),
         ("ΝΟΝΑ", "nova"),
         // A capital I among small letters.
@@ -32,7 +32,7 @@ fn other_scripts_are_confusable_with_ascii() {
         ("ıan", "ian"),
         ("ᎪᎠᎪ", "ada"),
     ] {
-        assert!(deceive(one, other), "{one} and {other}");
+        assert!(confusable(one, other), "{one} and {other}");
     }
 }
 
@@ -41,7 +41,7 @@ fn non_ascii_names_can_be_confusable() {
     for (one, other) in
         [("сор", "ⲥⲟⲣ"), ("zoë1", "Zoël"), ("zoë0", "ZoëO"), ("ñorn", "ñom"), ("ZoëI", "zoël")]
     {
-        assert!(deceive(one, other), "{one} and {other}");
+        assert!(confusable(one, other), "{one} and {other}");
     }
 }
 
@@ -50,9 +50,9 @@ fn ascii_names_are_never_confusable() {
     for (one, other) in
         [("user1", "userl"), ("user0", "usero"), ("modern", "modem"), ("Iain", "lain"), ("a", "a")]
     {
-        assert!(!deceive(one, other), "{one} and {other}");
+        assert!(!confusable(one, other), "{one} and {other}");
     }
-    assert!(!deceive("user1", "ＵＳＥＲＬ"), "widths are not told apart");
+    assert!(!confusable("user1", "ＵＳＥＲＬ"), "full width is folded");
 }
 
 #[test]
@@ -68,6 +68,6 @@ fn distinct_names_are_not_confusable() {
         ("רותי", "דותי"),
         ("алиса", "alice"),
     ] {
-        assert!(!deceive(one, other), "{one} and {other}");
+        assert!(!confusable(one, other), "{one} and {other}");
     }
 }

@@ -1,5 +1,5 @@
-//! The tables of the protocol hold every variant: schemes, refusals (docs/protocol.md has the same rows), and rounding of
-//! times; and the limits fit each other.
+//! The tables of schemes and refusals hold every variant (docs/protocol.md has the same rows of refusals); rounding of
+//! times; relations between limits.
 
 use bstr::BStr;
 use redpoll::limits::{Limits, MAX_TARGETS, MIN_MAX_LINE, MIN_QUEUE};
@@ -23,7 +23,7 @@ fn next_scheme(scheme: Scheme) -> Option<Scheme> {
 #[test]
 fn every_scheme_has_one_row() {
     let all: Vec<Scheme> = std::iter::successors(Some(Scheme::Line), |scheme| next_scheme(*scheme)).collect();
-    assert_eq!(TABLE.map(|row| row.scheme).to_vec(), all, "rows stand in the order of the enum");
+    assert_eq!(TABLE.map(|row| row.scheme).to_vec(), all, "rows are in the order of the enum");
     for row in &TABLE {
         assert_eq!(Scheme::named(row.name), Some(row.scheme), "no other scheme has the name {}", row.name);
         assert!(!row.help.is_empty(), "{}", row.name);

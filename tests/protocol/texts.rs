@@ -1,4 +1,4 @@
-//! What leaves as text: every control and every broken byte is replaced, and nothing else is.
+//! Output text: every control character and every byte that is no UTF-8 is replaced, and nothing else.
 
 use redpoll::protocol::text::push_safe;
 

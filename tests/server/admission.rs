@@ -4,9 +4,9 @@ use redpoll::limits::{FAREWELLS, Limits};
 use redpoll::protocol::{Origin, Refusal};
 use redpoll::server::admission::*;
 
-fn admission(most: usize, trusted: &[&str]) -> Admission {
+fn admission(max: usize, trusted: &[&str]) -> Admission {
     let trusted = trusted.iter().map(|net| net.parse().unwrap()).collect();
-    Admission::new(&Limits { max_per_address: Some(most), trusted, ..Limits::default() })
+    Admission::new(&Limits { max_per_address: Some(max), trusted, ..Limits::default() })
 }
 
 fn admit(admission: &mut Admission, address: &str) -> Result<Option<AddressId>, TooMany> {
@@ -26,7 +26,7 @@ fn address_limit_frees_with_its_connections() {
     assert_eq!(admit(&mut admission, "192.0.2.1"), Err(TooMany));
     [second, third, other].into_iter().for_each(|id| admission.leave(id));
     admission.invariants();
-    assert_eq!(admission.addresses(), 0, "nothing is kept of who is gone");
+    assert_eq!(admission.addresses(), 0, "no entry is left");
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn ipv6_counts_by_slash_64() {
     assert!(admit(&mut admission, "2001:db8:0:2::1").is_ok());
     assert!(admit(&mut admission, "::ffff:192.0.2.1").is_ok());
     assert_eq!(admit(&mut admission, "192.0.2.1"), Err(TooMany));
-    assert!(admit(&mut admission, "::ffff:192.0.2.2").is_ok(), "though they share a /64 as they are written");
+    assert!(admit(&mut admission, "::ffff:192.0.2.2").is_ok(), "the two share a /64 as written");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use redpoll::limits::CHUNK;
 use redpoll::protocol::ConnId;
 use redpoll::server::backlog::*;
 
-/// A backlog of `owner` that begins with this text.
+/// Opens a backlog of `owner` that begins with `text`.
 fn open(backlogs: &mut Backlogs, owner: u32, text: &[u8]) -> BacklogId {
     let piece = backlogs.keep(text);
     let id = backlogs.open(ConnId(owner), piece);
@@ -78,7 +78,7 @@ fn largest_retains_most_memory() {
     assert!(backlogs.largest_first().is_empty());
     let (much, little) = (open(&mut backlogs, 1, &[b'x'; 3 * CHUNK]), open(&mut backlogs, 2, b"y\n"));
     assert_eq!(backlogs.largest_first(), [ConnId(1), ConnId(2)]);
-    // A little of each of many chunks, whose rest is sent: nobody has more bytes unsent than the other.
+    // A few bytes in each of many chunks, the remainder of which is sent.
     for _ in 0..9 {
         let filler = open(&mut backlogs, 3, &[b'z'; CHUNK - 2]);
         append(&mut backlogs, &little, b"y\n");

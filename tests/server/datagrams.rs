@@ -11,7 +11,7 @@ fn unregistered_source_gets_threefold_at_most() {
     let mut datagrams = Datagrams::default();
     let source = DatagramPath { listener: 0, source: SocketAddr::from(([127, 0, 0, 1], 99)), local: None };
     datagrams.add(ConnId(1), source, 4);
-    assert_eq!(datagrams.find(source), None, "it has no name");
+    assert_eq!(datagrams.find(source), None, "it is unregistered");
     let peer = datagrams.peer(ConnId(1)).unwrap();
     assert!(peer.may_get(12) && !peer.may_get(1));
     datagrams.spoke(ConnId(1));

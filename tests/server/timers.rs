@@ -4,7 +4,7 @@ use redpoll::protocol::{ConnId, Time};
 use redpoll::server::timers::*;
 
 fn all_due(timers: &mut Timers, now: u64) -> Vec<u32> {
-    std::iter::from_fn(|| timers.due(Time(now))).map(|(_, who)| who.0).collect()
+    std::iter::from_fn(|| timers.due(Time(now))).map(|(_, id)| id.0).collect()
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn cancelled_deadline_never_fires() {
 #[test]
 fn never_keeps_its_rank_without_firing() {
     let mut timers = Timers::default();
-    let ids = [3, 1, 2].map(|who| timers.arm(Time::NEVER, Deadline::Register, ConnId(who)));
+    let ids = [3, 1, 2].map(|id| timers.arm(Time::NEVER, Deadline::Register, ConnId(id)));
     assert_eq!((timers.next(), timers.count(Deadline::Register)), (None, 3));
     assert_eq!(timers.first(Deadline::Register), Some(ConnId(3)));
     assert_eq!(timers.look(&ids[1]), (Deadline::Register, Time::NEVER));
