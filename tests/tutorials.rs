@@ -137,7 +137,7 @@ impl Datagrams {
 }
 
 #[test]
-fn the_client_on_select() {
+fn select_client_exchanges_messages() {
     let server = server();
     let (mut alice, mut bob) = (Classic::connect(&server), Classic::connect(&server));
     alice.types("#Alice", "Your user detail saved as : Alice\n");
@@ -161,7 +161,7 @@ fn the_client_on_select() {
 }
 
 #[test]
-fn the_client_that_is_asked_its_nickname() {
+fn nickname_client_exchanges_messages() {
     let server = server();
     let mut alice = Nickname::connect(&server, "alice");
     alice.client.prints("alice joined!\nConnected to server!\n");
@@ -183,7 +183,7 @@ fn the_client_that_is_asked_its_nickname() {
 }
 
 #[test]
-fn the_client_without_a_handshake() {
+fn relay_client_exchanges_messages() {
     let server = server();
     let [mut tom, mut ann] = ["tom", "ann"].map(|_| Client::connect(&server, "relay", 2048));
     tom.send("tom  :   good morning");
@@ -206,7 +206,7 @@ fn the_client_without_a_handshake() {
 }
 
 #[test]
-fn the_client_of_datagrams() {
+fn datagram_client_exchanges_messages() {
     let server = server();
     let mut ming = Datagrams::connect(&server, &["ming"]);
     let mut hans = Datagrams::connect(&server, &["Ming", "MING", "hans"]);
@@ -231,7 +231,7 @@ fn the_client_of_datagrams() {
 }
 
 #[test]
-fn all_of_them_in_one_lobby() {
+fn all_tutorial_clients_share_a_lobby() {
     let server = server();
     let mut nick = Nickname::connect(&server, "nick");
     nick.client.prints("nick joined!\nConnected to server!\n");
