@@ -1,7 +1,7 @@
 //! Which connections are accepted, and how others are rejected: in the simulator, and over real sockets where it depends on
 //! the kernel.
 
-#![allow(clippy::panic, reason = "a test says by it what is wrong")]
+#![allow(clippy::panic, reason = "a test fails by it")]
 
 mod common;
 
@@ -29,7 +29,7 @@ mod without_descriptors {
     fn spare_descriptor_rejects_with_a_line() {
         let mut sim = Sim::new(Limits::default());
         starve(&mut sim);
-        let rejected: [PeerNo; 3] = knock(&mut sim);
+        let rejected: [PeerNo; 3] = connect(&mut sim);
         sim.run();
         for peer in rejected {
             assert_eq!(sim.lines(peer), [FULL]);
@@ -43,7 +43,7 @@ mod without_descriptors {
         let mut sim = Sim::new(Limits::default());
         starve(&mut sim);
         const MANY: usize = 64 * FAREWELLS;
-        let all: [PeerNo; MANY] = knock(&mut sim);
+        let all: [PeerNo; MANY] = connect(&mut sim);
         sim.run();
         let rejected = all.iter().filter(|peer| sim.is_closed(**peer)).count();
         assert_eq!(rejected, FAREWELLS);
@@ -90,7 +90,7 @@ mod from_one_address {
         }
     }
 
-    fn knock(sim: &mut Sim, address: &str) -> PeerNo {
+    fn connect_from(sim: &mut Sim, address: &str) -> PeerNo {
         let peer = sim.connect_from(address.parse().expect("an address"), 0);
         sim.run();
         peer
@@ -99,18 +99,18 @@ mod from_one_address {
     #[test]
     fn connections_per_address_are_limited() {
         let mut sim = Sim::new(limits());
-        let [first, _second, third] = ["192.0.2.1"; 3].map(|address| knock(&mut sim, address));
+        let [first, _second, third] = ["192.0.2.1"; 3].map(|address| connect_from(&mut sim, address));
         assert_eq!(sim.lines(third), [MANY]);
         assert!(sim.is_ended(third));
-        let other = knock(&mut sim, "192.0.2.2");
+        let other = connect_from(&mut sim, "192.0.2.2");
         assert!(last(&mut sim, other).starts_with("* Say"));
         // A connection that quits frees its slot at once, though it is closed a little later.
         sim.send(first, "/quit\n");
         sim.run();
         assert!(!sim.is_closed(first));
-        let fourth = knock(&mut sim, "192.0.2.1");
+        let fourth = connect_from(&mut sim, "192.0.2.1");
         assert!(last(&mut sim, fourth).starts_with("* Say"));
-        let fifth = knock(&mut sim, "192.0.2.1");
+        let fifth = connect_from(&mut sim, "192.0.2.1");
         assert_eq!(sim.lines(fifth), [MANY]);
     }
 
@@ -136,11 +136,12 @@ mod from_one_address {
     #[test]
     fn slash_64_counts_once_trusted_never() {
         let mut sim = Sim::new(limits());
-        let same = ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:3"].map(|address| knock(&mut sim, address));
+        let same =
+            ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:3"].map(|address| connect_from(&mut sim, address));
         assert_eq!(last(&mut sim, same[2]), MANY);
         for address in ["10.1.2.3", "127.0.0.1", "::1"] {
             for _ in 0..4 {
-                let peer = knock(&mut sim, address);
+                let peer = connect_from(&mut sim, address);
                 assert!(last(&mut sim, peer).starts_with("* Say"), "{address}");
             }
         }
@@ -159,7 +160,7 @@ mod from_one_address {
             "{}",
             sim.reactor().server().connections.count().0
         );
-        let other = knock(&mut sim, "192.0.2.2");
+        let other = connect_from(&mut sim, "192.0.2.2");
         assert!(last(&mut sim, other).starts_with("* Say"));
     }
 
@@ -175,7 +176,7 @@ mod from_one_address {
             sources.map(|source| sim.datagrams(source).contains(&b"OK".to_vec())),
             [true, true, false]
         );
-        let peer = knock(&mut sim, "192.0.2.1");
+        let peer = connect_from(&mut sim, "192.0.2.1");
         assert_eq!(sim.lines(peer), [MANY]);
         // An unregistered source takes no slot.
         sim.send_datagram(1, sources[0], "Q n0");
@@ -197,7 +198,7 @@ mod unregistered {
         for register_timeout in [Some(Duration::from_secs(60)), None] {
             // A quarter, but not less than 16.
             let mut sim = Sim::new(Limits { max_connections: 40, register_timeout, ..Limits::default() });
-            let silent: [PeerNo; 16] = knock(&mut sim);
+            let silent: [PeerNo; 16] = connect(&mut sim);
             sim.pass(Duration::from_secs(1));
             assert!(silent.iter().all(|peer| !sim.is_ended(*peer)));
             let alice = sim.connect();
@@ -207,7 +208,7 @@ mod unregistered {
             // Registered connections are not counted.
             sim.send(alice, "#alice\n");
             sim.run();
-            let _more: [PeerNo; 30] = knock(&mut sim);
+            let _more: [PeerNo; 30] = connect(&mut sim);
             sim.run();
             assert!(silent.iter().all(|peer| sim.is_ended(*peer)));
             sim.send(alice, "/ping 1\n");
@@ -220,7 +221,7 @@ mod unregistered {
     fn silent_flood_leaves_room_to_register() {
         let mut sim = Sim::new(Limits { max_connections: 40, ..Limits::default() });
         for i in 0..20 {
-            let _storm: [PeerNo; 200] = knock(&mut sim);
+            let _storm: [PeerNo; 200] = connect(&mut sim);
             let peer = sim.connect();
             sim.send(peer, format!("#n{i}\n"));
             sim.pass(Duration::from_millis(1));

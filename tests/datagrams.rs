@@ -152,9 +152,9 @@ fn datagrams_per_turn_are_bounded() {
     assert_eq!((lines.len(), lines.contains(&"+pong".to_owned())), (1 + DATAGRAMS_A_TURN, true));
     sim.run();
     lines.extend(sim.lines(alice));
-    let said: Vec<&String> = lines.iter().filter(|line| line.starts_with("ming: ")).collect();
-    assert_eq!(said.len(), many);
-    assert!((0..many).all(|number| *said[number] == format!("ming: {number}")), "in order");
+    let texts: Vec<&String> = lines.iter().filter(|line| line.starts_with("ming: ")).collect();
+    assert_eq!(texts.len(), many);
+    assert!((0..many).all(|number| *texts[number] == format!("ming: {number}")), "in order");
 }
 
 #[test]

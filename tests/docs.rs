@@ -283,9 +283,9 @@ fn is_compound(word: &str) -> bool {
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
-        Some((start, rest)) => name.strip_prefix(start).is_some_and(|name| {
+        Some((start, tail)) => name.strip_prefix(start).is_some_and(|name| {
             let end = name.find('/').unwrap_or(name.len());
-            (0..=end).any(|at| name.is_char_boundary(at) && matches(rest, &name[at..]))
+            (0..=end).any(|at| name.is_char_boundary(at) && matches(tail, &name[at..]))
         }),
     }
 }

@@ -32,7 +32,7 @@ fn one_send_is_one_message() {
     let (mut sim, tom) = tom(Limits::default());
     sim.send(tom, "tom: hello");
     sim.pass(LESS);
-    assert!(sim.lines(tom).is_empty(), "more may come");
+    assert!(sim.lines(tom).is_empty(), "more bytes may follow");
     sim.pass(TIMEOUT - LESS);
     assert_eq!(sim.lines(tom), ["tom: hello"]);
     sim.pass(TIMEOUT * 10);

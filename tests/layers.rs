@@ -1,6 +1,6 @@
 //! The layers of `src/lib.rs`: modules below the edges are free of system calls, threads and clocks, and each module names
 //! only modules below it. Both are checked in the text of the source, without comments and tests.
-#![allow(clippy::panic, reason = "a test says by it what is wrong")]
+#![allow(clippy::panic, reason = "a test fails by it")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ const OUTSIDE: [&str; 21] = [
 /// Modules that may use [`OUTSIDE`].
 const EDGES: [&str; 4] = ["engine", "client", "cli", "main"];
 
-/// Modules whose files have rows of their own in [`ARROWS`].
+/// Folders with a row for each of their modules in [`ARROWS`].
 const NESTED: [&str; 2] = ["protocol", "server"];
 
 /// The modules that each may name, all from rows above its own. A folder includes all modules in it. The edges may name any.
@@ -171,7 +171,7 @@ impl Source {
             .filter(|edge| self.text.contains(&format!("super::{edge}")))
             .map(|edge| edge.to_string());
         let is_within = |name: &str, module: &str| {
-            name.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            name.strip_prefix(module).is_some_and(|tail| tail.is_empty() || tail.starts_with('/'))
         };
         let is_allowed = |name: &str| {
             is_within(name, &self.module) || allowed.iter().any(|module| is_within(name, module))
@@ -300,10 +300,10 @@ fn arrows_point_down_only() {
 
 #[test]
 fn arrow_table_has_no_cycle() {
-    for (place, (module, below)) in ARROWS.iter().enumerate() {
+    for (index, (module, below)) in ARROWS.iter().enumerate() {
         for name in *below {
-            let under = ARROWS[..place].iter().any(|(module, _)| module == name);
-            let under = under && ARROWS[place..].iter().all(|(module, _)| module != name);
+            let under = ARROWS[..index].iter().any(|(module, _)| module == name);
+            let under = under && ARROWS[index..].iter().all(|(module, _)| module != name);
             assert!(under, "{module} names {name}, which has no row before it in the table");
         }
     }

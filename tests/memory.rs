@@ -142,7 +142,7 @@ fn read_ahead_total_is_bounded() {
 #[cfg(target_os = "linux")]
 fn resident(server: &Server) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux reports it");
     line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * KIB
 }
 
@@ -183,7 +183,7 @@ fn stalled_members_stay_within_total() {
         for (_, reader) in &mut readers {
             for _ in 0..25 {
                 let mut received = String::new();
-                reader.read_line(&mut received).expect("the server goes on");
+                reader.read_line(&mut received).expect("the server still sends");
                 assert_eq!(received, format!("speaker: {line}"));
             }
         }

@@ -144,7 +144,7 @@ fn suppressed_presence_counts_no_line() {
     sim.send(bob, "hello\n/quit\n");
     sim.run();
     let sent = lines_out(&mut sim) - first - 2 * per_request;
-    assert_eq!(sent, 2, "bob's line to the relay peer, and his +bye");
+    assert_eq!(sent, 2, "bob's line to the relay peer, and bob's +bye");
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn presence_storm_costs_few_sends() {
     }
     sim.run();
     let sends = sim.sockets().calls.1 - before;
-    // Two for each peer that came: its answers, and its deferred presence as it leaves. One in 10 ms for each of the others.
+    // Two for each new peer: its answers, and its deferred presence as it leaves. One in 10 ms for each of the others.
     assert!(sends <= 2 * CYCLES + members.len() * (CYCLES / 5 / 10 + 2), "{sends} sends");
     for peer in members {
         assert_eq!(sim.lines(peer).len(), 2 * CYCLES, "each receives all events");

@@ -359,7 +359,7 @@ mod unread_output {
             sim.send(peer, input);
             sim.run();
         }
-        // All are runnable in the next turn, bob last; his queue isn't empty yet.
+        // All are runnable in the next turn, bob last; bob's queue isn't empty yet.
         others.iter().for_each(|other| sim.stall(*other, usize::MAX));
         sim.stall(bob, 4 * KIB);
         sim.turn();
@@ -626,8 +626,8 @@ mod stopping {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
-        let said = lines_of_100("", 2 * ARENA / 100);
-        sim.send(alice, &said);
+        let text = lines_of_100("", 2 * ARENA / 100);
+        sim.send(alice, &text);
         sim.run();
         sim.stop();
         sim.run();
@@ -637,7 +637,7 @@ mod stopping {
         let received = sim.lines(bob);
         assert_eq!(
             (received.len(), received.last().unwrap().starts_with("!shutting-down")),
-            (said.len() / 100 + 1, true)
+            (text.len() / 100 + 1, true)
         );
         assert!(sim.is_ended(bob));
     }
@@ -713,8 +713,8 @@ fn final_line_respects_queue_limit() {
     sim.take(bob);
     sim.stall(bob, 1);
     // Full but for 7 bytes: 63 KiB in lines of 1 KiB, and one shorter line; the first byte is taken.
-    let said = |bytes: usize| "x".repeat(bytes - "alice: \n".len()) + "\n";
-    sim.send(alice, said(KIB).repeat(63) + &said(KIB - 6));
+    let line = |bytes: usize| "x".repeat(bytes - "alice: \n".len()) + "\n";
+    sim.send(alice, line(KIB).repeat(63) + &line(KIB - 6));
     sim.run();
     sim.stop();
     sim.run();
@@ -722,7 +722,7 @@ fn final_line_respects_queue_limit() {
     sim.run();
     assert_eq!(
         sim.lines(bob),
-        ["alice: ".to_owned() + said(KIB).trim_end(), "!too-slow what was sent to you was not read".into()]
+        ["alice: ".to_owned() + line(KIB).trim_end(), "!too-slow what was sent to you was not read".into()]
     );
 }
 

@@ -114,9 +114,9 @@ fn operator_commands_are_denied_to_members() {
 #[test]
 fn reason_cannot_forge_a_line() {
     let mut out = Vec::new();
-    let who = Name::new(b"al").unwrap();
+    let name = Name::new(b"al").unwrap();
     Dialect::Native.encode(
-        Event::Gone { who: &who, reason: "x)\n* eve joined".into() },
+        Event::Gone { who: &name, reason: "x)\n* eve joined".into() },
         &Context { max_line: 4096 },
         &mut out,
     );

@@ -24,13 +24,13 @@ fn deadlines_fire_in_order() {
 
 #[test]
 fn cancelled_deadline_never_fires() {
-    for gone in 0..3 {
+    for cancelled in 0..3 {
         let mut timers = Timers::default();
         let mut ids: Vec<_> =
             (0..3).map(|i| timers.arm(Time(10 + u64::from(i)), Deadline::TooSlow, ConnId(i))).collect();
-        timers.cancel(ids.remove(gone as usize));
-        let rest: Vec<u32> = (0..3).filter(|i| *i != gone).collect();
-        assert_eq!(all_due(&mut timers, 100), rest);
+        timers.cancel(ids.remove(cancelled as usize));
+        let remaining: Vec<u32> = (0..3).filter(|i| *i != cancelled).collect();
+        assert_eq!(all_due(&mut timers, 100), remaining);
     }
 }
 
