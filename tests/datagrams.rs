@@ -1,5 +1,5 @@
-//! UDP peers, which are source addresses, in the simulator: what they are sent, what they cost, and several datagrams in
-//! one turn.
+//! UDP peers, which are source addresses, in the simulator: what they are sent, what they cost, and several datagrams
+//! in one turn.
 
 use redpoll::limits::{DATAGRAMS_A_TURN, KIB, Limits, MAX_ANSWER_TO_STRANGERS, MAX_SHORT, MAX_UNASKED};
 use redpoll::protocol::scheme::Scheme;

@@ -1,6 +1,6 @@
-//! The layers of `src/lib.rs`: modules below the edges are free of system calls, threads and clocks, and each module names
-//! only modules below it. Both are checked in the text of the source, without comments and tests.
-#![allow(clippy::panic, reason = "a test fails by it")]
+//! The layers of `src/lib.rs`: modules below the edges are free of system calls, threads and clocks, and each module
+//! names only modules below it. Both are checked in the text of the source, without comments and tests.
+#![allow(clippy::panic, reason = "a failed test panics")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,8 @@ const EDGES: [&str; 4] = ["engine", "client", "cli", "main"];
 /// Folders with a row for each of their modules in [`ARROWS`].
 const NESTED: [&str; 2] = ["protocol", "server"];
 
-/// The modules that each may name, all from rows above its own. A folder includes all modules in it. The edges may name any.
+/// The modules that each may name, all from rows above its own. A folder includes all modules in it. The edges may name
+/// any.
 const ARROWS: [(&str, &[&str]); 38] = [
     ("lib", &[]),
     ("subnet", &[]),
@@ -179,8 +180,8 @@ impl Source {
         named.filter(|name| !is_allowed(name)).chain(edges).collect()
     }
 
-    /// Returns the sibling modules that it names, of this module or of a folder that holds it: the shared folder, the naming
-    /// module in it, the named module in it.
+    /// Returns the sibling modules that it names, of this module or of a folder that holds it: the shared folder, the
+    /// naming module in it, the named module in it.
     fn siblings(&self) -> Vec<(String, String, String)> {
         let mut found = Vec::new();
         for path in self.paths() {

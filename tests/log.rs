@@ -1,5 +1,5 @@
-//! The log of the built program: which events are logged at which level and in which format, and what is never logged. With
-//! all engines where that makes a difference.
+//! The log of the built program: which events are logged at which level and in which format, and what is never logged.
+//! With all engines where that makes a difference.
 
 mod common;
 

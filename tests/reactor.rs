@@ -1,5 +1,5 @@
-//! The turn of the event loop, in the simulator: how often connections are read and sent to, what a peer that doesn't read
-//! costs, and how connections and the server end.
+//! The turn of the event loop, in the simulator: how often connections are read and sent to, what a peer that doesn't
+//! read costs, and how connections and the server end.
 
 use redpoll::limits::{
     ARENA, FAREWELLS, KIB, Limits, MAX_LISTENER_PAUSE, MAX_MAX_LINE, MIN_MAX_LINE, MIN_QUEUE, READ,

@@ -1,4 +1,4 @@
-// A classic peer is in no room, so that a client that reads once per message that it sends doesn't accumulate unread lines.
+// A classic peer is in no room: a client that reads once per message that it sends accumulates no unread lines.
 cla arrives by classic
 lin arrives
 nic arrives by nickname
