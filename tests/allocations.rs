@@ -1,5 +1,5 @@
 //! No allocation per message in steady state, and memory of a burst is freed after it. A counting allocator runs under
-//! the whole server in the simulator, whose own buffers don't grow either after a warm-up.
+//! the whole server in the simulator; the simulator's own buffers don't grow either after a warm-up.
 
 use redpoll::limits::{ARENA, LAST_WORDS, Limits, READ, SPANS};
 use redpoll_kit::{PeerNo, Sim};
