@@ -99,7 +99,7 @@ impl Limits {
     /// Returns the maximum memory of unhandled input, in bytes: [`Limits::held_total`], the one read that passed it,
     /// and for each connection a line and a small read, with the spare capacity of its buffer.
     #[must_use]
-    pub fn max_held(&self, connections: usize) -> usize {
+    pub fn max_input_total(&self, connections: usize) -> usize {
         let per_buffer = self.max_line + POOLED_BUFFER_BYTES;
         self.held_total() + READ + per_buffer + connections.saturating_mul(LOW_READ + per_buffer)
     }

@@ -41,7 +41,7 @@ impl Memory {
         let rooms = Hub::max_rooms(limits, connections)?;
         let longest_list =
             Hub::max_listed(rooms).saturating_mul(Dialect::MAX_LISTED) + limits.max_sent_line();
-        let input = limits.max_held(1) - limits.max_held(0);
+        let input = limits.max_input_total(1) - limits.max_input_total(0);
         let idle = GROWN * (Connections::MAX_BYTES_PER_CONNECTION + STREAM)
             + Hub::MAX_BYTES_PER_CONNECTION
             + SendQueues::MAX_BYTES_PER_CONNECTION
@@ -57,7 +57,7 @@ impl Memory {
             idle,
             busy,
             rooms: Hub::of_rooms(rooms),
-            input: limits.max_held(0),
+            input: limits.max_input_total(0),
             queued: SendQueues::of_all(limits, longest_list),
             fixed: READ
                 + 2 * limits.max_line

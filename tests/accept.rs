@@ -1,7 +1,7 @@
-//! Which connections are accepted, and how others are rejected: in the simulator, and over real sockets where it depends on
-//! the kernel.
+//! Which connections are accepted, and how others are rejected: in the simulator, and over real sockets where it
+//! depends on the kernel.
 
-#![allow(clippy::panic, reason = "a test fails by it")]
+#![allow(clippy::panic, reason = "a failed test panics")]
 
 mod common;
 

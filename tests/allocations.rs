@@ -1,5 +1,5 @@
-//! No allocation per message in steady state, and memory of a burst is freed after it. A counting allocator runs under the
-//! whole server in the simulator, whose own buffers don't grow either after a warm-up.
+//! No allocation per message in steady state, and memory of a burst is freed after it. A counting allocator runs under
+//! the whole server in the simulator; the simulator's own buffers don't grow either after a warm-up.
 
 use redpoll::limits::{ARENA, HALF_CLOSE_GRACE, Limits, READ, SPANS};
 use redpoll_kit::{PeerNo, Sim};
@@ -148,8 +148,8 @@ fn burst_memory_is_freed_when_idle() {
     assert_eq!(after[1], after[2], "no further bytes are kept each time");
 }
 
-/// Returns the bytes freed after half of the members of two large rooms left. Members of the rooms leave alternately, so that
-/// no two presence events for one recipient are adjacent in the arena.
+/// Returns the bytes freed after half of the members of two large rooms left. Members of the rooms leave alternately,
+/// so that no two presence events for one recipient are adjacent in the arena.
 fn held_after_mass_departure(leave: impl Fn(&mut Sim, PeerNo), later: Duration) -> isize {
     let (mut sim, peers) = crowd_within(Limits { quiet_above: None, ..Limits::default() }, 1000);
     for (i, peer) in peers.iter().enumerate() {

@@ -1,7 +1,7 @@
-//! How connections and the server end, over real sockets: a stalled peer can't extend the drain, a second signal ends it,
-//! and the end of a stream is noticed while the connection is not read.
+//! How connections and the server end, over real sockets: a stalled peer can't extend the drain, a second signal ends
+//! it, and the end of a stream is noticed while the connection is not read.
 
-#![allow(clippy::panic, reason = "a test fails by it")]
+#![allow(clippy::panic, reason = "a failed test panics")]
 
 mod common;
 

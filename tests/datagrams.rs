@@ -1,5 +1,5 @@
-//! UDP peers, which are source addresses, in the simulator: what they are sent, what they cost, and several datagrams in
-//! one turn.
+//! UDP peers, which are source addresses, in the simulator: what they are sent, what they cost, and several datagrams
+//! in one turn.
 
 use redpoll::limits::{AMPLIFICATION_LIMIT, DATAGRAMS_PER_TURN, KIB, Limits, MAX_SHORT, MAX_UNSOLICITED};
 use redpoll::protocol::scheme::Scheme;

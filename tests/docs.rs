@@ -1,10 +1,10 @@
 //! The documentation names only what exists: every path, test, flag, variable and item of the source in a code span of
-//! README.md, docs/ and fuzz/README.md, and the target of every link. In blocks of code, only paths and the flags of known
-//! programs are checked.
+//! README.md, docs/ and fuzz/README.md, and the target of every link. In blocks of code, only paths and the flags of
+//! known programs are checked.
 //!
-//! A path begins with an entry of the repository's root, or ends with one of [`FILES`], or with `/`; a partial path may be
-//! the end of any file's path. `*` matches anything, and so does a word in capitals in a name that doesn't exist as written
-//! (`fixed-WHAT`). A test is `file.rs: name` or `file::name`.
+//! A path begins with an entry of the repository's root, or ends with one of [`FILES`], or with `/`; a partial path may
+//! be the end of any file's path. `*` matches anything, and so does a word in capitals in a name that doesn't exist as
+//! written (`fixed-WHAT`). A test is `file.rs: name` or `file::name`.
 #![cfg(feature = "chat")]
 
 use clap::CommandFactory;
@@ -150,8 +150,8 @@ impl Known {
         }
     }
 
-    /// `a::b`, where `a` is a file of tests, must have a test `b`; of other paths each part must be a word of the source, and
-    /// so must a single name in the form of an identifier: `some_words`, `SomeWords`.
+    /// `a::b`, where `a` is a file of tests, must have a test `b`; of other paths each part must be a word of the
+    /// source, and so must a single name in the form of an identifier: `some_words`, `SomeWords`.
     fn missing_items(&self, span: &str, missing: &mut Vec<String>) {
         let parts: Vec<&str> = span.trim_end_matches("()").split("::").collect();
         let is_item = parts.len() > 1 || is_compound(parts[0]);
@@ -333,8 +333,8 @@ enum Part {
     Link(String),
 }
 
-/// Returns spans, lines of blocks and targets of links, each with its line number. A span may continue in the next line of
-/// its paragraph.
+/// Returns spans, lines of blocks and targets of links, each with its line number. A span may continue in the next line
+/// of its paragraph.
 fn parts_of(text: &str) -> Vec<(usize, Part)> {
     let mut parts = Vec::new();
     let mut is_fenced = false;

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 const ENGINES: [&str; 2] = ["threads", "threads-queued"];
 
-/// Starts a server with small kernel buffers, so that a peer that doesn't read is noticed soon, and without a rate limit.
+/// Starts a server with small kernel buffers, so that a peer that doesn't read is noticed soon, and without a rate
+/// limit.
 fn start(engine: &str, flags: &[&str]) -> Server {
     let small = ["--engine", engine, "--send-buffer", "4KiB", "--rate", "0"];
     serve(small.into_iter().chain(flags.iter().copied()))

@@ -1,5 +1,5 @@
-//! Messages that end by the frame timeout (`--pause`), in the simulator: the framing of the tutorials' clients, which send
-//! no LF. A relay peer is sent its own lines too, which shows what the server received.
+//! Messages that end by the frame timeout (`--pause`), in the simulator: the framing of the tutorials' clients, which
+//! send no LF. A relay peer is sent its own lines too, which shows what the server received.
 
 use redpoll::limits::{KIB, Limits, MAX_FRAME_TIMEOUTS};
 use redpoll::protocol::scheme::Scheme;

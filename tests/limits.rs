@@ -1,5 +1,5 @@
-//! Fixed bounds of `src/limits.rs` that have no file of tests of their own, in the simulator. `docs/architecture.md` lists
-//! all bounds with the code that keeps them and the tests that check them.
+//! Fixed bounds of `src/limits.rs` that have no file of tests of their own, in the simulator. `docs/architecture.md`
+//! lists all bounds with the code that keeps them and the tests that check them.
 
 use redpoll::limits::{ACCEPTS_PER_TURN, KIB, Limits, MAX_KICKED, MAX_WHO};
 use redpoll::protocol::scheme::Scheme;

@@ -1,7 +1,7 @@
-//! The listeners of the built program: socket files and their permissions, errors where it can't listen, and standard input
-//! as the server's console.
+//! The listeners of the built program: socket files and their permissions, errors where it can't listen, and standard
+//! input as the server's console.
 
-#![allow(clippy::panic, reason = "a test fails by it")]
+#![allow(clippy::panic, reason = "a failed test panics")]
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! The log of the built program: which events are logged at which level and in which format, and what is never logged. With
-//! all engines where that makes a difference.
+//! The log of the built program: which events are logged at which level and in which format, and what is never logged.
+//! With all engines where that makes a difference.
 
 mod common;
 
@@ -330,6 +330,6 @@ fn blocked_stderr_stops_no_connection() {
         let mut lines = BufReader::new(reader).lines().map(|line| line.expect("a log is UTF-8"));
         let lost = lines.next().expect("it is logged again");
         assert!(lost.ends_with(" lines were dropped, since standard error was not read"), "{engine}: {lost}");
-        assert!(lines.next().expect("and goes on").ends_with(" registered as bob"), "{engine}");
+        assert!(lines.next().expect("the log goes on").ends_with(" registered as bob"), "{engine}");
     }
 }

@@ -1,5 +1,5 @@
-//! Bounds of the memory of all connections: in the simulator, which queue is dropped first; over real sockets, the resident
-//! memory of the process.
+//! Bounds of the memory of all connections: in the simulator, which queue is dropped first; over real sockets, the
+//! resident memory of the process.
 
 mod common;
 
@@ -81,9 +81,10 @@ fn queue_size_counts_retained_chunks() {
     );
 }
 
-/// Asserts the bound of buffered input for 50 connections. Each alone may hold 64 KiB, together more than twice the bound.
+/// Asserts the bound of buffered input for 50 connections. Each alone may hold 64 KiB, together more than twice the
+/// bound.
 fn assert_input_is_bounded(sim: &Sim, limits: &Limits) {
-    let (bytes, max) = (sim.reactor().server().connections.input().memory(), limits.max_held(50));
+    let (bytes, max) = (sim.reactor().server().connections.input().memory(), limits.max_input_total(50));
     assert!(bytes > limits.held_total(), "{bytes} bytes are no flood");
     assert!(bytes <= max && 2 * max < 50 * READ, "{bytes} bytes held, of {max}");
 }
@@ -194,7 +195,8 @@ fn stalled_members_stay_within_total() {
     drop(stalled);
 }
 
-/// Returns the name of this number, of 32 characters, each of four bytes as written and folded where the build has such.
+/// Returns the name of this number, of 32 characters, each of four bytes as written and folded where the build has
+/// such.
 #[cfg(target_os = "linux")]
 fn longest_name(number: usize) -> String {
     let (zero, one) = if EVERY_SCRIPT { ('\u{10410}', '\u{10412}') } else { ('A', 'B') };
@@ -202,9 +204,9 @@ fn longest_name(number: usize) -> String {
     (0..32).map(bit).collect()
 }
 
-/// 300 members, each in 64 of 1024 rooms and with the longest names, send requests without reading the answers. Parts of the
-/// sum that this doesn't reach: the longest text of one turn in all dialects at once, spare capacity of vectors and tables
-/// just after growing, a UDP peer for each, all names that may be kicked.
+/// 300 members, each in 64 of 1024 rooms and with the longest names, send requests without reading the answers. Parts
+/// of the sum that this doesn't reach: the longest text of one turn in all dialects at once, spare capacity of vectors
+/// and tables just after growing, a UDP peer for each, all names that may be kicked.
 #[test]
 #[cfg(target_os = "linux")]
 fn worst_case_stays_within_sum() {

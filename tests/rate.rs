@@ -1,5 +1,5 @@
-//! The rate limit, in the simulator: the cost of each request in tokens; a sender above its rate is blocked, loses nothing
-//! and costs no turns; the end of its stream is noticed meanwhile.
+//! The rate limit, in the simulator: the cost of each request in tokens; a sender above its rate is blocked, loses
+//! nothing and costs no turns; the end of its stream is noticed meanwhile.
 
 use redpoll::limits::{HALF_CLOSE_GRACE, KIB, LOW_READ, Limits, READ, REFILL};
 use redpoll::protocol::scheme::Scheme;

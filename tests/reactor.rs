@@ -1,5 +1,5 @@
-//! The turn of the event loop, in the simulator: how often connections are read and sent to, what a peer that doesn't read
-//! costs, and how connections and the server end.
+//! The turn of the event loop, in the simulator: how often connections are read and sent to, what a peer that doesn't
+//! read costs, and how connections and the server end.
 
 use redpoll::limits::{
     ARENA, KIB, Limits, MAX_ACCEPT_BACKOFF, MAX_MAX_LINE, MAX_REJECTED, MIN_MAX_LINE, MIN_QUEUE, READ,

@@ -1,7 +1,7 @@
-//! Every story of `tests/stories/` and its folders, in the simulator and over real sockets. The grammar is at the top of
-//! `tests/kit/src/story/mod.rs`. `REDPOLL_STORY=room/members_are_listed cargo test --test stories` runs one story alone;
-//! `REDPOLL_SEED=7` chooses one seed of the simulator with faults.
-#![allow(clippy::panic, reason = "a test fails by it")]
+//! Every story of `tests/stories/` and its folders, in the simulator and over real sockets. The grammar is at the top
+//! of `tests/kit/src/story/mod.rs`. `REDPOLL_STORY=room/members_are_listed cargo test --test stories` runs one story
+//! alone; `REDPOLL_SEED=7` chooses one seed of the simulator with faults.
+#![allow(clippy::panic, reason = "a failed test panics")]
 
 use redpoll::protocol::name::EVERY_SCRIPT;
 use redpoll_kit::replay;

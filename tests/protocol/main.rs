@@ -1,5 +1,5 @@
 //! Tests of `src/protocol/` and `src/subnet.rs` by their public interface: one file for each subject.
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by it")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a failed test panics")]
 
 mod frames;
 mod line_protocol;

@@ -10,7 +10,7 @@ bob > #bob
 bob < +nick bob
 bob < +room lobby 2
 alice < * bob joined
-// A place that is left can be taken.
+// A slot that is freed can be used.
 bob > /quit
 bob < +bye
 bob closed

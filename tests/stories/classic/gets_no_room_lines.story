@@ -1,4 +1,4 @@
-// It is in no room, so that a client which reads once per message that it sends never falls behind.
+// A classic peer is in no room: a client that reads once per message that it sends accumulates no unread lines.
 cla arrives by classic
 lin arrives
 nic arrives by nickname
@@ -18,10 +18,10 @@ lin > /quit
 lin < +bye
 lin closed
 nic < line left!
-// The next that it gets is what was addressed to it.
+// The next line that it receives is a direct message.
 cla >> @nic:are you there?
 nic < @cla: are you there?
-// Nobody hears of its coming, renaming and going either.
+// Its own joining, renaming and leaving are not announced either.
 cla >> #clara
 cla < Your user detail saved as : clara
 cla ends

@@ -16,7 +16,7 @@ eve < !nick-taken ALICE is taken
 Bob >> @alice: see http://a:80/ :)
 alice <  see http://a:80/ :)
 
-// A second #name renames; the first is free then.
+// A second #name renames, and frees the first name.
 alice >> #Alicia
 alice < Your user detail saved as : Alicia
 Bob >> @alice:where are you?

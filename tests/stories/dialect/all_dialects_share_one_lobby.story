@@ -1,4 +1,4 @@
-// One server, one set of names, one lobby: a peer of each kind, and each hears the others as its own kind does.
+// One server, one set of names, one lobby: a peer of each dialect receives the lines of the others in its own dialect.
 lin arrives
 cla arrives by classic
 
@@ -19,7 +19,7 @@ nic < udp joined!
 
 op connects by unix
 
-// Lobby lines. The one who reads once per message that it sends hears none of them.
+// Lobby lines. The classic peer, which reads once per message that it sends, receives none of them.
 lin > from lin
 nic < lin: from lin
 rel < lin: from lin
@@ -42,7 +42,7 @@ lin < udp: from udp
 nic < udp: from udp
 rel < udp: from udp
 
-// Direct messages: those who can write them reach everyone.
+// Direct messages: dialects that have them reach every dialect.
 lin > @cla,nic,rel,udp:psst
 cla < psst
 nic < @lin: psst
@@ -71,7 +71,7 @@ udp <= OK
 lin < * udp is now uwe
 nic < udp is now uwe
 
-// A name that somebody else has is refused in every dialect, whatever dialect that one speaks.
+// A name that is taken in one dialect is refused in every dialect.
 lin > /nick CLARA
 lin < !nick-taken CLARA is taken
 cla >> #Linus
@@ -119,7 +119,7 @@ op > /who *
 op < +who * linus clara nic uwe
 op < +end who * 4
 
-// Goings.
+// Leaving.
 udp >> Q uwe
 udp <= EXIT
 lin < * uwe left

@@ -15,20 +15,20 @@ lin < * udp joined
 nic < udp joined!
 op connects by unix
 
-// Arrived.
+// Joined.
 bob arrives
 lin < * bob joined
 nic < bob joined!
 udp <= Welcome bob to the chat room
 
-// Said in the lobby.
+// A line in the lobby.
 bob > hi
 lin < bob: hi
 nic < bob: hi
 rel < bob: hi
 udp <= bob : hi
 
-// One's own.
+// The own line.
 nic >> hi
 nic < nic: hi
 lin, bob, rel < nic: hi
@@ -64,7 +64,7 @@ nic < Administrator message: hi
 rel < administrator: hi
 udp <= administrator : hi
 
-// Gone.
+// Left.
 bob > /quit for tea
 bob < +bye
 bob closed

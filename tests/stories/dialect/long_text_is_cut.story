@@ -1,4 +1,4 @@
-// To the tutorials' clients, which receive 1024 bytes at once; at a character, whole lines with their LF.
+// For the tutorials' clients, which receive 1024 bytes at once: cut at a character boundary, LF included.
 lin arrives
 lin2 arrives
 lin < * lin2 joined
@@ -17,16 +17,16 @@ udp <= lin : \{1017*x}
 lin > \{1018*x}
 lin2, nic, rel < lin: \{1018*x}
 udp <= lin : \{1017*x}
-// Two bytes each: in the one the last would be cut, in the other it ends where the limit is.
+// Characters of two bytes: in one dialect the limit falls within a character, in the other at its end.
 lin > \{600*ä}
 lin2 < lin: \{600*ä}
 nic, rel < lin: \{509*ä}
 udp <= lin : \{508*ä}
 lin > @cla:\{600*ä}
 cla < \{511*ä}
-// Four bytes each.
+// Characters of four bytes.
 lin > @cla:\{300*😀}
 cla < \{255*😀}
-// What is made safe grows: it is cut afterwards.
+// Replaced text is longer: it is cut after the replacement.
 lin > @cla:\{500*\x01}
 cla < \{341*�}

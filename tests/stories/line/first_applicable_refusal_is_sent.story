@@ -1,5 +1,5 @@
 with --max-line 128 --max-rooms 3
-// line-too-long before bad-byte; bad-byte before register-first; that before what the form lacks.
+// line-too-long before bad-byte; bad-byte before register-first; register-first before errors of form.
 eve connects
 eve > \x00\{200*x}
 eve < !line-too-long 128
@@ -17,7 +17,7 @@ eve > @x:
 eve < !register-first …
 eve > #\x00
 eve < !bad-byte …
-// Of a name: invalid, reserved, taken, then what its password meets.
+// Of a name: invalid, reserved, taken, then no-accounts for its password.
 alice arrives
 eve > #:x
 eve < !usage #name
@@ -54,7 +54,7 @@ alice < !empty-text …
 // too-many-targets before nick-invalid and no-such-user.
 alice > @a!,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q:x
 alice < !too-many-targets …
-// nick-invalid before no-such-user: what is no name is nobody's.
+// nick-invalid before no-such-user.
 alice > @a!:x
 alice < !nick-invalid a! …
 // room-invalid before no-such-room, and before too-many-rooms.

@@ -1,7 +1,7 @@
 with --max-line 128
 bob arrives
 alice connects
-// Before registering, and before its end has come; the rest of it is thrown away, whatever it is.
+// Before registering, and before the line ends; the remainder of the line is discarded.
 alice >> #\{128*x}
 alice < !line-too-long 128
 alice >> \{1000*/quit }
@@ -19,7 +19,7 @@ alice >> \{129*z}\n\{129*z}\n/ping 2\n
 alice < !line-too-long 128
 alice < !line-too-long 128
 alice < +pong 2
-// What the end of the stream cuts off is no line.
+// An overlong line at the end of the stream is no line.
 alice >> \{200*z}
 alice < !line-too-long 128
 alice ends

@@ -12,7 +12,7 @@ alice > /msg  bob\tx
 bob < @alice:x
 alice > /MSG BOB loud
 bob < @alice:loud
-// To oneself.
+// To the sender itself.
 alice > @alice:note
 alice < @alice:note
 alice > @nobody:x

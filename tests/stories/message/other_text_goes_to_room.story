@@ -1,7 +1,7 @@
 alice arrives
 bob arrives
 alice < * bob joined
-// A line that begins with a blank is always text; so is one that begins as the server's own do.
+// A line that begins with a blank is text; so is one that begins like a line of the server.
 alice >  /quit
 bob < alice:  /quit
 alice >  @bob:hi

@@ -7,10 +7,10 @@ alice > @bob,carol:both
 bob, carol < @alice:both
 alice > @bob , carol :blanks
 bob, carol < @alice:blanks
-// Named twice, in two spellings even, gets it once; oneself counts.
+// A name that is repeated, in any spelling, receives it once; the sender counts.
 alice > @bob,BOB,carol,bob,alice:once
 bob, carol, alice < @alice:once
-// Those who can be reached get it, each other is refused by the name as it was typed.
+// Reachable recipients receive it; each other one is refused by its name as typed.
 alice > @NoBody,bob,No.One,c!d,CAROL:some
 bob, carol < @alice:some
 alice < !no-such-user NoBody

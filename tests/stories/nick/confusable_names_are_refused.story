@@ -30,7 +30,7 @@ bob > /nick COP
 bob < !nick-taken COP …
 bob > /nick c0p
 bob < !nick-taken c0p …
-// A look-alike of one's own name, and by it nobody else is found.
+// A confusable of the own name is accepted, and finds no other user.
 vov > /nick cop
 vov < +nick cop
 paypa, bob < * сор is now cop
@@ -38,7 +38,7 @@ bob > @сор:hi
 bob < !no-such-user сор
 bob > @cop:hi
 vov < @Bob:hi
-// The false friends of ASCII stand beside each other.
+// ASCII names are never confusable with each other.
 bob > /nick user1
 bob < +nick user1
 paypa, vov < * Bob is now user1

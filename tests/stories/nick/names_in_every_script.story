@@ -40,7 +40,7 @@ alice, bob < * Carol is now Karl
 bob > &ＢÜＲＯ
 bob < +room Büro 2
 carol < * Jörg joined &Büro
-// No symbols, no emoji, nothing that can't be seen.
+// No symbols, no emoji, no invisible characters.
 carol > /nick 🐦
 carol < !nick-invalid 🐦 …
 carol > /nick a\u{200B}b

@@ -27,7 +27,7 @@ a > /nick наталья-0001
 a < +nick наталья-0001
 a > /nick e\u{301}
 a < +nick e\u{301}
-// Rooms are held to it, but one that looks like another is another room.
+// Room names have the same rule, but a confusable name is another room.
 a > &dеv
 a < !room-invalid dеv …
 a > &раура

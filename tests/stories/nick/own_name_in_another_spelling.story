@@ -4,7 +4,7 @@ alice < * bob joined
 alice > /nick ALICE
 alice < +nick ALICE
 bob < * alice is now ALICE
-// The same spelling again changes nothing that anyone must be told of.
+// The same spelling again is no rename event.
 alice > /nick ALICE
 alice < +nick ALICE
 bob > @alice:hi

@@ -40,6 +40,6 @@ alice < * \{32*b} is now 1.b-o_b
 bob > /nick guest-x
 bob < +nick guest-x
 alice < * 1.b-o_b is now guest-x
-// The owner of the taken name was untouched.
+// The owner of the taken name is not affected.
 alice > @alice:me
 alice < @alice:me

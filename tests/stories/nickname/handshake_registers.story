@@ -6,7 +6,7 @@ alice >> alice
 alice < alice joined!
 alice < Connected to server!
 
-// Everyone hears of a newcomer, itself included.
+// A join event goes to all members, the new one included.
 bob arrives by nickname
 alice < bob joined!
 
@@ -19,7 +19,7 @@ alice, bob < alice: hello again
 alice >> alice: see: this
 alice, bob < alice: see: this
 
-// Another's name is kept as text: nobody speaks for another.
+// The name of another user is kept as text.
 alice >> bob: I am bob
 alice, bob < alice: bob: I am bob
 alice >> no name at all

@@ -1,4 +1,4 @@
-// However large the lobby, those whose dialect says so hear who comes; who goes is told in small ones only.
+// The nickname dialect announces joins in a lobby of any size, leaving in small ones only.
 with --quiet-above 2
 lin arrives
 nic arrives by nickname

@@ -1,4 +1,4 @@
-// The client answers its nickname by itself and only once: it gets one line that says why, and the end.
+// The client sends its nickname automatically and only once: it is sent one line with the reason, and is closed.
 alice arrives by nickname
 a, b, c, d, e connects by nickname
 a >> ALICE
@@ -16,7 +16,7 @@ d closed
 e >> \{33*x}
 e < !nick-invalid \{33*x} is not a name: 1 to 32 letters of one script, digits, - _ .
 e closed
-// Blanks around it are no part of it, and a blank answer is none.
+// Blanks around the nickname are trimmed, and a blank answer is ignored.
 f connects by nickname
 f >> \s \n
 f >> \sfritz \n

@@ -1,4 +1,4 @@
-// The unix door: the line protocol with operator rights.
+// The unix listener: the line protocol with operator rights.
 op, op2 connects by unix
 // Without a name.
 op > /announce is anybody here?
@@ -34,7 +34,7 @@ op > /who *
 op < +who * alice bob
 op < +end who * 2
 
-// With one, it is told too, and counted.
+// With a name, the operator receives announcements too, and is counted.
 op > #Olga
 op < +nick Olga
 op < +room lobby 3

@@ -1,4 +1,4 @@
-// Members are denied whatever the form; strangers are told to register first.
+// Members are denied in every form; unregistered peers must register first.
 alice arrives
 bob connects
 alice > /announce hi
@@ -23,7 +23,7 @@ bob > /who
 bob < !register-first say #name to take a name
 bob > /rooms
 bob < !register-first say #name to take a name
-// Nor is there a way in by the other dialects, in which these are words.
+// In the other dialects these commands are text.
 rel connects by relay
 rel >> rel: /announce hi
 rel < rel: /announce hi

@@ -1,4 +1,4 @@
-// Operators are told of theirs besides; nobody else is.
+// Operators also see operator commands; members do not.
 op connects by unix
 alice arrives
 op > /help

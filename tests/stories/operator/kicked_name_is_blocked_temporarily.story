@@ -25,7 +25,7 @@ op < +kicked nic
 nic < !kicked
 nic closed
 time passes 59s
-// The name is refused, in every dialect and spelling; the peer may come by another.
+// The name is refused in every dialect and spelling; the peer may register another one.
 a connects
 a > #ALICE
 a < !kicked ALICE

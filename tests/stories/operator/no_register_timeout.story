@@ -1,4 +1,4 @@
-// No register timeout at their door, and no limit of connections.
+// The unix listener has no register timeout and no connection limit.
 with --max-connections 1 --register-timeout 5s
 bob arrives
 op connects by unix

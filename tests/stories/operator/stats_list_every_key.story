@@ -1,4 +1,4 @@
-// Every key, and the true number of them in the last line; refusals are counted by code once there are any.
+// Every key, and the number of keys in the last line; refusals are counted by code once there are any.
 op connects by unix
 alice arrives
 cla arrives by classic

@@ -16,7 +16,7 @@ alice < * bob joined &two
 carol > /leave lobby
 carol < +left lobby
 alice, bob < * carol left &lobby
-// Alice and Bob share three rooms, Carol none with anybody: she is told nothing.
+// Alice and Bob share three rooms; Carol shares none and receives no event.
 bob > /nick rob
 bob < +nick rob
 alice < * bob is now rob

@@ -8,7 +8,7 @@ alice < !usage #name
 alice > # Alice\t
 alice < +nick Alice
 alice < +room lobby 1
-// Once registered, a pasted comment renames nobody and a mistyped password is not said aloud.
+// After registering, a pasted comment is no rename, and a mistyped password is not sent as text.
 bob arrives
 alice < * bob joined
 alice > #bob:secret

@@ -1,4 +1,4 @@
-// A name must be given in time at every door but that of operators; who sends datagrams has one or is nobody.
+// Every listener but unix has the register timeout; a UDP peer is registered or has no state.
 with --register-timeout 5s
 cla connects by classic
 nic connects by nickname

@@ -3,7 +3,7 @@ alice arrives
 bob connects
 carol connects
 time passes 59s
-// Bytes don't push it back, refused names neither.
+// Input doesn't extend it, refused names neither.
 bob > /ping 1
 bob < +pong 1
 bob > #root

@@ -13,24 +13,24 @@ c >> hello
 a, b, c < guest-3: hello
 alice < * guest-3 joined
 alice < guest-3: hello
-// A number may be in front, if it is one's own.
+// The own guest name may be in front.
 b >> guest-2: hello
 a, b, c, alice < guest-2: hello
 b >> guest-3: hello
 a, b, c, alice < guest-2: guest-3: hello
 
-// It tries again with each message.
+// Each message tries to register its name again.
 a >> Alice: still me
 a, b, c, alice < guest-1: Alice: still me
 a >> anna: then I am anna
 a, b, c < anna: then I am anna
 alice < * guest-1 is now anna
 alice < anna: then I am anna
-// Who has a name keeps it.
+// A registered name is kept.
 a >> berta: and now?
 a, b, c, alice < anna: berta: and now?
 
-// The lowest number that is free is given.
+// The lowest free number is given.
 d connects by relay
 d >> hi
 a, b, c, d < guest-1: hi

@@ -1,4 +1,4 @@
-// Its name is refused for a minute, as if somebody had it; it is told so by the number that it gets.
+// Its name is refused for a minute, as if it were taken: the peer becomes a numbered guest.
 op connects by unix
 tom connects by relay
 tom >> tom: hello

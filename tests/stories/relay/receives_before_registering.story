@@ -1,5 +1,5 @@
 // dialects.md, "relay", sentence by sentence.
-// Nothing is sent on accept; the lobby is heard at once, and nobody is told.
+// No greeting on accept; lobby lines are sent at once, without a join event.
 alice arrives
 tom, other connects by relay
 alice > anybody here?
@@ -8,7 +8,7 @@ alice > /who
 alice < +who lobby alice
 alice < +end who lobby 1
 
-// It enters with its first message, under the name in front.
+// It registers with its first message, under the name in front.
 tom >> tom  :   good morning
 tom, other < tom: good morning
 alice < * tom joined
@@ -24,7 +24,7 @@ tom, other, alice < tom: see: this
 tom >> no name
 tom, other, alice < tom: no name
 
-// Comings and goings are not shown to it.
+// It receives no presence events.
 bob arrives
 alice < * bob joined
 bob > /nick rob

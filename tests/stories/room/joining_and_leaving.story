@@ -6,12 +6,12 @@ alice < +room dev 1
 bob > /join dev
 bob < +room dev 2
 alice < * bob joined &dev
-// Plain text goes to the room that was entered last.
+// Plain text goes to the room that was joined last.
 alice > in dev
 bob < &dev:alice:in dev
 alice > /say /in dev too
 bob < &dev:alice:/in dev too
-// Saying something elsewhere doesn't change it.
+// A line to another room doesn't change it.
 alice > &lobby:in the lobby
 bob < alice: in the lobby
 alice > dev again
@@ -34,6 +34,6 @@ alice > /leave dev
 alice < !not-in-room dev
 bob > /leave
 bob < +left dev
-// The current one is left: the lobby is it.
+// After leaving the current room, the lobby is current.
 bob > back
 alice < bob: back

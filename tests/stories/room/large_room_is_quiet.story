@@ -2,13 +2,13 @@ with --quiet-above 2
 alice arrives
 bob arrives
 alice < * bob joined
-// The third makes it large, the one who comes or goes counted.
+// The third member makes it large; the member that joins or leaves counts.
 carol arrives
 carol > /nick cora
 carol < +nick cora
 carol > &lobby:hello
 alice, bob < cora: hello
-// A small room that they share tells it.
+// A small shared room announces it.
 carol > &dev
 carol < +room dev 1
 bob > &dev
@@ -19,7 +19,7 @@ bob < +nick rob
 carol < * bob is now rob
 bob > /leave lobby
 bob < +left lobby
-// Two are left in the lobby: it tells again.
+// Two members are left in the lobby: it announces presence again.
 carol > /nick carol
 carol < +nick carol
 alice, bob < * cora is now carol

@@ -4,7 +4,7 @@ alice < * bob joined
 alice > /leave
 alice < +left lobby
 bob < * alice left &lobby
-// She is in no current room now, and hears nothing of the lobby.
+// Alice has no current room now, and receives no lobby lines.
 bob > who hears this?
 alice > hi
 alice < !not-in-room …
@@ -25,7 +25,7 @@ alice > &dev
 alice < +room dev 1
 alice > /leave
 alice < +left dev
-// Not in the lobby: none is current.
+// Alice is not in the lobby: no room is current.
 alice > hi
 alice < !not-in-room …
 alice > &LOBBY

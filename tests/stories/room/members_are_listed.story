@@ -15,7 +15,7 @@ bob < +end who dev 1
 bob > /who *
 bob < +who * alice bob
 bob < +end who * 2
-// Who has no name yet isn't told of.
+// Unregistered connections are not listed.
 carol connects
 bob > /who *
 bob < +who * alice bob

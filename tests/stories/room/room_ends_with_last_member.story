@@ -12,7 +12,7 @@ alice < +rooms lobby:1 Dev:1
 alice < +end rooms 2
 bob arrives
 alice < * bob joined
-// By another spelling it is the same room, and keeps the name that its first member wrote.
+// Another spelling is the same room, which keeps the spelling of its first member.
 bob > &DEV
 bob < +room Dev 2
 alice < * bob joined &Dev
@@ -28,7 +28,7 @@ bob < !no-such-room Dev
 bob > /rooms
 bob < +rooms lobby:2
 bob < +end rooms 1
-// The next first member writes it anew. The lobby stays, even empty.
+// The next first member sets the spelling again. The lobby stays, even empty.
 bob > &dev
 bob < +room dev 1
 bob > /leave lobby

@@ -8,7 +8,7 @@ alice > &two
 alice < +room two 1
 alice > &three
 alice < !too-many-rooms …
-// What there is can be entered.
+// Existing rooms can be joined.
 bob > &one
 bob < +room one 2
 alice < * bob joined &one

@@ -4,7 +4,7 @@ alice > &one
 alice < +room one 1
 alice > &two
 alice < !too-many-rooms …
-// The lobby counts; where one is already, one may enter.
+// The lobby counts; a room that the peer is in already can be joined.
 alice > &lobby
 alice < +room lobby 1
 alice > /leave lobby

@@ -6,7 +6,7 @@ carol >> half a li
 alice > @bob:last words
 server stops
 bob < @alice:last words
-// Nobody is told of anybody's leaving.
+// No leave events are sent.
 alice < !shutting-down …
 alice closed
 bob < !shutting-down …

@@ -5,14 +5,14 @@ ming <= OK
 // Repeated from the same address.
 ming >> L ming
 ming <= OK
-// Held by another.
+// Taken by another peer.
 other >> L MING
 other <= occupied
 hans >> L hans
 hans <= OK
 ming <= Welcome hans to the chat room
 
-// Everyone else gets it; one LF at the end is dropped, one within is made safe.
+// All other peers receive it; one LF at the end is dropped, one within is replaced.
 ming >> C ming hello all
 hans <= ming : hello all
 ming >> C MING hello all\n
@@ -22,7 +22,7 @@ hans <= ming : two\u{FFFD}lines\u{FFFD}
 ming >> C ming
 ming <= !empty-text there is nothing to say
 
-// Nobody speaks for another, nobody quits another, and who has no name does neither.
+// A peer can neither speak nor quit for another one; an unregistered peer can do neither.
 hans >> C ming I am ming
 hans >> Q ming
 hans >> C nobody hello
@@ -33,7 +33,7 @@ other >> Q other
 ming >> C ming still here
 hans <= ming : still here
 
-// What is none of the three gets no answer.
+// Other datagrams get no answer.
 hans >> hello
 hans >> l hans
 hans >> L
@@ -43,7 +43,7 @@ other >> hello
 ming >> Q ming
 ming <= EXIT
 hans <= ming exited the chat room
-// Gone is gone; the name is free.
+// After quitting, datagrams are ignored and the name is free.
 ming >> C ming hello
 other >> L Ming
 other <= OK

@@ -4,7 +4,7 @@ alice < * ming joined
 alice < * hans joined
 ming <= Welcome hans to the chat room
 time passes 599s
-// Saying anything is enough, be it nonsense.
+// Any datagram is enough, even an invalid one.
 hans >> hm
 time passes 2s
 alice < * ming left (silent)
@@ -14,7 +14,7 @@ alice > still there?
 hans <= alice : still there?
 time passes 10s
 alice < * hans left (silent)
-// They may come again.
+// Both may register again.
 ming >> L ming
 ming <= OK
 alice < * ming joined

@@ -1,12 +1,12 @@
-// At most three times what they sent: an answer to a forged address must not pay.
+// At most three times the received bytes: an answer to a forged address must not amplify.
 alice arrives
 eve connects by udp
 op connects by unix
-// 7 bytes, and the answer would be 32.
+// 7 bytes; the answer would have 32.
 eve >> L admin
-// 3 bytes, and the answer would be 71.
+// 3 bytes; the answer would have 71.
 eve >> L !
-// Where there is room there is an answer: 27 bytes for 44.
+// An answer that fits is sent: 44 bytes for 27.
 eve >> L administrator            \s
 eve <= !nick-reserved administrator is reserved
 eve >> L alice
