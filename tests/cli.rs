@@ -84,7 +84,7 @@ fn help_lists_commands_and_flags() {
 }
 
 #[test]
-fn version_is_the_version_of_package() {
+fn prints_the_package_version() {
     let version = format!("redpoll {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(stdout(&["--version"]), version);
     assert!(stdout(&["serve", "--version"]).ends_with(&format!("{}\n", env!("CARGO_PKG_VERSION"))));
@@ -233,8 +233,8 @@ fn sigterm_and_sigint_stop_the_server() {
 
 #[test]
 fn second_sigint_stops_at_once() {
-    // A drain time far above the duration of the test, and a peer that reads nothing while far more than socket buffers hold is
-    // queued for it.
+    // A drain time far above the duration of the test, and a peer that reads nothing while far more than socket buffers
+    // hold is queued for it.
     let mut server = serve(["--drain", "1h", "--send-buffer", "4KiB"]);
     let mut stalled = server.connect();
     stalled.write_all(&b"/help\n".repeat(20_000)).expect("the input is sent");
