@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_network_says_of_a_connection_is_not_held_against_the_listener() {
+    fn connection_errors_spare_the_listener() {
         let why = |errno: Errno| why_not_accepted(&errno.into());
         assert_eq!(why(Errno::AGAIN), NotAccepted::Nobody);
         for errno in [Errno::CONNABORTED, Errno::PROTO, Errno::HOSTUNREACH, Errno::NETDOWN, Errno::PERM] {
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn who_is_accepted_has_every_option_that_finds_dead_peers_and_bounds_slow_ones() {
+    fn accepted_socket_has_its_options() {
         let url = ListenUrl::parse("line://127.0.0.1:0").unwrap();
         let listeners = Listener::open_all(&[url], &Limits::default(), false).unwrap();
         let address = listeners[0].url().unwrap();
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn datagrams_are_taken_from_near_by_unless_asked_otherwise() {
+    fn only_private_addresses_are_near() {
         let near = |address: &str| is_near(address.parse().unwrap());
         for address in ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.1", "172.16.0.9", "fe80::1", "fd00::1"] {
             assert!(near(address), "{address}");

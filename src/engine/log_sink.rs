@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn every_string_comes_back_from_a_parser_of_json() {
+    fn json_strings_survive_a_parser() {
         let mut all: Vec<String> =
             (0..=0x2FFF).filter_map(char::from_u32).map(|c| format!("a{c}b{c}")).collect();
         all.extend(["", "\"\\\"", "\\u0041", "\u{10FFFF}\u{FFFD}", "{\"a\":1}\n"].map(String::from));
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_one_object_with_values_of_their_kind() {
+    fn json_line_keeps_value_types() {
         let nobody = None::<&str>.to_value();
         let line = line("a\nb \"c\"", &[("n", 7_u64.into()), ("s", "x\r\"".into()), ("nick", nobody)]);
         let object: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_line_is_written_at_once() {
+    fn longest_line_fits_one_write() {
         let long = "\"".repeat(2 * LOG_LINE);
         let values = ["a", "b", "c"].map(|key| (key, Value::from(&*long)));
         let line = line(&long, &values);
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_those_of_the_calendar() {
+    fn timestamps_follow_the_calendar() {
         let at = |seconds: u64| timestamp(UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 7));
         assert_eq!(at(0), "1970-01-01T00:00:00.007Z");
         assert_eq!(at(951_782_399), "2000-02-28T23:59:59.007Z");
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_one_kind_is_counted_and_hides_no_other() {
+    fn flood_suppresses_only_its_own_event() {
         let (mut book, start) = (Book::default(), Instant::now());
         let room = |book: &mut Book, event, after| book.has_room(event, Level::Warn, start + after);
         let written = (0..10 * LOG_LINES).filter(|_| room(&mut book, "flood", Duration::ZERO)).count();

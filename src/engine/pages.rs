@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_code_that_comes_from_a_file_is_forgotten() {
+    fn only_file_backed_code_is_forgotten() {
         let line = |rights: &str, file: &str| format!("7f00-8f00 {rights} 00001000 fe:00 1234    {file}");
         assert_eq!(code(&line("r-xp", "/usr/bin/redpoll")), Some((0x7f00, 0x8f00)));
         assert_eq!(code(&line("r-xp", "/a path with blanks")), Some((0x7f00, 0x8f00)));
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn code_that_was_forgotten_runs_again() {
+    fn forgotten_code_runs_again() {
         forget_start();
         assert_eq!(format!("{:.3}", 2.0_f64.sqrt()), "1.414");
     }

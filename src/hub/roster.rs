@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_that_many_have_left_is_small_again() {
+    fn emptied_room_releases_its_memory() {
         let mut roster = Roster::new(Name::new(b"lobby").unwrap());
         for i in 0..1000 {
             roster.add_user(ConnId(i), Name::new(format!("n{i}").as_bytes()).unwrap(), Quirks::default());
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn seats_stay_right_whoever_leaves() {
+    fn memberships_stay_consistent_after_leaving() {
         let mut roster = Roster::new(Name::new(b"lobby").unwrap());
         let dev = roster.make_room(Name::new(b"dev").unwrap());
         for id in 0..5 {

@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_unsafe_character_begins_with_a_byte_that_is_looked_at() {
+    fn unsafe_characters_have_flagged_first_bytes() {
         let all = (0..=u32::from(char::MAX)).filter_map(char::from_u32);
         for c in all.filter(|c| !is_safe(*c)) {
             let first = c.encode_utf8(&mut [0; 4]).as_bytes()[0];
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_is_what_is_printable_wherever_it_stands() {
+    fn only_printable_ascii_is_plain() {
         for len in 0..40 {
             for index in 0..len {
                 for byte in 0..=255 {

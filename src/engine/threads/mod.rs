@@ -299,7 +299,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_never_more_threads_than_mappings_hold() {
+    fn thread_count_fits_the_mappings() {
         for (mappings, each) in [(65_530, 1), (65_530, 2), (1000, 2), (0, 1), (usize::MAX, 1)] {
             let max = connections_within(mappings, each);
             let threads = (max + MAX_REJECTED).saturating_mul(each);

@@ -333,7 +333,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn help_names_every_command_that_people_may_give() {
+    fn help_names_every_permitted_command() {
         for command in &COMMANDS {
             let named = format!("/{}", command.word);
             assert!(command.help.starts_with(&named) && command.form.starts_with(&named), "{named}");

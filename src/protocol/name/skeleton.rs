@@ -166,7 +166,7 @@ mod tests {
 
     /// `skeleton_of_ascii` and `Skeletons::ascii` rely on this.
     #[test]
-    fn an_ascii_name_has_one_ascii_look_and_needs_no_table() {
+    fn ascii_name_has_one_ascii_skeleton() {
         for c in ('a'..='z').chain('0'..='9').chain(['-', '_', '.']) {
             let folded = format!("x{c}");
             assert_eq!(skeletons_of_script(&folded), [skeleton_of_ascii(&folded)], "{folded}");
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn no_character_comes_to_more_than_the_bound() {
+    fn skeleton_bytes_per_character_are_bounded() {
         for c in ('\0'..='\u{3FFFF}').filter(|c| c.is_alphanumeric() || c.is_ascii() || is_combining_mark(*c))
         {
             // No name is a mark alone.

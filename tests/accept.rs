@@ -1,6 +1,7 @@
-//! Who may come in, and what becomes of the others: in the simulator, and over real sockets where the kernel has a say.
+//! Which connections are accepted, and how others are rejected: in the simulator, and over real sockets where it depends on
+//! the kernel.
 
-#![allow(clippy::panic, reason = "a test says by it what is wrong")]
+#![allow(clippy::panic, reason = "a test fails by it")]
 
 mod common;
 
@@ -10,8 +11,8 @@ use redpoll_kit::{Fault, Faults, PeerNo, Sim};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Peers who knock, and what they are told.
-fn knock<const N: usize>(sim: &mut Sim) -> [PeerNo; N] {
+/// Opens `N` connections.
+fn connect<const N: usize>(sim: &mut Sim) -> [PeerNo; N] {
     std::array::from_fn(|_| sim.connect())
 }
 
@@ -25,12 +26,12 @@ mod without_descriptors {
     }
 
     #[test]
-    fn newcomers_are_told_so_by_the_spare_one() {
+    fn spare_descriptor_rejects_with_a_line() {
         let mut sim = Sim::new(Limits::default());
         starve(&mut sim);
-        let told: [PeerNo; 3] = knock(&mut sim);
+        let rejected: [PeerNo; 3] = connect(&mut sim);
         sim.run();
-        for peer in told {
+        for peer in rejected {
             assert_eq!(sim.lines(peer), [FULL]);
             assert!(sim.is_closed(peer));
         }
@@ -38,14 +39,14 @@ mod without_descriptors {
     }
 
     #[test]
-    fn so_many_are_told_at_a_time_and_the_listener_rests_meanwhile() {
+    fn rejects_are_bounded_between_backoffs() {
         let mut sim = Sim::new(Limits::default());
         starve(&mut sim);
         const MANY: usize = 64 * MAX_REJECTED;
-        let all: [PeerNo; MANY] = knock(&mut sim);
+        let all: [PeerNo; MANY] = connect(&mut sim);
         sim.run();
-        let told = all.iter().filter(|peer| sim.is_closed(**peer)).count();
-        assert_eq!(told, MAX_REJECTED);
+        let rejected = all.iter().filter(|peer| sim.is_closed(**peer)).count();
+        assert_eq!(rejected, MAX_REJECTED);
         let turns = sim.turns();
         sim.pass(Duration::from_secs(60));
         assert!(all.iter().all(|peer| sim.lines(*peer) == [FULL]));
@@ -54,7 +55,7 @@ mod without_descriptors {
     }
 
     #[test]
-    fn it_serves_again_within_a_second_of_room() {
+    fn accept_resumes_within_a_second() {
         let mut sim = Sim::new(Limits::default());
         starve(&mut sim);
         let mut late = sim.connect();
@@ -71,7 +72,7 @@ mod without_descriptors {
     }
 }
 
-/// The last line that a peer has got.
+/// Returns the last line that a peer has received.
 fn last(sim: &mut Sim, peer: PeerNo) -> String {
     sim.lines(peer).pop().unwrap_or_default()
 }
@@ -89,32 +90,32 @@ mod from_one_address {
         }
     }
 
-    fn knock(sim: &mut Sim, address: &str) -> PeerNo {
+    fn connect_from(sim: &mut Sim, address: &str) -> PeerNo {
         let peer = sim.connect_from(address.parse().expect("an address"), 0);
         sim.run();
         peer
     }
 
     #[test]
-    fn so_many_come_in_and_the_rest_is_told() {
+    fn connections_per_address_are_limited() {
         let mut sim = Sim::new(limits());
-        let [first, _second, third] = ["192.0.2.1"; 3].map(|address| knock(&mut sim, address));
+        let [first, _second, third] = ["192.0.2.1"; 3].map(|address| connect_from(&mut sim, address));
         assert_eq!(sim.lines(third), [MANY]);
         assert!(sim.is_ended(third));
-        let other = knock(&mut sim, "192.0.2.2");
+        let other = connect_from(&mut sim, "192.0.2.2");
         assert!(last(&mut sim, other).starts_with("* Say"));
-        // Whoever quits leaves a place at once, though the connection is closed a little later.
+        // A connection that quits frees its slot at once, though it is closed a little later.
         sim.send(first, "/quit\n");
         sim.run();
         assert!(!sim.is_closed(first));
-        let fourth = knock(&mut sim, "192.0.2.1");
+        let fourth = connect_from(&mut sim, "192.0.2.1");
         assert!(last(&mut sim, fourth).starts_with("* Say"));
-        let fifth = knock(&mut sim, "192.0.2.1");
+        let fifth = connect_from(&mut sim, "192.0.2.1");
         assert_eq!(sim.lines(fifth), [MANY]);
     }
 
     #[test]
-    fn many_who_have_said_something_already_are_told_all_the_same() {
+    fn rejected_senders_get_the_final_line() {
         let mut sim = Sim::new(limits());
         let peers: Vec<PeerNo> = (0..2 + 2 * MAX_REJECTED)
             .map(|_| {
@@ -129,24 +130,25 @@ mod from_one_address {
             assert!(sim.is_ended(*peer));
         }
         let waiting = peers[2..].iter().filter(|peer| !sim.is_closed(**peer)).count();
-        assert_eq!(waiting, MAX_REJECTED, "the end of so many is waited for, not that of the others");
+        assert_eq!(waiting, MAX_REJECTED, "that many rejected connections linger, not the others");
     }
 
     #[test]
-    fn a_slash_64_is_one_and_those_who_are_trusted_are_none() {
+    fn slash_64_counts_once_trusted_never() {
         let mut sim = Sim::new(limits());
-        let same = ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:3"].map(|address| knock(&mut sim, address));
+        let same =
+            ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:3"].map(|address| connect_from(&mut sim, address));
         assert_eq!(last(&mut sim, same[2]), MANY);
         for address in ["10.1.2.3", "127.0.0.1", "::1"] {
             for _ in 0..4 {
-                let peer = knock(&mut sim, address);
+                let peer = connect_from(&mut sim, address);
                 assert!(last(&mut sim, peer).starts_with("* Say"), "{address}");
             }
         }
     }
 
     #[test]
-    fn a_storm_of_them_takes_nobodys_place() {
+    fn flood_from_one_address_is_contained() {
         let mut sim = Sim::new(Limits { max_connections: 20, ..limits() });
         for _ in 0..1000 {
             let peer = sim.connect_from("192.0.2.1".parse().expect("an address"), 0);
@@ -158,12 +160,12 @@ mod from_one_address {
             "{}",
             sim.reactor().server().connections.count().0
         );
-        let other = knock(&mut sim, "192.0.2.2");
+        let other = connect_from(&mut sim, "192.0.2.2");
         assert!(last(&mut sim, other).starts_with("* Say"));
     }
 
     #[test]
-    fn peers_by_datagrams_count_too() {
+    fn udp_peers_count_per_address() {
         let mut sim = Sim::with_doors(limits(), &[Scheme::Line, Scheme::Udp]);
         let sources = [1, 2, 3].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
         for (i, source) in sources.into_iter().enumerate() {
@@ -174,9 +176,9 @@ mod from_one_address {
             sources.map(|source| sim.datagrams(source).contains(&b"OK".to_vec())),
             [true, true, false]
         );
-        let peer = knock(&mut sim, "192.0.2.1");
+        let peer = connect_from(&mut sim, "192.0.2.1");
         assert_eq!(sim.lines(peer), [MANY]);
-        // A source without a name holds no place.
+        // An unregistered source takes no slot.
         sim.send_datagram(1, sources[0], "Q n0");
         sim.run();
         (0..5).for_each(|_| sim.send_datagram(1, sources[2], "hello"));
@@ -186,27 +188,27 @@ mod from_one_address {
     }
 }
 
-mod without_a_name {
+mod unregistered {
     use super::*;
 
     const TIMEOUT: &str = "!register-timeout no name was given in time";
 
     #[test]
-    fn the_longest_waiting_goes_where_there_are_too_many() {
+    fn longest_waiting_unregistered_is_closed() {
         for register_timeout in [Some(Duration::from_secs(60)), None] {
             // A quarter, but not less than 16.
             let mut sim = Sim::new(Limits { max_connections: 40, register_timeout, ..Limits::default() });
-            let silent: [PeerNo; 16] = knock(&mut sim);
+            let silent: [PeerNo; 16] = connect(&mut sim);
             sim.pass(Duration::from_secs(1));
             assert!(silent.iter().all(|peer| !sim.is_ended(*peer)));
             let alice = sim.connect();
             sim.run();
             assert_eq!(last(&mut sim, silent[0]), TIMEOUT);
             assert!(sim.is_ended(silent[0]) && silent[1..].iter().all(|peer| !sim.is_ended(*peer)));
-            // Whoever has a name is in nobody's way.
+            // Registered connections are not counted.
             sim.send(alice, "#alice\n");
             sim.run();
-            let _more: [PeerNo; 30] = knock(&mut sim);
+            let _more: [PeerNo; 30] = connect(&mut sim);
             sim.run();
             assert!(silent.iter().all(|peer| sim.is_ended(*peer)));
             sim.send(alice, "/ping 1\n");
@@ -216,10 +218,10 @@ mod without_a_name {
     }
 
     #[test]
-    fn silent_ones_however_many_lock_nobody_out() {
+    fn silent_flood_leaves_room_to_register() {
         let mut sim = Sim::new(Limits { max_connections: 40, ..Limits::default() });
         for i in 0..20 {
-            let _storm: [PeerNo; 200] = knock(&mut sim);
+            let _storm: [PeerNo; 200] = connect(&mut sim);
             let peer = sim.connect();
             sim.send(peer, format!("#n{i}\n"));
             sim.pass(Duration::from_millis(1));
@@ -228,28 +230,28 @@ mod without_a_name {
     }
 
     #[test]
-    fn bytes_do_not_push_the_time_back() {
+    fn input_does_not_extend_register_timeout() {
         let mut sim = Sim::new(Limits::default());
-        let stranger = sim.connect();
+        let peer = sim.connect();
         for i in 0..59 {
-            sim.send(stranger, format!("/ping {i}\n"));
+            sim.send(peer, format!("/ping {i}\n"));
             sim.pass(Duration::from_secs(1));
         }
-        assert_eq!(last(&mut sim, stranger), "+pong 58");
+        assert_eq!(last(&mut sim, peer), "+pong 58");
         sim.pass(Duration::from_millis(999));
-        assert!(!sim.is_ended(stranger));
+        assert!(!sim.is_ended(peer));
         sim.pass(Duration::from_millis(1));
-        assert_eq!(last(&mut sim, stranger), TIMEOUT);
+        assert_eq!(last(&mut sim, peer), TIMEOUT);
     }
 
     #[test]
-    fn an_idle_server_without_that_limit_sets_no_timer() {
+    fn no_register_timeout_arms_no_timer() {
         let mut sim = Sim::new(Limits { register_timeout: None, ..Limits::default() });
-        let stranger = sim.connect();
+        let peer = sim.connect();
         sim.run();
         let turns = sim.turns();
         sim.pass(Duration::from_secs(1_000_000));
-        assert!(!sim.is_ended(stranger) && sim.turns() - turns <= 2);
+        assert!(!sim.is_ended(peer) && sim.turns() - turns <= 2);
     }
 }
 
@@ -263,20 +265,20 @@ mod over_real_sockets {
     use std::os::unix::net::UnixStream;
     use std::process::Command;
 
-    /// What comes until the server closes.
-    fn all_that_comes(mut stream: TcpStream) -> String {
-        let mut heard = String::new();
-        stream.read_to_string(&mut heard).expect("the server closes");
-        heard
+    /// Reads until the server closes.
+    fn read_all(mut stream: TcpStream) -> String {
+        let mut received = String::new();
+        stream.read_to_string(&mut received).expect("the server closes");
+        received
     }
 
     fn line(stream: &mut impl BufRead) -> String {
         let mut line = String::new();
-        stream.read_line(&mut line).expect("the server says something");
+        stream.read_line(&mut line).expect("the server sends a line");
         line
     }
 
-    /// The program, started by a shell that sets these limits of descriptors first.
+    /// The program, started by a shell that sets these descriptor limits first.
     fn limited(soft: usize, hard: usize) -> Command {
         let program = redpoll();
         let mut command = Command::new("sh");
@@ -294,38 +296,38 @@ mod over_real_sockets {
     }
 
     #[test]
-    fn connections_are_clamped_below_the_limit_of_descriptors_and_the_rest_is_told() {
+    fn connections_are_clamped_to_descriptor_limit() {
         let mut command = limited(40, 64);
         let mut server = Server::run(command.args(["--listen", "127.0.0.1:0", "--max-connections", "1000"]));
         let mut log = BufReader::new(server.stderr());
         let clamped = line(&mut log);
-        // The hard limit, less what is kept back and the listener.
+        // The hard limit, less the reserve and the listener.
         assert!(clamped.contains("--max-connections 1000 is clamped to 31"), "{clamped}");
         assert!(clamped.contains("64 descriptors"), "{clamped}");
         let arrive = |i| {
             let mut peer = BufReader::new(server.connect());
-            peer.get_mut().write_all(format!("#n{i}\n").as_bytes()).expect("the server is there");
+            peer.get_mut().write_all(format!("#n{i}\n").as_bytes()).expect("the server reads");
             while !line(&mut peer).starts_with("+room lobby") {}
             peer
         };
         let mut inside: Vec<_> = (0..31).map(arrive).collect();
         for _ in 0..3 * MAX_REJECTED {
-            let heard = all_that_comes(server.connect());
-            assert!(heard == format!("{FULL}\n") || heard.is_empty(), "{heard}");
+            let received = read_all(server.connect());
+            assert!(received == format!("{FULL}\n") || received.is_empty(), "{received}");
         }
         drop(inside.pop());
         while !line(&mut BufReader::new(server.connect())).starts_with("* You are connected") {}
     }
 
-    /// More than any test needs, whatever the server was started with.
+    /// More descriptors than any test needs.
     const ENOUGH: u64 = 1000;
 
-    /// An operator, who was there before descriptors ran out.
+    /// An operator that connected before descriptors ran out.
     struct Operator(BufReader<UnixStream>);
 
     impl Operator {
         fn figure(&mut self, key: &str) -> u64 {
-            self.0.get_mut().write_all(b"/stats\n").expect("the server is there");
+            self.0.get_mut().write_all(b"/stats\n").expect("the server reads");
             let (start, mut figure) = (format!("+stats {key} "), None);
             loop {
                 let line = line(&mut self.0);
@@ -338,28 +340,28 @@ mod over_real_sockets {
         }
     }
 
-    fn set_descriptors(server: &Server, most: u64) {
+    fn set_descriptors(server: &Server, max: u64) {
         let hard = getrlimit(Resource::Nofile).maximum;
-        let limit = Rlimit { current: Some(most), maximum: hard };
+        let limit = Rlimit { current: Some(max), maximum: hard };
         prlimit(Some(server.process()), Resource::Nofile, limit).expect("the server is ours");
     }
 
-    /// Leaves the server no descriptor but those that it has, holes in their numbers being filled by those who come
-    /// back.
+    /// Leaves the server no descriptor but those that it has open; the returned connections fill the gaps between their
+    /// numbers.
     fn take_descriptors(server: &Server) -> Vec<TcpStream> {
         let folder = format!("/proc/{}/fd", server.process().as_raw_nonzero());
-        let open = std::fs::read_dir(folder).expect("/proc tells of the server");
-        let names = open.map(|entry| entry.expect("it can be read").file_name());
+        let open = std::fs::read_dir(folder).expect("/proc lists the server's descriptors");
+        let names = open.map(|entry| entry.expect("an entry can be read").file_name());
         let open: Vec<u64> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
-        let most = open.iter().max().expect("there are some") + 1;
-        set_descriptors(server, most);
-        (open.len() as u64..most).map(|_| greeted(server.connect())).collect()
+        let max = open.iter().max().expect("the server has descriptors") + 1;
+        set_descriptors(server, max);
+        (open.len() as u64..max).map(|_| greeted(server.connect())).collect()
     }
 
-    /// One who came in.
+    /// Reads the start of the greeting.
     fn greeted(stream: TcpStream) -> TcpStream {
         let mut greeting = [0; 11];
-        (&stream).read_exact(&mut greeting).expect("the server says something");
+        (&stream).read_exact(&mut greeting).expect("the server sends a line");
         assert_eq!(&greeting, b"* You are c");
         stream
     }
@@ -379,13 +381,13 @@ mod over_real_sockets {
     }
 
     #[test]
-    fn where_the_kernel_has_no_descriptor_left_newcomers_are_told_so() {
+    fn descriptor_exhaustion_rejects_with_a_line() {
         let (server, mut operator, _folder) = start();
         let _inside = take_descriptors(&server);
         let before = operator.figure("turns");
         let all: Vec<TcpStream> = (0..4 * MAX_REJECTED).map(|_| server.connect()).collect();
         for stream in all {
-            assert_eq!(all_that_comes(stream), format!("{FULL}\n"));
+            assert_eq!(read_all(stream), format!("{FULL}\n"));
         }
         let turns = operator.figure("turns") - before;
         assert!(turns <= 200, "{turns} turns");
@@ -394,7 +396,7 @@ mod over_real_sockets {
     }
 
     #[test]
-    fn where_not_even_the_spare_one_can_be_had_it_does_not_spin_and_says_so_once() {
+    fn lost_spare_descriptor_causes_no_spin() {
         let (mut server, mut operator, _folder) = start();
         let mut log = server.stderr();
         set_descriptors(&server, 3);
@@ -403,7 +405,7 @@ mod over_real_sockets {
         let before = operator.figure("turns");
         first.set_read_timeout(Some(Duration::from_secs(1))).expect("a socket has a timeout");
         let nothing = uninterrupted(|| first.read(&mut [0; 64])).map_err(|error| error.kind());
-        assert_eq!(nothing, Err(ErrorKind::WouldBlock), "nobody is served");
+        assert_eq!(nothing, Err(ErrorKind::WouldBlock), "no connection is accepted");
         let turns = operator.figure("turns") - before;
         assert!(turns <= 30, "{turns} turns in a second");
         set_descriptors(&server, ENOUGH);
@@ -412,8 +414,8 @@ mod over_real_sockets {
             greeted(stream);
         }
         drop(server);
-        let mut said = String::new();
-        log.read_to_string(&mut said).expect("it is UTF-8");
-        assert_eq!(said.matches("can't accept").count(), 1, "{said}");
+        let mut entries = String::new();
+        log.read_to_string(&mut entries).expect("it is UTF-8");
+        assert_eq!(entries.matches("can't accept").count(), 1, "{entries}");
     }
 }

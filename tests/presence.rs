@@ -1,4 +1,5 @@
-//! Notices of who comes and goes may wait for what else their recipients are sent, but not long, and nothing overtakes them.
+//! Presence (join, leave and rename events) is deferred until other text leaves for the same recipient, or for a short
+//! time; nothing overtakes it. In the simulator.
 
 use redpoll::limits::{ARENA, Limits, PRESENCE_INTERVAL};
 use redpoll::protocol::scheme::Scheme;
@@ -8,80 +9,81 @@ use std::time::Duration;
 
 const STEP: Duration = Duration::from_millis(1);
 
-/// Members who are there for a while: the next notice is told at once.
+/// Registers members and lets [`PRESENCE_INTERVAL`] pass: the next presence event is sent at once.
 fn arrive<const N: usize>(sim: &mut Sim, names: [&str; N]) -> [PeerNo; N] {
     let peers = arrive_all(sim, names);
     sim.pass(PRESENCE_INTERVAL);
     peers
 }
 
-/// Somebody comes, and is answered, at this point in time.
-fn come(sim: &mut Sim, name: &str) -> PeerNo {
+/// Registers one more member, without letting time pass.
+fn register(sim: &mut Sim, name: &str) -> PeerNo {
     let peer = sim.connect();
     sim.send(peer, format!("#{name}\n"));
     sim.pass(Duration::ZERO);
-    assert_eq!(sim.lines(peer).len(), 4, "an answer doesn't wait");
+    assert_eq!(sim.lines(peer).len(), 4, "answers are not deferred");
     peer
 }
 
 #[test]
-fn the_first_is_told_at_once_and_those_soon_after_it_together() {
+fn first_event_is_immediate_then_batched() {
     let mut sim = Sim::new(Limits::default());
     let [alice] = arrive(&mut sim, ["alice"]);
-    let bob = come(&mut sim, "bob");
+    let bob = register(&mut sim, "bob");
     assert_eq!(sim.lines(alice), ["* bob joined"]);
     let (_, sends) = sim.sockets().calls;
-    come(&mut sim, "carol");
+    register(&mut sim, "carol");
     sim.end(bob);
     sim.pass(PRESENCE_INTERVAL - STEP);
     assert!(sim.take(alice).is_empty());
-    assert_eq!(sim.sockets().calls.1, sends + 2, "carol's answer, and what bob had not been told yet");
-    // Nothing else wakes the server up.
-    let (due, mut told) = (sim.now() + STEP, None);
+    assert_eq!(sim.sockets().calls.1, sends + 2, "carol's answer, and bob's deferred presence");
+    // No other event wakes the server.
+    let (due, mut received) = (sim.now() + STEP, None);
     sim.pass_watched(100 * STEP, |sim| {
         let now = sim.now();
-        told = told.take().or_else(|| Some((now, sim.lines(alice))).filter(|(_, lines)| !lines.is_empty()));
+        received =
+            received.take().or_else(|| Some((now, sim.lines(alice))).filter(|(_, lines)| !lines.is_empty()));
     });
-    assert_eq!(told, Some((due, vec!["* carol joined".to_owned(), "* bob left".to_owned()])));
+    assert_eq!(received, Some((due, vec!["* carol joined".to_owned(), "* bob left".to_owned()])));
     assert_eq!(sim.sockets().calls.1, sends + 4, "one each for alice and carol");
 }
 
 #[test]
-fn what_is_said_takes_those_along_that_stand_before_it() {
+fn message_flushes_deferred_presence() {
     let mut sim = Sim::new(Limits::default());
     let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
-    let carol = come(&mut sim, "carol");
-    let dave = come(&mut sim, "dave");
+    let carol = register(&mut sim, "carol");
+    let dave = register(&mut sim, "dave");
     sim.send(carol, "/nick cora\n@alice:psst\n");
     sim.pass(Duration::ZERO);
     assert_eq!(
         sim.lines(alice),
         ["* carol joined", "* dave joined", "* carol is now cora", "@cora:psst"],
-        "all of it, in its order, and now"
+        "all lines, in order, at once"
     );
-    assert_eq!(sim.lines(bob), ["* carol joined"], "for him nothing is urgent");
+    assert_eq!(sim.lines(bob), ["* carol joined"], "bob's presence stays deferred");
     sim.send(dave, "all\n");
     sim.pass(Duration::ZERO);
     assert_eq!(sim.lines(bob), ["* dave joined", "* carol is now cora", "dave: all"]);
 }
 
 #[test]
-fn room_line_takes_adjacent_notice_along() {
+fn room_line_flushes_adjacent_presence() {
     let mut sim = Sim::new(Limits::default());
     let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
-    come(&mut sim, "carol");
+    register(&mut sim, "carol");
     sim.take(alice);
-    // The line follows the notice in the arena without a gap.
+    // The line follows the presence event in the arena without a gap.
     sim.send(bob, "/nick rob\nall\n");
     sim.pass(Duration::ZERO);
     assert_eq!(sim.lines(alice), ["* bob is now rob", "rob: all"]);
 }
 
 #[test]
-fn list_of_waiting_queues_stays_bounded() {
+fn deferred_list_stays_bounded() {
     let mut sim = Sim::new(Limits { rate: None, ..Limits::default() });
     let [alice, _, carol] = arrive(&mut sim, ["alice", "bob", "carol"]);
-    come(&mut sim, "dave");
+    register(&mut sim, "dave");
     sim.take(alice);
     // Each turn lists bob's queue once more, since alice's keeps the list from being cleared.
     let flushed_after = (0..2000).find(|turn| {
@@ -89,17 +91,17 @@ fn list_of_waiting_queues_stays_bounded() {
         sim.pass(Duration::ZERO);
         !sim.take(alice).is_empty()
     });
-    assert!(flushed_after.is_some(), "no notice was flushed before it was due");
+    assert!(flushed_after.is_some(), "no presence was flushed before it was due");
 }
 
 #[test]
-fn who_leaves_is_told_all_that_came_before() {
+fn leaving_peer_gets_deferred_presence() {
     let mut sim = Sim::new(Limits::default());
     let [bob, carol] = arrive(&mut sim, ["bob", "carol"]);
-    come(&mut sim, "dave");
-    come(&mut sim, "erin");
+    register(&mut sim, "dave");
+    register(&mut sim, "erin");
     [bob, carol].iter().for_each(|peer| _ = sim.take(*peer));
-    // By asking for it, and by the end of its stream.
+    // By `/quit`, and by the end of the stream.
     sim.send(bob, "/quit\n");
     sim.end(bob);
     sim.pass(Duration::ZERO);
@@ -111,16 +113,16 @@ fn who_leaves_is_told_all_that_came_before() {
 }
 
 #[test]
-fn none_waits_where_the_arena_in_which_it_stands_is_needed() {
+fn full_arena_flushes_deferred_presence() {
     let mut sim = Sim::new(Limits { rate: None, ..Limits::default() });
     let [alice, bob, carol] = arrive(&mut sim, ["alice", "bob", "carol"]);
-    come(&mut sim, "dave");
+    register(&mut sim, "dave");
     sim.take(alice);
-    come(&mut sim, "erin");
+    register(&mut sim, "erin");
     let line = format!("@carol:{}\n", "x".repeat(1000));
     sim.send(bob, line.repeat(ARENA / line.len()));
     sim.pass(Duration::ZERO);
-    assert!(sim.take(alice).is_empty(), "{} bytes are not enough", ARENA - line.len());
+    assert!(sim.take(alice).is_empty(), "{} bytes don't fill the arena", ARENA - line.len());
     sim.send(bob, line.repeat(2));
     sim.pass(Duration::ZERO);
     assert_eq!(sim.lines(alice), ["* erin joined"]);
@@ -128,7 +130,7 @@ fn none_waits_where_the_arena_in_which_it_stands_is_needed() {
 }
 
 #[test]
-fn one_that_is_not_told_in_a_dialect_does_not_count_as_a_line_there() {
+fn suppressed_presence_counts_no_line() {
     let mut sim = Sim::with_doors(Limits::default(), &[Scheme::Line, Scheme::Relay, Scheme::Unix]);
     let operator = sim.connect_at(2);
     sim.run();
@@ -138,42 +140,42 @@ fn one_that_is_not_told_in_a_dialect_does_not_count_as_a_line_there() {
     sim.send(tom, "tom : hi");
     sim.pass(Duration::from_millis(60));
     let first = lines_out(&mut sim);
-    let asking = lines_out(&mut sim) - first;
+    let per_request = lines_out(&mut sim) - first;
     sim.send(bob, "hello\n/quit\n");
     sim.run();
-    let said = lines_out(&mut sim) - first - 2 * asking;
-    assert_eq!(said, 2, "what was said to the other, and bob's +bye");
+    let sent = lines_out(&mut sim) - first - 2 * per_request;
+    assert_eq!(sent, 2, "bob's line to the relay peer, and bob's +bye");
 }
 
 #[test]
-fn nothing_is_written_down_for_who_speaks_alone() {
+fn lone_member_fills_no_arena() {
     let mut sim = Sim::new(Limits { rate: None, ..Limits::default() });
     let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
-    come(&mut sim, "carol");
+    register(&mut sim, "carol");
     sim.take(bob);
-    come(&mut sim, "dave");
-    // More than an arena, in a room of her own.
+    register(&mut sim, "dave");
+    // More than an arena, in a room without other members.
     sim.send(alice, "&alone\n".to_owned() + &"x\n".repeat(ARENA));
     sim.pass(Duration::ZERO);
-    assert!(sim.take(bob).is_empty(), "no arena was needed, so what waits for him still waits");
+    assert!(sim.take(bob).is_empty(), "no arena was filled, so bob's presence is still deferred");
 }
 
 #[test]
-fn a_server_that_nothing_waits_in_sets_no_timer_for_it() {
+fn no_deferred_queue_arms_no_timer() {
     let mut sim = Sim::new(Limits::default());
     arrive(&mut sim, ["alice", "bob"]);
-    come(&mut sim, "carol");
+    register(&mut sim, "carol");
     sim.pass(Duration::from_secs(5));
     let turns = sim.turns();
     sim.pass(Duration::from_secs(3600));
-    assert!(sim.turns() <= turns + 1, "it sleeps");
+    assert!(sim.turns() <= turns + 1, "no timer is armed");
 }
 
 #[test]
-fn a_storm_of_comings_and_goings_costs_those_who_are_there_few_sends() {
+fn presence_storm_costs_few_sends() {
     let mut sim = Sim::new(Limits { max_per_address: None, rate: None, ..Limits::default() });
-    let here: Vec<PeerNo> = (0..50).flat_map(|n| arrive(&mut sim, [&format!("here{n}")])).collect();
-    here.iter().for_each(|peer| _ = sim.take(*peer));
+    let members: Vec<PeerNo> = (0..50).flat_map(|n| arrive(&mut sim, [&format!("here{n}")])).collect();
+    members.iter().for_each(|peer| _ = sim.take(*peer));
     let (_, before) = sim.sockets().calls;
     const CYCLES: usize = 500;
     for n in 0..CYCLES {
@@ -186,9 +188,9 @@ fn a_storm_of_comings_and_goings_costs_those_who_are_there_few_sends() {
     }
     sim.run();
     let sends = sim.sockets().calls.1 - before;
-    // Two for each who came: what it is answered, and what it was to be told when it left. And one in 10 ms for the others.
-    assert!(sends <= 2 * CYCLES + here.len() * (CYCLES / 5 / 10 + 2), "{sends} sends");
-    for peer in here {
-        assert_eq!(sim.lines(peer).len(), 2 * CYCLES, "each heard of all");
+    // Two for each new peer: its answers, and its deferred presence as it leaves. One in 10 ms for each of the others.
+    assert!(sends <= 2 * CYCLES + members.len() * (CYCLES / 5 / 10 + 2), "{sends} sends");
+    for peer in members {
+        assert_eq!(sim.lines(peer).len(), 2 * CYCLES, "each receives all events");
     }
 }

@@ -1,7 +1,8 @@
-//! The engine `limit`: one loop that moves bytes between paired connections, or from each sender to all others, without
-//! looking at them. What a single-threaded reactor can't beat, since it makes the same system calls and nothing else. Its
-//! turn is the reactor's: one `recv` of each ready connection, one `send` of each that is dirty, newcomers last. It runs
-//! as a child of `redpoll-bench`, which asks it for its counters by a line on standard input and ends it by closing that.
+//! The baseline engine (`limit` on the command line and in reports): one loop that moves bytes between paired
+//! connections, or from each sender to all others, without parsing them. It makes the same system calls as a
+//! single-threaded reactor and nothing else, so that no such reactor can be faster. Its turn is the reactor's: one
+//! `recv` for each ready connection, one `send` for each dirty connection, accept last. It runs as a child of
+//! `redpoll-bench`, which requests its counters by a line on standard input and ends it by closing standard input.
 
 use clap::ValueEnum;
 use redpoll::limits::{ACCEPTS_PER_TURN, ARENA, BACKLOG, Limits, READ, TOO_SLOW_FACTOR};
@@ -15,35 +16,35 @@ use socket2::{Domain, Socket, Type};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-/// What is done with connections.
+/// What the engine does with connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// What the connection 2i says goes to 2i + 1 and the other way round, in the order in which they were accepted.
+    /// Bytes from connection 2i go to 2i + 1 and vice versa, numbered in the order of accept.
     Pairs,
-    /// What one says goes to all others.
+    /// Bytes from one connection go to all others.
     Room,
-    /// Each is read once and answered once by `--bytes`, and closed at the end of its stream.
+    /// Each connection is read once, answered once by `--bytes` bytes, and closed at the end of its stream.
     Answer,
-    /// Each is accepted and closed.
+    /// Each connection is accepted and closed.
     Close,
 }
 
-/// Keys of what isn't a connection; those of connections are small.
+/// Event keys of the listener and of standard input; keys of connections are small.
 const LISTENER: u64 = u64::MAX;
 const CONTROL: u64 = u64::MAX - 1;
-/// Events that one wait can report, as the server has it.
+/// Maximum number of events of one wait, as in the server.
 const EVENTS: usize = 1024;
 
 #[derive(Debug)]
 struct Connection {
     socket: OwnedFd,
-    /// What the kernel refused. Watched for room while there is any.
+    /// Bytes that the kernel refused. The socket is watched for writability while this is not empty.
     backlog: Vec<u8>,
-    /// Has said something in this turn, or in [`Mode::Answer`] ever.
-    renew_credit: bool,
+    /// Has sent bytes in this turn or, in [`Mode::Answer`], at any time.
+    has_sent: bool,
 }
 
-/// A part of the turn's bytes, and who said it.
+/// A part of the turn's bytes, and the connection that sent it.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     from: usize,
@@ -51,7 +52,7 @@ struct Span {
     end: usize,
 }
 
-/// System calls, as the server counts them.
+/// System calls, named as the server names them.
 #[derive(Debug, Default)]
 struct Counters {
     turns: u64,
@@ -61,32 +62,32 @@ struct Counters {
     watch: u64,
 }
 
-/// The loop and all that it watches.
-pub struct Limit {
+/// The event loop and all that it watches.
+pub struct Baseline {
     mode: Mode,
     listener: OwnedFd,
     control: (OwnedFd, OwnedFd),
     epoll: OwnedFd,
     events: Vec<Event>,
-    /// By order of accept: slots are filled from the front.
+    /// In order of accept: slots are filled from the front.
     connections: Slab<Connection>,
-    /// Slots that were ever filled.
+    /// Number of slots that were ever filled.
     slots: usize,
-    /// What was read in this turn, one behind the other; sent from here.
+    /// All bytes read in this turn, one read after the other; sends read from here.
     arena: Vec<u8>,
     filled: usize,
     spans: Vec<Span>,
-    /// What one who has spoken in this turn hears of the others; in [`Mode::Answer`] the answer.
+    /// Scratch: what a sender of this turn receives from the others; in [`Mode::Answer`] the answer.
     gather: Vec<u8>,
     counters: Counters,
-    /// The most that may stand in a backlog.
-    most: usize,
+    /// Maximum size of a backlog.
+    max_backlog: usize,
 }
 
-/// A socket that listens as the server's do, where speed is concerned.
+/// Returns a listening socket with those options of the server's listeners that affect speed.
 ///
 /// # Errors
-/// Where the system refuses.
+/// A system call failed.
 pub fn listen(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_tcp_nodelay(true)?;
@@ -99,33 +100,33 @@ pub fn listen(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Runs as a child: says where it listens, and goes on until standard input ends.
+/// Runs as a child: prints the listen address and serves until the end of standard input.
 ///
 /// # Errors
-/// Where the system refuses a listener or the poller.
+/// The system refused the listener or the poller.
 pub fn run(mode: Mode, answer: usize) -> io::Result<()> {
     let socket = listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
     let control = (io::stdin().as_fd().try_clone_to_owned()?, io::stdout().as_fd().try_clone_to_owned()?);
-    let mut limit = Limit::new(mode, answer, socket, control)?;
+    let mut baseline = Baseline::new(mode, answer, socket, control)?;
     writeln!(io::stdout(), "listening line://{address}")?;
-    while limit.turn()? {}
+    while baseline.turn()? {}
     Ok(())
 }
 
-impl Limit {
-    /// Watches the listener, and `control.0` for lines, each of which is answered by counters on `control.1`.
+impl Baseline {
+    /// Watches the listener and `control.0`. Each line on `control.0` is answered by the counters on `control.1`.
     ///
     /// # Errors
-    /// Where the system refuses the poller.
+    /// The system refused the poller.
     pub fn new(
         mode: Mode,
         answer: usize,
         listener: Socket,
         control: (OwnedFd, OwnedFd),
-    ) -> io::Result<Limit> {
+    ) -> io::Result<Baseline> {
         let limits = Limits::default();
-        let limit = Limit {
+        let baseline = Baseline {
             mode,
             listener: listener.into(),
             control,
@@ -138,17 +139,17 @@ impl Limit {
             spans: Vec::new(),
             gather: vec![b'.'; answer],
             counters: Counters::default(),
-            most: limits.queue * TOO_SLOW_FACTOR,
+            max_backlog: limits.queue * TOO_SLOW_FACTOR,
         };
-        epoll::add(&limit.epoll, &limit.listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-        epoll::add(&limit.epoll, &limit.control.0, EventData::new_u64(CONTROL), EventFlags::IN)?;
-        Ok(limit)
+        epoll::add(&baseline.epoll, &baseline.listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+        epoll::add(&baseline.epoll, &baseline.control.0, EventData::new_u64(CONTROL), EventFlags::IN)?;
+        Ok(baseline)
     }
 
-    /// One turn; false once it is to end.
+    /// Runs one turn. Returns false once standard input has ended.
     ///
     /// # Errors
-    /// Where the poller fails.
+    /// The poller failed.
     pub fn turn(&mut self) -> io::Result<bool> {
         self.events.clear();
         match epoll::wait(&self.epoll, spare_capacity(&mut self.events), None) {
@@ -156,23 +157,23 @@ impl Limit {
             Err(error) => return Err(error.into()),
         }
         self.counters.turns += 1;
-        let (mut knocking, mut asked) = (false, false);
-        for place in 0..self.events.len() {
-            let Event { flags, data } = self.events[place];
+        let (mut is_listener_ready, mut asked) = (false, false);
+        for index in 0..self.events.len() {
+            let Event { flags, data } = self.events[index];
             match data.u64() {
-                LISTENER => knocking = true,
+                LISTENER => is_listener_ready = true,
                 CONTROL => asked = true,
-                key => self.on_ready(key as usize, flags),
+                key => self.handle_event(key as usize, flags),
             }
         }
         self.flush();
-        if knocking {
+        if is_listener_ready {
             self.accept();
         }
         if asked { self.answer_control() } else { Ok(true) }
     }
 
-    fn on_ready(&mut self, id: usize, flags: EventFlags) {
+    fn handle_event(&mut self, id: usize, flags: EventFlags) {
         if flags.contains(EventFlags::OUT) {
             self.flush_backlog(id);
         }
@@ -191,7 +192,7 @@ impl Limit {
                 if self.mode == Mode::Answer {
                     return self.answer(id);
                 }
-                connection.renew_credit = true;
+                connection.has_sent = true;
                 self.filled = start + bytes;
                 self.spans.push(Span { from: id, start, end: start + bytes });
             }
@@ -201,14 +202,14 @@ impl Limit {
     }
 
     fn answer(&mut self, id: usize) {
-        if !std::mem::replace(&mut self.connections[id].renew_credit, true) {
+        if !std::mem::replace(&mut self.connections[id].has_sent, true) {
             let answer = std::mem::take(&mut self.gather);
             self.send(id, &answer);
             self.gather = answer;
         }
     }
 
-    /// One send of each who is to hear something of this turn.
+    /// Makes one `send` for each connection that has output from this turn.
     fn flush(&mut self) {
         if self.spans.is_empty() {
             return;
@@ -225,21 +226,21 @@ impl Limit {
         self.spans.clear();
     }
 
-    fn send_to_room(&mut self, said: &[u8], spans: &[Span]) {
+    fn send_to_room(&mut self, input: &[u8], spans: &[Span]) {
         for id in 0..self.slots {
             match self.connections.get_mut(id) {
                 None => {}
-                Some(connection) if connection.renew_credit => {
-                    connection.renew_credit = false;
+                Some(connection) if connection.has_sent => {
+                    connection.has_sent = false;
                     let mut others = std::mem::take(&mut self.gather);
                     others.clear();
                     for span in spans.iter().filter(|span| span.from != id) {
-                        others.extend_from_slice(&said[span.start..span.end]);
+                        others.extend_from_slice(&input[span.start..span.end]);
                     }
                     self.send(id, &others);
                     self.gather = others;
                 }
-                Some(_) => self.send(id, said),
+                Some(_) => self.send(id, input),
             }
         }
     }
@@ -251,7 +252,7 @@ impl Limit {
         }
         if !connection.backlog.is_empty() {
             connection.backlog.extend_from_slice(bytes);
-            if connection.backlog.len() > self.most {
+            if connection.backlog.len() > self.max_backlog {
                 self.close(id);
             }
             return;
@@ -285,12 +286,12 @@ impl Limit {
 
     fn watch(&mut self, id: usize, flags: EventFlags) {
         self.counters.watch += 1;
-        // Where this fails, the connection is broken, and reported as that.
+        // If this fails, the connection is broken, and a later event reports that.
         let _ =
             epoll::modify(&self.epoll, &self.connections[id].socket, EventData::new_u64(id as u64), flags);
     }
 
-    /// Behind the events of the turn, so that none of them is for the former owner of a slot.
+    /// Runs after the events of the turn, so that no event reaches a slot that was reused.
     fn accept(&mut self) {
         for _ in 0..ACCEPTS_PER_TURN {
             self.counters.accept += 1;
@@ -303,13 +304,13 @@ impl Limit {
             let data = EventData::new_u64(slot.key() as u64);
             if epoll::add(&self.epoll, &socket, data, EventFlags::IN).is_ok() {
                 self.slots = self.slots.max(slot.key() + 1);
-                slot.insert(Connection { socket, backlog: Vec::new(), renew_credit: false });
+                slot.insert(Connection { socket, backlog: Vec::new(), has_sent: false });
             }
         }
     }
 
     fn close(&mut self, id: usize) {
-        // Closing the only descriptor of a socket takes it out of the poller (epoll(7)).
+        // Closing the only descriptor of a socket removes it from the poller (epoll(7)).
         self.connections.remove(id);
     }
 
@@ -342,7 +343,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::thread::{self, JoinHandle};
 
-    /// The loop on a thread of its own, and the line that controls it.
+    /// The loop on its own thread, and its control connection.
     struct Running {
         address: SocketAddr,
         control: BufReader<UnixStream>,
@@ -356,8 +357,8 @@ mod tests {
             let (ours, theirs) = UnixStream::pair().unwrap();
             let control = (theirs.try_clone().unwrap().into(), theirs.into());
             let thread = thread::spawn(move || {
-                let mut limit = Limit::new(mode, answer, socket, control).unwrap();
-                while limit.turn().unwrap() {}
+                let mut baseline = Baseline::new(mode, answer, socket, control).unwrap();
+                while baseline.turn().unwrap() {}
             });
             Running { address, control: BufReader::new(ours), thread }
         }
@@ -373,7 +374,7 @@ mod tests {
             figure.unwrap().trim().parse().unwrap()
         }
 
-        /// So many connections, accepted in this order.
+        /// Returns `count` connections, accepted in this order.
         fn connect(&mut self, count: usize) -> Vec<TcpStream> {
             let streams = (0..count).map(|_| TcpStream::connect(self.address).unwrap()).collect();
             while self.figure("connections") < count as u64 {}
@@ -386,76 +387,76 @@ mod tests {
         }
     }
 
-    fn hear(stream: &mut TcpStream, text: &str) {
-        let mut heard = vec![0; text.len()];
-        stream.read_exact(&mut heard).unwrap();
-        assert_eq!(String::from_utf8(heard).unwrap(), text);
+    fn expect(stream: &mut TcpStream, text: &str) {
+        let mut received = vec![0; text.len()];
+        stream.read_exact(&mut received).unwrap();
+        assert_eq!(String::from_utf8(received).unwrap(), text);
     }
 
-    /// Nothing more is for this one: whatever it would have been stands before the end of the stream.
-    fn hear_the_end(stream: &mut TcpStream) {
+    /// Expects the end of the stream and no more bytes before it.
+    fn expect_end(stream: &mut TcpStream) {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).unwrap();
         assert_eq!(rest, b"");
     }
 
     #[test]
-    fn pairs_hear_each_other_and_nobody_else() {
-        let mut limit = Running::start(Mode::Pairs, 0);
-        let mut at = limit.connect(4);
+    fn pairs_receive_only_each_other() {
+        let mut baseline = Running::start(Mode::Pairs, 0);
+        let mut at = baseline.connect(4);
         at[0].write_all(b"to one").unwrap();
         at[1].write_all(b"to naught").unwrap();
         at[3].write_all(b"to two").unwrap();
-        hear(&mut at[1], "to one");
-        hear(&mut at[0], "to naught");
-        hear(&mut at[2], "to two");
-        assert!(limit.figure("recv-calls") == 3 && limit.figure("send-calls") == 3);
-        limit.stop();
-        at.iter_mut().for_each(hear_the_end);
+        expect(&mut at[1], "to one");
+        expect(&mut at[0], "to naught");
+        expect(&mut at[2], "to two");
+        assert!(baseline.figure("recv-calls") == 3 && baseline.figure("send-calls") == 3);
+        baseline.stop();
+        at.iter_mut().for_each(expect_end);
     }
 
     #[test]
-    fn a_room_hears_everyone_but_itself() {
-        let mut limit = Running::start(Mode::Room, 0);
-        let mut at = limit.connect(3);
+    fn room_receives_all_other_senders() {
+        let mut baseline = Running::start(Mode::Room, 0);
+        let mut at = baseline.connect(3);
         at[0].write_all(b"a").unwrap();
-        hear(&mut at[1], "a");
-        hear(&mut at[2], "a");
+        expect(&mut at[1], "a");
+        expect(&mut at[2], "a");
         at[2].write_all(b"b").unwrap();
-        hear(&mut at[0], "b");
-        hear(&mut at[1], "b");
-        limit.stop();
-        at.iter_mut().for_each(hear_the_end);
+        expect(&mut at[0], "b");
+        expect(&mut at[1], "b");
+        baseline.stop();
+        at.iter_mut().for_each(expect_end);
     }
 
     #[test]
-    fn what_the_kernel_refuses_comes_later() {
-        let mut limit = Running::start(Mode::Pairs, 0);
-        let mut at = limit.connect(2);
-        let (text, mut heard) = (b"0123456789abcde".repeat(128 * 1024), Vec::new());
+    fn refused_bytes_are_sent_later() {
+        let mut baseline = Running::start(Mode::Pairs, 0);
+        let mut at = baseline.connect(2);
+        let (text, mut received) = (b"0123456789abcde".repeat(128 * 1024), Vec::new());
         at[0].write_all(&text).unwrap();
         at[0].shutdown(Shutdown::Write).unwrap();
-        heard.resize(text.len(), 0);
-        at[1].read_exact(&mut heard).unwrap();
-        assert!(heard == text);
-        assert!(limit.figure("watch-calls") > 0, "it was watched for room");
-        limit.stop();
+        received.resize(text.len(), 0);
+        at[1].read_exact(&mut received).unwrap();
+        assert!(received == text);
+        assert!(baseline.figure("watch-calls") > 0, "the socket was watched for writability");
+        baseline.stop();
     }
 
     #[test]
-    fn floors_of_coming_and_going() {
+    fn answer_and_close_modes_end_connections() {
         let mut answers = Running::start(Mode::Answer, 5);
         let mut stream = TcpStream::connect(answers.address).unwrap();
         stream.write_all(b"#a\n").unwrap();
-        hear(&mut stream, ".....");
+        expect(&mut stream, ".....");
         stream.write_all(b"more").unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
-        hear_the_end(&mut stream);
+        expect_end(&mut stream);
         assert_eq!(answers.figure("connections"), 0);
         answers.stop();
 
         let closes = Running::start(Mode::Close, 0);
-        hear_the_end(&mut TcpStream::connect(closes.address).unwrap());
+        expect_end(&mut TcpStream::connect(closes.address).unwrap());
         closes.stop();
     }
 }

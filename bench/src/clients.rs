@@ -1,7 +1,8 @@
-//! The members of a load: so many connections, registered where the engine registers, of whom nobody has anything unread.
+//! The clients of a load: a number of connections, registered if the engine registers. No client has unread input when
+//! the load begins.
 
-use super::child::Server;
-use super::ledger::Wire;
+use super::child::ServerProcess;
+use super::verifier::Wire;
 use super::{Failure, is_interrupted, payload};
 use bstr::ByteSlice;
 use socket2::{Domain, Socket, Type};
@@ -9,32 +10,38 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// How many connect before they are waited for: below the backlog, whose overflow would cost whole seconds.
-const AT_ONCE: usize = 250;
-/// How long the server may take to answer.
+/// How many clients connect before their answers are awaited: fewer than the listen backlog holds, since an overflow of
+/// the backlog costs whole seconds.
+const BATCH: usize = 250;
+/// Maximum time for an answer of the server.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Connections, by the number of the member.
+/// The connections of a load, indexed by member number.
 #[derive(Debug)]
-pub struct Crowd {
-    /// They don't block.
+pub struct Clients {
+    /// Non-blocking.
     pub members: Vec<TcpStream>,
 }
 
-impl Crowd {
-    /// Connects `count` members one after the other and has them registered. The last `stalled` of them take little into
-    /// their receive buffers, so that not to read shows soon.
+impl Clients {
+    /// Connects and registers `count` members in order. The last `stalled` of them get small receive buffers, so that
+    /// their queues fill soon.
     ///
     /// # Errors
-    /// How many there were when the server, or this machine, would have no more, and why.
-    pub fn gather(server: &mut Server, wire: Wire, count: usize, stalled: usize) -> Result<Crowd, Failure> {
+    /// The server or this machine has refused a connection: how many there were, and why.
+    pub fn connect_all(
+        server: &mut ServerProcess,
+        wire: Wire,
+        count: usize,
+        stalled: usize,
+    ) -> Result<Clients, Failure> {
         let mut members = Vec::with_capacity(count);
         while members.len() < count {
             let first = members.len();
-            let gathered = Crowd::gather_some(&mut members, server, wire, count, stalled);
+            let gathered = Clients::connect_batch(&mut members, server, wire, count, stalled);
             gathered.map_err(|error| match server.end() {
                 Some(end) => Failure::Stopped(format!("at {first} of {count} connections {end}")),
-                None => match (error, server.last_words()) {
+                None => match (error, server.last_log_line()) {
                     (Failure::Interrupted, _) => Failure::Interrupted,
                     (error, Some(words)) => Failure::Stopped(format!(
                         "at {first} of {count} connections: {error}; the server says: {words}"
@@ -44,35 +51,35 @@ impl Crowd {
             })?;
         }
         if wire == Wire::Server {
-            // What everybody has heard of those behind them is read now.
+            // Reads the presence events of all members that joined later.
             for member in &mut members {
                 member.write_all(b"/ping all\n").map_err(|error| Failure::of("can't send", &error))?;
             }
-            for (place, member) in members.iter_mut().enumerate() {
-                read_until(member, b"+pong all\n").map_err(|why| why.of(place))?;
+            for (index, member) in members.iter_mut().enumerate() {
+                read_until(member, b"+pong all\n").map_err(|why| why.of(index))?;
             }
         }
         for member in &members {
             member.set_nonblocking(true).map_err(|error| Failure::of("can't prepare a socket", &error))?;
         }
-        Ok(Crowd { members })
+        Ok(Clients { members })
     }
 
-    fn gather_some(
+    fn connect_batch(
         members: &mut Vec<TcpStream>,
-        server: &mut Server,
+        server: &mut ServerProcess,
         wire: Wire,
         count: usize,
         stalled: usize,
     ) -> Result<(), Failure> {
         let first = members.len();
-        for place in first..count.min(first + AT_ONCE) {
-            let small = place >= count - stalled;
+        for index in first..count.min(first + BATCH) {
+            let small = index >= count - stalled;
             let connected = connect(server.address, small).and_then(|socket| {
                 socket.set_read_timeout(Some(PATIENCE))?;
                 let mut stream = TcpStream::from(socket);
                 if wire == Wire::Server {
-                    stream.write_all(format!("#{}\n/ping in\n", payload::name(place)).as_bytes())?;
+                    stream.write_all(format!("#{}\n/ping in\n", payload::name(index)).as_bytes())?;
                 }
                 Ok(stream)
             });
@@ -80,21 +87,21 @@ impl Crowd {
         }
         match wire {
             Wire::Server => {
-                let mut newcomers = members.iter_mut().enumerate().skip(first);
-                newcomers.try_for_each(|(place, member)| {
-                    read_until(member, b"+pong in\n").map_err(|why| why.of(place))
+                let mut added = members.iter_mut().enumerate().skip(first);
+                added.try_for_each(|(index, member)| {
+                    read_until(member, b"+pong in\n").map_err(|why| why.of(index))
                 })
             }
-            // Whoever isn't accepted yet would miss what is said.
-            Wire::Limit => wait_for_accept(server, members.len()),
+            // The baseline would not send to a connection that it has not accepted yet.
+            Wire::Baseline => wait_for_accept(server, members.len()),
         }
     }
 }
 
-/// Connects; with a receive buffer of 4 KiB where nothing will be read, so that it shows soon.
+/// Connects; with a receive buffer of 4 KiB if `small`, for clients that will not read.
 ///
 /// # Errors
-/// Where that can't be.
+/// The connection can't be made.
 pub fn connect(to: SocketAddr, small: bool) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
     if small {
@@ -105,7 +112,7 @@ pub fn connect(to: SocketAddr, small: bool) -> std::io::Result<Socket> {
     Ok(socket)
 }
 
-/// Why a member did not hear what it waited for.
+/// Why a member did not receive the expected line.
 enum Why {
     Refused(String),
     Io(std::io::Error),
@@ -125,7 +132,7 @@ impl Why {
     }
 }
 
-/// Reads until `end` has come as the last line.
+/// Reads until `end` has arrived as the last line.
 fn read_until(stream: &mut TcpStream, end: &[u8]) -> Result<(), Why> {
     let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
@@ -151,7 +158,7 @@ fn read_until(stream: &mut TcpStream, end: &[u8]) -> Result<(), Why> {
     }
 }
 
-fn wait_for_accept(server: &mut Server, count: usize) -> Result<(), Failure> {
+fn wait_for_accept(server: &mut ServerProcess, count: usize) -> Result<(), Failure> {
     let failure = |error| Failure::of("the engine does not tell its counters", &error);
     let started = Instant::now();
     while started.elapsed() < PATIENCE && !is_interrupted() {

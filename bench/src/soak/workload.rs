@@ -1,35 +1,35 @@
-//! Who else there is while people chat: those who come and go, those who don't read, and those who send garbage. Each is
-//! a script of steps, drawn from the seed; how it is played is in `peer.rs`.
+//! The other peers of a soak: peers that connect and leave, stall, or send garbage. Each has a script of steps, drawn
+//! from the seed; `peer.rs` runs it.
 
-use super::peer::{PIT, Role, Step};
+use super::peer::{FLOOD_ROOM, Role, Step};
 use fastrand::Rng;
 use redpoll::limits::KIB;
 use std::time::Duration;
 
-/// How often somebody of a role comes, and how many of it there are at most.
+/// The arrivals of one role: interval and maximum number.
 pub struct Flow {
-    /// Who.
+    /// The role of the peers.
     pub role: Role,
-    /// Time between two who come.
+    /// Interval between connects.
     pub every: Duration,
-    /// Whoever would be one more waits until another one is gone.
+    /// Maximum number of peers at once; a peer above it is skipped.
     pub at_once: usize,
 }
 
-/// Together they keep a server of the release build far below half a processor.
+/// All flows together keep a release build of the server far below half a processor.
 pub const FLOWS: [Flow; 3] = [
     Flow { role: Role::Churner, every: Duration::from_millis(40), at_once: 40 },
     Flow { role: Role::Staller, every: Duration::from_millis(250), at_once: 8 },
     Flow { role: Role::Garbage, every: Duration::from_millis(100), at_once: 80 },
 ];
 
-/// Rooms for those who come and go: few, so that they meet there, and many enough that rooms come and go too.
+/// Rooms of churning peers: few enough for the peers to meet, and many enough for rooms to be created and removed.
 const ROOMS: usize = 8;
-/// What it is to read late, in milliseconds: some are back before their queues are full, some long after they were given
-/// up.
+/// Stall times in milliseconds. Some stalled peers read again before their queues are full, some long after they were
+/// closed.
 const LATE: std::ops::Range<usize> = 500..14_000;
 
-/// What the `number`th peer does, and its name.
+/// Returns name and script of the `number`th peer.
 pub fn script(role: Role, number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     match role {
         Role::Churner => churner(number, rng),
@@ -38,19 +38,19 @@ pub fn script(role: Role, number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     }
 }
 
-/// Connects, takes a name, enters a room, says something there, and leaves: in each of the four ways there are.
+/// Connects, registers, enters a room, sends a line there, and leaves in one of four ways.
 fn churner(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     let (name, room) = (format!("c{number:07}"), rng.usize(..ROOMS));
     let mut steps = vec![
-        Step::Say(format!("#{name}\n&room{room}\nhello all\n/ping said\n").into_bytes()),
+        Step::Send(format!("#{name}\n&room{room}\nhello all\n/ping said\n").into_bytes()),
         Step::Await(format!("+nick {name}")),
         Step::Await("+room lobby ".into()),
         Step::Await(format!("+room room{room} ")),
         Step::Await("+pong said".into()),
-        Step::Rest(Duration::from_millis(rng.usize(..500) as u64)),
+        Step::Wait(Duration::from_millis(rng.usize(..500) as u64)),
     ];
     match rng.usize(..4) {
-        0 => steps.extend([Step::Say(b"/quit bye\n".to_vec()), Step::Await("+bye".into()), Step::End]),
+        0 => steps.extend([Step::Send(b"/quit bye\n".to_vec()), Step::Await("+bye".into()), Step::End]),
         1 => steps.extend([Step::HalfClose, Step::End]),
         2 => steps.push(Step::Reset),
         _ => {}
@@ -58,58 +58,59 @@ fn churner(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     (name, steps)
 }
 
-/// Goes where much is said and doesn't read for a while; if it was not given up by then, it has lost nothing.
+/// Joins the flood room and stalls. A peer that was not closed by then has lost nothing.
 fn staller(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     let name = format!("s{number:07}");
     let late = LATE.start + rng.usize(..LATE.len());
     let steps = vec![
-        Step::Say(format!("#{name}\n&{PIT}\n/ping in\n").into_bytes()),
+        Step::Send(format!("#{name}\n&{FLOOD_ROOM}\n/ping in\n").into_bytes()),
         Step::Await("+pong in".into()),
-        Step::Deaf(Duration::from_millis(late as u64)),
-        Step::Say(b"/ping back\n".to_vec()),
+        Step::Stall(Duration::from_millis(late as u64)),
+        Step::Send(b"/ping back\n".to_vec()),
         Step::Await("+pong back".into()),
-        Step::Say(b"/quit\n".to_vec()),
+        Step::Send(b"/quit\n".to_vec()),
         Step::Await("+bye".into()),
         Step::End,
     ];
     (name, steps)
 }
 
-/// One of the ways to be a bad client. Those who have a name are in a room of their own, so that nothing of it is said
-/// where every line is known.
+/// One kind of a bad client. The registered ones are in their own room, so that their lines don't reach rooms in which
+/// every line is verified.
 fn garbage(number: u32, rng: &mut Rng) -> (String, Vec<Step>) {
     let name = format!("g{number:07}");
     let join = format!("#{name}\n&junk\n");
-    let pause = Step::Rest(Duration::from_millis(20 + rng.usize(..100) as u64));
+    let wait = Step::Wait(Duration::from_millis(20 + rng.usize(..100) as u64));
     let steps = match rng.usize(..10) {
         0 => vec![
-            Step::Say(bytes(rng, 4 * KIB)),
-            pause,
-            Step::Say(bytes(rng, KIB)),
+            Step::Send(bytes(rng, 4 * KIB)),
+            wait,
+            Step::Send(bytes(rng, KIB)),
             Step::HalfClose,
             Step::End,
         ],
         1 => endless(&join),
-        2 => vec![Step::Say([join.as_bytes(), &[0; 300], b"\nx\0y\n"].concat()), pause, Step::Reset],
-        3 => vec![Step::Say(text(rng, &join)), pause, Step::HalfClose, Step::End],
-        4 => vec![Step::Say(format!("{join}half a li").into_bytes()), pause, Step::Reset],
+        2 => vec![Step::Send([join.as_bytes(), &[0; 300], b"\nx\0y\n"].concat()), wait, Step::Reset],
+        3 => vec![Step::Send(text(rng, &join)), wait, Step::HalfClose, Step::End],
+        4 => vec![Step::Send(format!("{join}half a li").into_bytes()), wait, Step::Reset],
         5 => byte_by_byte(&format!("{join}one at a time\n/quit\n")),
-        // Whoever knocks and goes.
+        // Connects and closes at once.
         6 => Vec::new(),
         7 => vec![Step::Reset],
-        // Whoever never gives a name, in silence or with much ado.
+        // Never registers: silent, or with many lines.
         8 => vec![Step::Await("!register-timeout ".into()), Step::End],
-        _ => vec![Step::Say(b"/ping\nwho is there?\n#\n".repeat(20)), Step::End],
+        _ => vec![Step::Send(b"/ping\nwho is there?\n#\n".repeat(20)), Step::End],
     };
     (name, steps)
 }
 
-/// Any bytes but `#`: none of this may take a name, and with it a place among those who chat.
+/// Returns any bytes but `#`, so that none of them registers a peer that would join the lobby.
 fn bytes(rng: &mut Rng, count: usize) -> Vec<u8> {
     (0..count).map(|_| rng.usize(..256) as u8).map(|byte| if byte == b'#' { b'$' } else { byte }).collect()
 }
 
-/// A name, then lines of whatever, each of them text: more than may come at once, so that it isn't read for a while.
+/// Returns a registration, then lines of random text: more lines than the rate allows, so that they are blocked for a
+/// while.
 fn text(rng: &mut Rng, join: &str) -> Vec<u8> {
     let mut out = join.as_bytes().to_vec();
     for _ in 0..220 {
@@ -122,16 +123,16 @@ fn text(rng: &mut Rng, join: &str) -> Vec<u8> {
 }
 
 fn endless(join: &str) -> Vec<Step> {
-    let mut steps = vec![Step::Say(join.as_bytes().to_vec())];
+    let mut steps = vec![Step::Send(join.as_bytes().to_vec())];
     for _ in 0..16 {
-        steps.extend([Step::Say(vec![b'x'; 4 * KIB]), Step::Rest(Duration::from_millis(10))]);
+        steps.extend([Step::Send(vec![b'x'; 4 * KIB]), Step::Wait(Duration::from_millis(10))]);
     }
-    steps.extend([Step::Say(b"\n/quit\n".to_vec()), Step::Await("+bye".into()), Step::End]);
+    steps.extend([Step::Send(b"\n/quit\n".to_vec()), Step::Await("+bye".into()), Step::End]);
     steps
 }
 
 fn byte_by_byte(line: &str) -> Vec<Step> {
-    let each = line.bytes().flat_map(|byte| [Step::Say(vec![byte]), Step::Rest(Duration::from_millis(5))]);
+    let each = line.bytes().flat_map(|byte| [Step::Send(vec![byte]), Step::Wait(Duration::from_millis(5))]);
     each.chain([Step::Await("+bye".into()), Step::End]).collect()
 }
 
@@ -140,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_casts_the_same_play() {
+    fn same_seed_gives_same_scripts() {
         let play = |seed| {
             let mut rng = Rng::with_seed(seed);
             let roles = std::iter::repeat_n(Role::Garbage, 200).chain([Role::Staller, Role::Churner]);
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_without_a_name_takes_none() {
+    fn unregistered_garbage_registers_no_name() {
         let mut rng = Rng::with_seed(0);
         assert!(!bytes(&mut rng, 100_000).contains(&b'#'));
         assert_eq!(text(&mut rng, "#g\n").iter().filter(|byte| **byte == b'#').count(), 1);

@@ -1,7 +1,7 @@
-//! How connections and the server end, over real sockets: what a stalled peer can't prolong, what a second signal does,
-//! and that the end of a peer is seen which isn't read.
+//! How connections and the server end, over real sockets: a stalled peer can't extend the drain, a second signal ends it,
+//! and the end of a stream is noticed while the connection is not read.
 
-#![allow(clippy::panic, reason = "a test says by it what is wrong")]
+#![allow(clippy::panic, reason = "a test fails by it")]
 
 mod common;
 
@@ -12,31 +12,31 @@ use std::net::{Shutdown, TcpStream};
 
 fn line(peer: &mut BufReader<TcpStream>) -> String {
     let mut line = String::new();
-    peer.read_line(&mut line).expect("the server says something");
+    peer.read_line(&mut line).expect("the server sends a line");
     line
 }
 
-/// Somebody of that name, who has heard how many are in the lobby.
+/// Connects and registers a line peer, which has read its last line of registration.
 fn arrive(server: &Server, name: &str) -> BufReader<TcpStream> {
     let mut peer = BufReader::new(server.connect());
-    say(&mut peer, &format!("#{name}\n"));
+    send(&mut peer, &format!("#{name}\n"));
     while !line(&mut peer).starts_with("+room lobby ") {}
     peer
 }
 
-fn say(peer: &mut BufReader<TcpStream>, text: &str) {
-    peer.get_mut().write_all(text.as_bytes()).expect("the server is there");
+fn send(peer: &mut BufReader<TcpStream>, text: &str) {
+    peer.get_mut().write_all(text.as_bytes()).expect("the server reads");
 }
 
-/// Two people, of whom bob reads nothing and has more unread than the kernel takes; alice knows that.
-fn with_a_stalled_peer(flags: &[&str]) -> (Server, BufReader<TcpStream>, BufReader<TcpStream>) {
+/// Alice and bob, of which bob reads nothing and has more unsent bytes than the kernel takes.
+fn start_with_stalled_peer(flags: &[&str]) -> (Server, BufReader<TcpStream>, BufReader<TcpStream>) {
     let server = serve(["--rate", "0", "--queue", "8MiB", "--send-buffer", "4KiB"].iter().chain(flags));
     let bob = arrive(&server, "bob");
     let mut alice = arrive(&server, "alice");
     let text = "x".repeat(4000);
     for i in 0.. {
-        assert!(i < 10_000, "a kernel takes no end of it");
-        say(&mut alice, &format!("@bob:{text}\n/ping {i}\n"));
+        assert!(i < 10_000, "the kernel takes a bounded number of bytes");
+        send(&mut alice, &format!("@bob:{text}\n/ping {i}\n"));
         let answer = line(&mut alice);
         if answer.starts_with("!recipient-full") {
             break;
@@ -47,20 +47,20 @@ fn with_a_stalled_peer(flags: &[&str]) -> (Server, BufReader<TcpStream>, BufRead
 }
 
 #[test]
-fn a_peer_that_does_not_read_holds_the_drain_up_no_longer_than_it_may_take() {
-    let (mut server, mut alice, bob) = with_a_stalled_peer(&["--drain", "300ms"]);
+fn stalled_peer_cannot_extend_the_drain() {
+    let (mut server, mut alice, bob) = start_with_stalled_peer(&["--drain", "300ms"]);
     server.signal(Signal::TERM);
     while line(&mut alice) != "!shutting-down the server stops\n" {}
     drop(alice);
-    // Though bob is there all the time and never reads.
+    // Bob stays connected and never reads.
     assert_eq!(server.wait().code(), Some(0));
     drop(bob);
 }
 
 #[test]
-fn a_second_signal_ends_the_drain_at_once() {
+fn second_signal_ends_the_drain() {
     for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::TERM)] {
-        let (mut server, mut alice, bob) = with_a_stalled_peer(&["--drain", "1h"]);
+        let (mut server, mut alice, bob) = start_with_stalled_peer(&["--drain", "1h"]);
         server.signal(first);
         while line(&mut alice) != "!shutting-down the server stops\n" {}
         drop(alice);
@@ -72,30 +72,30 @@ fn a_second_signal_ends_the_drain_at_once() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn the_end_of_who_is_above_its_rate_is_seen_though_it_is_not_read() {
-    // Nothing of it can be read for an hour; its name is free all the same, ten seconds behind its end.
+fn end_is_noticed_above_the_rate() {
+    // Alice's input takes an hour at this rate; the name is free all the same, ten seconds after the end of the stream.
     let server = serve(["--rate", "1", "--burst", "1"]);
     let mut bob = arrive(&server, "bob");
     let mut alice = arrive(&server, "alice");
-    say(&mut alice, &"/ping\n".repeat(3600));
+    send(&mut alice, &"/ping\n".repeat(3600));
     alice.get_ref().shutdown(Shutdown::Write).expect("it is connected");
-    let mut silences = 0;
+    let mut timeouts = 0;
     loop {
-        let heard = uninterrupted(|| {
+        let received = uninterrupted(|| {
             let mut line = String::new();
             bob.read_line(&mut line).map(|_| line)
         });
-        match heard {
+        match received {
             Ok(line) if line.starts_with("* alice left") => break,
             Ok(line) => assert!(line.starts_with("* alice joined"), "{line}"),
-            // The deadline of the tests is as long as the server's, which is not seen to the second: an hour is too much.
+            // The deadline of the tests is as long as the server's grace, so a few timeouts are allowed.
             Err(error) => {
-                silences += 1;
-                assert!(error.kind() == ErrorKind::WouldBlock && silences <= 3, "alice is a ghost");
+                timeouts += 1;
+                assert!(error.kind() == ErrorKind::WouldBlock && timeouts <= 3, "alice has not left");
             }
         }
     }
-    let mut rest = String::new();
-    alice.read_to_string(&mut rest).expect("it is closed");
-    assert!(rest.matches("+pong").count() < 20, "{rest}");
+    let mut answers = String::new();
+    alice.read_to_string(&mut answers).expect("it is closed");
+    assert!(answers.matches("+pong").count() < 20, "{answers}");
 }

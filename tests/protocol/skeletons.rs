@@ -1,4 +1,4 @@
-//! Which names look alike (docs/protocol.md, "Names"; Unicode TR39 section 4).
+//! Which names are confusable (docs/protocol.md, "Names"; Unicode TR39 section 4).
 
 use redpoll::protocol::name::{Name, Skeletons};
 
@@ -6,14 +6,14 @@ fn name(written: &str) -> Name {
     Name::new(written.as_bytes()).unwrap_or_else(|_| panic!("{written:?} is a name"))
 }
 
-fn is_confusable_with(one: &str, other: &str) -> bool {
+fn confusable(one: &str, other: &str) -> bool {
     let (one, other) = (Skeletons::of(&name(one)), Skeletons::of(&name(other)));
-    assert_eq!(one.is_confusable_with(&other), other.is_confusable_with(&one), "it goes both ways");
+    assert_eq!(one.is_confusable_with(&other), other.is_confusable_with(&one), "the relation is symmetric");
     one.is_confusable_with(&other)
 }
 
 #[test]
-fn a_name_of_another_script_can_pass_for_an_ascii_one_in_some_case() {
+fn other_scripts_are_confusable_with_ascii() {
     for (one, other) in [
         ("раура", "paypa"),
         ("РАУРА", "Paypa"),
@@ -21,7 +21,7 @@ fn a_name_of_another_script_can_pass_for_an_ascii_one_in_some_case() {
         // In capitals only.
         ("вов", "bob"),
         ("нет", "het"),
-        // Behind one capital only.
+        // After one capital only.
         ("νονα", "Nova"),
         ("ΝΟΝΑ", "nova"),
         // A capital I among small letters.
@@ -32,31 +32,31 @@ fn a_name_of_another_script_can_pass_for_an_ascii_one_in_some_case() {
         ("ıan", "ian"),
         ("ᎪᎠᎪ", "ada"),
     ] {
-        assert!(is_confusable_with(one, other), "{one} and {other}");
+        assert!(confusable(one, other), "{one} and {other}");
     }
 }
 
 #[test]
-fn two_names_beyond_ascii_can_pass_for_each_other() {
+fn non_ascii_names_can_be_confusable() {
     for (one, other) in
         [("сор", "ⲥⲟⲣ"), ("zoë1", "Zoël"), ("zoë0", "ZoëO"), ("ñorn", "ñom"), ("ZoëI", "zoël")]
     {
-        assert!(is_confusable_with(one, other), "{one} and {other}");
+        assert!(confusable(one, other), "{one} and {other}");
     }
 }
 
 #[test]
-fn the_false_friends_of_ascii_are_friends() {
+fn ascii_names_are_never_confusable() {
     for (one, other) in
         [("user1", "userl"), ("user0", "usero"), ("modern", "modem"), ("Iain", "lain"), ("a", "a")]
     {
-        assert!(!is_confusable_with(one, other), "{one} and {other}");
+        assert!(!confusable(one, other), "{one} and {other}");
     }
-    assert!(!is_confusable_with("user1", "ＵＳＥＲＬ"), "widths are not told apart");
+    assert!(!confusable("user1", "ＵＳＥＲＬ"), "full width is folded");
 }
 
 #[test]
-fn names_that_look_different_are_different() {
+fn distinct_names_are_not_confusable() {
     for (one, other) in [
         ("Ольга", "olga"),
         ("наталья0001", "наталья0002"),
@@ -68,6 +68,6 @@ fn names_that_look_different_are_different() {
         ("רותי", "דותי"),
         ("алиса", "alice"),
     ] {
-        assert!(!is_confusable_with(one, other), "{one} and {other}");
+        assert!(!confusable(one, other), "{one} and {other}");
     }
 }

@@ -1,7 +1,7 @@
-//! The doors of the built program: socket files and who may use them, what is said where it can't listen, standard input
-//! as a terminal of the server's own.
+//! The listeners of the built program: socket files and their permissions, errors where it can't listen, and standard input
+//! as the server's console.
 
-#![allow(clippy::panic, reason = "a test says by it what is wrong")]
+#![allow(clippy::panic, reason = "a test fails by it")]
 
 mod common;
 
@@ -16,12 +16,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-/// `unix://PATH`.
+/// Returns `unix://PATH`.
 fn url(path: &Path) -> String {
     format!("unix://{}", path.display())
 }
 
-/// An operator, who has been greeted.
+/// A connected operator, which has read its greeting.
 struct Operator(BufReader<UnixStream>);
 
 impl Operator {
@@ -34,17 +34,17 @@ impl Operator {
         operator
     }
 
-    fn say(&mut self, line: &str) {
-        self.0.get_mut().write_all(line.as_bytes()).expect("the server is there");
+    fn send(&mut self, line: &str) {
+        self.0.get_mut().write_all(line.as_bytes()).expect("the server reads");
     }
 
     fn line(&mut self) -> String {
         line(&mut self.0)
     }
 
-    /// A figure of `/stats`.
+    /// Returns a figure of `/stats`.
     fn figure(&mut self, key: &str) -> u64 {
-        self.say("/stats\n");
+        self.send("/stats\n");
         let (start, mut figure) = (format!("+stats {key} "), None);
         loop {
             let line = self.line();
@@ -59,24 +59,24 @@ impl Operator {
 
 fn line(stream: &mut impl BufRead) -> String {
     let mut line = String::new();
-    stream.read_line(&mut line).expect("the server says something");
+    stream.read_line(&mut line).expect("the server sends a line");
     line
 }
 
-/// A line peer of that name, who has heard how many are in the lobby.
+/// Connects and registers a line peer, which has read its last line of registration.
 fn arrive(server: &Server, name: &str) -> BufReader<TcpStream> {
     let mut peer = BufReader::new(server.connect());
-    peer.get_mut().write_all(format!("#{name}\n").as_bytes()).expect("the server is there");
+    peer.get_mut().write_all(format!("#{name}\n").as_bytes()).expect("the server reads");
     while !line(&mut peer).starts_with("+room lobby ") {}
     peer
 }
 
-/// What a server that can't start says, with exit code 1.
-fn complaint(arguments: &[&str]) -> String {
+/// Returns the error of a server that can't start, which exits with 1.
+fn error_line(arguments: &[&str]) -> String {
     let output = redpoll().arg("serve").args(arguments).output().expect("the program can be started");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(output.stdout.is_empty(), "nothing is said to listen");
+    assert!(output.stdout.is_empty(), "no listener is printed");
     assert_eq!(text.lines().count(), 1, "{text}");
     text
 }
@@ -85,7 +85,7 @@ mod socket_files {
     use super::*;
 
     #[test]
-    fn it_is_its_owners_alone_and_removed_at_exit() {
+    fn socket_file_is_private_and_removed() {
         let folder = Folder::create();
         let path = folder.path("operators");
         let mut server = Server::run(redpoll().args(["serve", "--listen", &url(&path)]));
@@ -94,69 +94,69 @@ mod socket_files {
         assert_eq!(file.permissions().mode() & 0o7777, 0o600);
         assert_eq!(server.address_of("unix"), path.to_str().expect("it is UTF-8"));
         let mut operator = Operator::connect(&path);
-        operator.say("/who *\n");
+        operator.send("/who *\n");
         assert_eq!(operator.line(), "+end who * 0\n");
         server.signal(Signal::TERM);
         assert_eq!(operator.line(), "!shutting-down the server stops\n");
         drop(operator);
         assert_eq!(server.wait().code(), Some(0));
-        assert!(fs::symlink_metadata(&path).is_err(), "it is gone");
+        assert!(fs::symlink_metadata(&path).is_err(), "the file is removed");
     }
 
     #[test]
-    fn that_of_a_dead_server_is_replaced() {
+    fn stale_socket_file_is_replaced() {
         let folder = Folder::create();
         let path = folder.path("operators");
         drop(UnixListener::bind(&path).expect("the folder is ours"));
-        assert!(path.exists(), "nobody has removed it");
+        assert!(path.exists(), "the file is still there");
         let _server = Server::run(redpoll().args(["serve", "--listen", &url(&path)]));
         Operator::connect(&path);
     }
 
     #[test]
-    fn that_of_a_server_that_was_killed_is_replaced() {
+    fn killed_servers_socket_is_replaced() {
         let folder = Folder::create();
         let path = folder.path("operators");
         drop(Server::run(redpoll().args(["serve", "--listen", &url(&path)])));
-        assert!(path.exists(), "nobody has removed it");
+        assert!(path.exists(), "the file is still there");
         let _server = Server::run(redpoll().args(["serve", "--listen", &url(&path)]));
         Operator::connect(&path);
     }
 
     #[test]
-    fn that_of_a_live_server_is_left_alone() {
+    fn live_servers_socket_is_kept() {
         let folder = Folder::create();
         let path = folder.path("operators");
         let _server = Server::run(redpoll().args(["serve", "--listen", &url(&path)]));
-        let complaint = complaint(&["--listen", "127.0.0.1:0", "--listen", &url(&path)]);
-        assert!(complaint.contains(&url(&path)) && complaint.contains("another server"), "{complaint}");
+        let error_line = error_line(&["--listen", "127.0.0.1:0", "--listen", &url(&path)]);
+        assert!(error_line.contains(&url(&path)) && error_line.contains("another server"), "{error_line}");
         Operator::connect(&path);
     }
 
     #[test]
-    fn a_file_that_is_no_socket_is_left_alone() {
+    fn non_socket_file_is_kept() {
         let folder = Folder::create();
-        let (path, folder_in_it) = (folder.path("notes"), folder.path("more"));
+        let (path, directory) = (folder.path("notes"), folder.path("more"));
         fs::write(&path, "important").expect("the folder is ours");
-        fs::create_dir(&folder_in_it).expect("the folder is ours");
-        for path in [&path, &folder_in_it] {
-            let complaint = complaint(&["--listen", &url(path)]);
-            assert!(complaint.contains(&url(path)), "{complaint}");
+        fs::create_dir(&directory).expect("the folder is ours");
+        for path in [&path, &directory] {
+            let error_line = error_line(&["--listen", &url(path)]);
+            assert!(error_line.contains(&url(path)), "{error_line}");
         }
         assert_eq!(fs::read_to_string(&path).expect("it is there"), "important");
-        assert!(folder_in_it.is_dir());
-        let complaint = complaint(&["--listen", &url(&folder.path("none/operators"))]);
-        assert!(complaint.contains("none/operators"), "{complaint}");
+        assert!(directory.is_dir());
+        let error_line = error_line(&["--listen", &url(&folder.path("none/operators"))]);
+        assert!(error_line.contains("none/operators"), "{error_line}");
     }
 
     #[test]
-    fn where_another_address_is_taken_nothing_is_left_of_it() {
+    fn failed_start_removes_its_socket() {
         let folder = Folder::create();
         let path = folder.path("operators");
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = taken.local_addr().expect("it is bound").to_string();
-        let complaint = complaint(&["--listen", &url(&path), "--listen", &address]);
-        assert!(complaint.contains(&address), "{complaint}");
+        let error_line = error_line(&["--listen", &url(&path), "--listen", &address]);
+        assert!(error_line.contains(&address), "{error_line}");
         assert!(fs::symlink_metadata(&path).is_err());
     }
 }
@@ -165,7 +165,7 @@ mod addresses {
     use super::*;
 
     #[test]
-    fn each_is_said_in_the_order_of_the_flags() {
+    fn listeners_print_in_flag_order() {
         let folder = Folder::create();
         let unix = url(&folder.path("operators"));
         let urls = [
@@ -193,7 +193,7 @@ mod addresses {
     }
 
     #[test]
-    fn a_scheme_that_there_is_not_is_refused_and_all_are_named() {
+    fn unknown_scheme_lists_all_schemes() {
         for url in ["irc://127.0.0.1:0", "LINE://127.0.0.1:0", "://127.0.0.1:0", "tcp://127.0.0.1:0"] {
             let output = redpoll().args(["serve", "--listen", url]).output().expect("it can be started");
             assert_eq!(output.status.code(), Some(2), "{url}");
@@ -209,13 +209,13 @@ mod addresses {
     }
 
     #[test]
-    fn datagrams_from_anywhere_have_to_be_asked_for() {
+    fn public_udp_needs_its_flag() {
         for url in ["udp://0.0.0.0:0", "udp://[::]:0"] {
-            let complaint = complaint(&["--listen", url]);
-            assert!(complaint.contains(url) && complaint.contains("--udp-public"), "{complaint}");
+            let error_line = error_line(&["--listen", url]);
+            assert!(error_line.contains(url) && error_line.contains("--udp-public"), "{error_line}");
         }
         let server = Server::run(redpoll().args(["serve", "--udp-public", "--listen", "udp://0.0.0.0:0"]));
-        let port = server.address.strip_prefix("0.0.0.0:").expect("it listens everywhere");
+        let port = server.address.strip_prefix("0.0.0.0:").expect("it listens on all addresses");
         let ming = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
         ming.set_read_timeout(Some(DEADLINE)).expect("a socket has a timeout");
         ming.connect(format!("127.0.0.1:{port}")).expect("it is an address");
@@ -226,17 +226,17 @@ mod addresses {
     }
 
     #[test]
-    fn a_port_of_datagrams_in_use_is_named() {
+    fn udp_port_in_use_is_named() {
         let taken = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
         let url = format!("udp://{}", taken.local_addr().expect("it is bound"));
-        let complaint = complaint(&["--listen", &url]);
-        assert!(complaint.contains(&url) && complaint.contains("another server"), "{complaint}");
+        let error_line = error_line(&["--listen", &url]);
+        assert!(error_line.contains(&url) && error_line.contains("another server"), "{error_line}");
     }
 
     #[test]
-    fn ipv6_is_spoken_at_every_door() {
+    fn every_scheme_accepts_ipv6() {
         if TcpListener::bind("[::1]:0").is_err() {
-            // This machine has none.
+            // This machine has no IPv6.
             return;
         }
         let mut command = redpoll();
@@ -260,13 +260,13 @@ mod addresses {
     }
 
     #[test]
-    fn ipv4_that_comes_in_by_ipv6_is_shown_as_what_it_is() {
+    fn mapped_ipv4_is_shown_as_ipv4() {
         if TcpListener::bind("[::]:0").is_err() {
-            // This machine has none.
+            // This machine has no IPv6.
             return;
         }
         let server = Server::run(redpoll().args(["serve", "--listen", "[::]:0"]));
-        let port = server.address.strip_prefix("[::]:").expect("it listens everywhere");
+        let port = server.address.strip_prefix("[::]:").expect("it listens on all addresses");
         let peer = TcpStream::connect(format!("127.0.0.1:{port}")).expect("the server accepts");
         peer.set_read_timeout(Some(DEADLINE)).expect("a socket has a timeout");
         assert!(line(&mut BufReader::new(peer)).starts_with("* You are connected from 127.0.0.1:"));
@@ -276,7 +276,7 @@ mod addresses {
 mod console {
     use super::*;
 
-    /// A server with a socket file for operators, and a pipe as its standard input.
+    /// Starts a server with a socket file for operators and a pipe as its standard input.
     fn serve(folder: &Folder, flags: &[&str]) -> (Server, std::process::ChildStdin) {
         let mut command = redpoll();
         command.args(["serve", "--listen", "127.0.0.1:0", "--listen", &url(&folder.path("operators"))]);
@@ -286,42 +286,42 @@ mod console {
     }
 
     #[test]
-    fn each_line_is_told_to_everyone_who_is_registered() {
+    fn console_lines_reach_every_member() {
         let folder = Folder::create();
         let (server, mut stdin) = serve(&folder, &["--console"]);
         let (mut alice, mut bob) = (arrive(&server, "alice"), arrive(&server, "bob"));
         assert_eq!(line(&mut alice), "* bob joined\n");
-        let mut stranger = BufReader::new(server.connect());
-        stdin.write_all(b"tea\r\n\n  \nand \x1b[31mcake\nhal").expect("the server is there");
+        let mut unregistered = BufReader::new(server.connect());
+        stdin.write_all(b"tea\r\n\n  \nand \x1b[31mcake\nhal").expect("the server reads");
         for peer in [&mut alice, &mut bob] {
             assert_eq!(line(peer), "* administrator: tea\n");
             assert_eq!(line(peer), "* administrator: and \u{FFFD}[31mcake\n");
         }
-        stdin.write_all(b"f\n").expect("the server is there");
+        stdin.write_all(b"f\n").expect("the server reads");
         assert_eq!(line(&mut alice), "* administrator: half\n");
-        stranger.get_mut().write_all(b"/ping\n").expect("the server is there");
-        (0..2).for_each(|_| assert!(line(&mut stranger).starts_with("* ")));
-        assert_eq!(line(&mut stranger), "+pong\n");
+        unregistered.get_mut().write_all(b"/ping\n").expect("the server reads");
+        (0..2).for_each(|_| assert!(line(&mut unregistered).starts_with("* ")));
+        assert_eq!(line(&mut unregistered), "+pong\n");
     }
 
     #[test]
-    fn the_end_of_it_changes_nothing_and_costs_nothing() {
+    fn console_end_costs_no_turns() {
         let folder = Folder::create();
         let (mut server, mut stdin) = serve(&folder, &["--console"]);
         let mut operator = Operator::connect(&folder.path("operators"));
         let mut alice = arrive(&server, "alice");
-        stdin.write_all(b"bye\n").expect("the server is there");
+        stdin.write_all(b"bye\n").expect("the server reads");
         drop(stdin);
         assert_eq!(line(&mut alice), "* administrator: bye\n");
         let before = operator.figure("turns");
-        // Nobody says anything for so long; a server that is told of the end again and again turns all the time.
+        // No input for 200 ms; a server that polls the ended pipe again and again would count turns.
         alice.get_ref().set_read_timeout(Some(Duration::from_millis(200))).expect("a socket has a timeout");
-        let silence = uninterrupted(|| alice.read(&mut [0; 1])).expect_err("nothing is said");
+        let silence = uninterrupted(|| alice.read(&mut [0; 1])).expect_err("no line is sent");
         assert!(matches!(silence.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{silence}");
         let turns = operator.figure("turns") - before;
         assert!(turns < 10, "{turns} turns");
         alice.get_ref().set_read_timeout(Some(DEADLINE)).expect("a socket has a timeout");
-        alice.get_mut().write_all(b"/ping\n").expect("the server is there");
+        alice.get_mut().write_all(b"/ping\n").expect("the server reads");
         assert_eq!(line(&mut alice), "+pong\n");
         server.signal(Signal::TERM);
         drop((alice, operator));
@@ -329,21 +329,21 @@ mod console {
     }
 
     #[test]
-    fn it_is_not_read_unless_asked_for() {
+    fn console_is_off_by_default() {
         let folder = Folder::create();
         let (server, mut stdin) = serve(&folder, &[]);
         let mut alice = arrive(&server, "alice");
         stdin.write_all(b"tea\n").expect("the pipe is there");
-        alice.get_mut().write_all(b"/ping\n").expect("the server is there");
+        alice.get_mut().write_all(b"/ping\n").expect("the server reads");
         assert_eq!(line(&mut alice), "+pong\n");
         let mut operator = Operator::connect(&folder.path("operators"));
-        operator.say("/announce cake\n");
+        operator.send("/announce cake\n");
         assert_eq!(operator.line(), "+announced 1\n");
         assert_eq!(line(&mut alice), "* administrator: cake\n");
     }
 
     #[test]
-    fn a_standard_input_that_is_a_file_is_no_reason_not_to_serve() {
+    fn console_from_a_file_is_harmless() {
         let folder = Folder::create();
         let file = folder.path("input");
         fs::write(&file, "tea\n").expect("the folder is ours");
@@ -352,7 +352,7 @@ mod console {
         command.args(["serve", "--console", "--listen", "127.0.0.1:0"]).stdin(file);
         let server = Server::run(&mut command);
         let mut alice = arrive(&server, "alice");
-        alice.get_mut().write_all(b"/ping\n").expect("the server is there");
+        alice.get_mut().write_all(b"/ping\n").expect("the server reads");
         assert_eq!(line(&mut alice), "+pong\n");
     }
 }
