@@ -84,7 +84,7 @@ fn help_lists_commands_and_flags() {
 }
 
 #[test]
-fn version_is_the_version_of_package() {
+fn prints_the_package_version() {
     let version = format!("redpoll {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(stdout(&["--version"]), version);
     assert!(stdout(&["serve", "--version"]).ends_with(&format!("{}\n", env!("CARGO_PKG_VERSION"))));
@@ -160,7 +160,7 @@ fn invalid_value_names_flag_and_bound() {
 #[test]
 fn port_in_use_names_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let address = taken.local_addr().expect("it is bound").to_string();
+    let address = taken.local_addr().expect("the listener is bound").to_string();
     let error = stderr(1, &output(&["serve", "--listen", &address]));
     assert!(error.contains(&address) && error.contains("--listen"), "{error}");
     assert_eq!(error.lines().count(), 1, "{error}");
@@ -171,13 +171,13 @@ fn prints_each_listener_with_its_port() {
     let mut command = redpoll();
     command.args(["serve", "--listen", "127.0.0.1:0", "--listen", "line://127.0.0.1:0"]);
     let mut child = command.spawn().expect("the program can be started");
-    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let mut lines = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
     let addresses: Vec<String> = (0..2)
-        .map(|_| lines.next().expect("a line for each").expect("it is UTF-8"))
+        .map(|_| lines.next().expect("one line per listener").expect("the line is UTF-8"))
         .map(|line| line.strip_prefix("listening line://").expect(&line).to_owned())
         .collect();
     for address in &addresses {
-        let mut peer = BufReader::new(TcpStream::connect(address).expect("it listens by then"));
+        let mut peer = BufReader::new(TcpStream::connect(address).expect("the listener accepts"));
         assert!(line(&mut peer).starts_with("* You are connected from 127.0.0.1:"));
     }
     assert_ne!(addresses[0], addresses[1]);
@@ -192,7 +192,7 @@ fn flags_override_the_environment() {
         [("REDPOLL_LISTEN", "127.0.0.1:0"), ("REDPOLL_MAX_LINE", "256"), ("REDPOLL_DRAIN", "nonsense")];
     let server = Server::run(redpoll().envs(settings).args(["serve", "--drain", "1s"]));
     let mut peer = BufReader::new(server.connect());
-    peer.get_mut().write_all(&[b'x'; 300]).expect("it is connected");
+    peer.get_mut().write_all(&[b'x'; 300]).expect("the peer is connected");
     let lines: Vec<String> = (0..3).map(|_| line(&mut peer)).collect();
     assert_eq!(lines[2], "!line-too-long 256\n");
 
@@ -205,12 +205,13 @@ fn flags_override_the_environment() {
 fn missing_bench_exits_with_1() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("redpoll-alone");
     let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).expect("a folder of its own");
+    std::fs::create_dir_all(&folder).expect("the folder can be created");
     // The build directory may contain redpoll-bench.
     let program = folder.join("redpoll");
-    std::fs::hard_link(env!("CARGO_BIN_EXE_redpoll"), &program).expect("it is on the same file system");
+    std::fs::hard_link(env!("CARGO_BIN_EXE_redpoll"), &program).expect("both are on one file system");
     for words in [&["bench"][..], &["bench", "--help"], &["bench", "soak"]] {
-        let output = Command::new(&program).args(words).env("PATH", "").output().expect("it can be started");
+        let output =
+            Command::new(&program).args(words).env("PATH", "").output().expect("the program can be started");
         let error = stderr(1, &output);
         assert!(error.contains("cargo build --release -p redpoll-bench"), "{words:?}: {error}");
     }
@@ -233,8 +234,8 @@ fn sigterm_and_sigint_stop_the_server() {
 
 #[test]
 fn second_sigint_stops_at_once() {
-    // A drain time far above the duration of the test, and a peer that reads nothing while far more than socket buffers hold is
-    // queued for it.
+    // A drain time far above the duration of the test, and a peer that reads nothing while far more than socket buffers
+    // hold is queued for it.
     let mut server = serve(["--drain", "1h", "--send-buffer", "4KiB"]);
     let mut stalled = server.connect();
     stalled.write_all(&b"/help\n".repeat(20_000)).expect("the input is sent");

@@ -1,5 +1,5 @@
-//! `redpoll chat` in a pipe, against a server inside the test. Each test gives the client input, and checks what the server
-//! receives, what the client prints, and its exit code.
+//! `redpoll chat` in a pipe, against a server inside the test. Each test gives the client input, and checks what the
+//! server receives, what the client prints, and its exit code.
 
 #![cfg(feature = "chat")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]

@@ -1,5 +1,5 @@
-//! `redpoll chat` on a pseudo terminal: a terminal emulator displays the client's output, and each step waits until the screen
-//! shows the expected rows. The server is inside the test.
+//! `redpoll chat` on a pseudo terminal: a terminal emulator displays the client's output, and each step waits until the
+//! screen shows the expected rows. The server is inside the test.
 
 #![cfg(all(feature = "chat", target_os = "linux"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
@@ -281,7 +281,7 @@ fn kick_shows_reason_and_exits() {
 }
 
 #[test]
-fn ctrl_c_clears_then_warns_then_leaves() {
+fn ctrl_c_clears_warns_and_quits() {
     let (_listener, mut server, mut terminal) = alice();
     terminal.press("half a th");
     terminal.shows(&["lobby> half a th"]);

@@ -1,6 +1,6 @@
-//! Models of the clients of the four tutorials, run against the built program. They send messages without a delimiter, take the
-//! result of one receive for one message, and compare whole messages with their keywords (dialects.md). The tests contain
-//! the text that a user would type.
+//! Models of the clients of the four tutorials, run against the built program. They send messages without a delimiter,
+//! take the result of one receive for one message, and compare whole messages with their keywords (dialects.md). The
+//! tests contain the text that a user would type.
 
 mod common;
 
@@ -49,7 +49,8 @@ impl Client {
         String::from_utf8(buffer).expect("the message is UTF-8")
     }
 
-    /// Receives until `expected` is complete. The client prints data as received, so the split of the stream doesn't matter.
+    /// Receives until `expected` is complete. The client prints data as received, so the split of the stream doesn't
+    /// matter.
     fn prints(&mut self, expected: &str) {
         let mut printed = String::new();
         while printed.len() < expected.len() {

@@ -1,6 +1,6 @@
-//! `redpoll bench`: replaces this process by the program redpoll-bench. That is a separate package, so that its dependencies
-//! are not part of the measured server, and its flags are not parsed here. `execv` comes from `nix`, because `Command` of the
-//! standard library would make this program 20 KiB larger.
+//! `redpoll bench`: replaces this process by the program redpoll-bench. That is a separate package, so that its
+//! dependencies are not part of the measured server, and its flags are not parsed here. `execv` comes from `nix`,
+//! because `Command` of the standard library would make this program 20 KiB larger.
 
 use clap::Arg;
 use clap::builder::ValueParser;
@@ -24,15 +24,15 @@ pub fn arguments() -> Arg {
         .help("Flags of redpoll-bench; `redpoll bench --help` lists them")
 }
 
-/// Replaces this process by redpoll-bench from the directory of this program, or else from PATH. Passes the arguments after
-/// `bench`, and this program as the server to measure unless they name another. Returns exit code 1, and only if redpoll-bench
-/// can't be run.
+/// Replaces this process by redpoll-bench from the directory of this program, or else from PATH. Passes the arguments
+/// after `bench`, and this program as the server to measure unless they name another. Returns exit code 1, and only if
+/// redpoll-bench can't be run.
 #[must_use]
 pub fn bench() -> ExitCode {
     let Err(error) = exec_bench();
     eprintln!(
-        "redpoll: can't run redpoll-bench from this program's directory or PATH: {error}; build it with `cargo build --release \
-         -p redpoll-bench`"
+        "redpoll: can't run redpoll-bench from this program's directory or PATH: {error}; build it with \
+         `cargo build --release -p redpoll-bench`"
     );
     ExitCode::FAILURE
 }

@@ -1,5 +1,5 @@
-//! The command line: all flags with their defaults and units are defined here. Each flag of the server and the client is also
-//! read from the environment, as `REDPOLL_` and its name.
+//! The command line: all flags with their defaults and units are defined here. Each flag of the server and the client
+//! is also read from the environment, as `REDPOLL_` and its name.
 
 mod bench;
 
@@ -89,8 +89,8 @@ Engines:
 ";
 
 const START_HELP: &str = "
-When all listeners are bound, the server prints a line `listening SCHEME://ADDRESS` for each to standard output. It logs to
-standard error. SIGTERM or SIGINT (Ctrl-C) stops the server after flushing the queues; a second one stops it at once.
+When all listeners are bound, the server prints a line `listening SCHEME://ADDRESS` for each to standard output. It logs
+to standard error. SIGTERM or SIGINT (Ctrl-C) stops the server after flushing the queues; a second one stops it at once.
 
 Examples:
   redpoll serve                                      listen on this machine only
@@ -121,12 +121,10 @@ pub struct ServeOptions {
     /// Maximum length of a line including CR and LF; 128 bytes to 64 KiB
     #[arg(long, value_name = "SIZE", env = "REDPOLL_MAX_LINE", default_value = "4KiB", value_parser = max_line)]
     max_line: usize,
-    /// Maximum unsent bytes for one connection; above it for 2 s, or above 8 times it, the connection is closed; minimum
-    /// 8 KiB
+    /// Maximum unsent bytes for one connection; it is closed after 2 s above this, or above 8 times this; minimum 8 KiB
     #[arg(long, value_name = "SIZE", env = "REDPOLL_QUEUE", default_value = "256KiB", value_parser = queue)]
     queue: usize,
-    /// Maximum unsent bytes of all connections together; above it, the connection with the largest queue is closed; minimum
-    /// --queue
+    /// Maximum unsent bytes of all connections; above it, the one with the largest queue is closed; minimum --queue
     #[arg(long, value_name = "SIZE", env = "REDPOLL_QUEUE_TOTAL", default_value = "64MiB", value_parser = size)]
     queue_total: usize,
     /// Bytes that the kernel may buffer for one connection (SO_SNDBUF); minimum 4 KiB; 0: the kernel's default
@@ -144,7 +142,7 @@ pub struct ServeOptions {
     /// Maximum time from accept to registration; minimum 1s; 0: no limit
     #[arg(long, value_name = "TIME", env = "REDPOLL_REGISTER_TIMEOUT", default_value = "60s", value_parser = register_timeout)]
     register_timeout: Duration,
-    /// Lines per second from one connection; above that, reading it is delayed and no line is lost; 0: no limit
+    /// Lines per second from one connection; above that, reading from it is delayed and no line is lost; 0: no limit
     #[arg(long, value_name = "N", env = "REDPOLL_RATE", default_value_t = 20)]
     rate: u32,
     /// Lines that a connection may send at once before --rate applies; minimum 1
@@ -156,24 +154,24 @@ pub struct ServeOptions {
     /// Maximum rooms of one connection, including the lobby; 0: no limit
     #[arg(long, value_name = "N", env = "REDPOLL_MAX_ROOMS_PER_CONNECTION", default_value_t = 64)]
     max_rooms_per_connection: usize,
-    /// Members of a room above which it sends no presence (joined, left, renamed); 0: no limit
+    /// Members of a room above which the room sends no presence (joined, left, renamed); 0: no limit
     #[arg(long, value_name = "N", env = "REDPOLL_QUIET_ABOVE", default_value_t = 256)]
     quiet_above: usize,
     /// Maximum time to flush the queue of a closing connection, or all queues when the server stops; 0: no time
     #[arg(long, value_name = "TIME", env = "REDPOLL_DRAIN", default_value = "5s", value_parser = duration)]
     drain: Duration,
-    /// Announce each line of the server's standard input to all users
+    /// Announce each line typed at the server's own terminal to all users
     #[arg(long, env = "REDPOLL_CONSOLE", value_parser = BoolishValueParser::new())]
     pub console: bool,
     /// Allow udp on addresses that are neither loopback nor private, where any network can forge source addresses
     #[arg(long, env = "REDPOLL_UDP_PUBLIC", value_parser = BoolishValueParser::new())]
     pub udp_public: bool,
-    /// Microseconds to poll without sleeping after an event: less latency, but a whole processor while there is traffic; at
-    /// most 1000000; 0: sleep at once
+    /// Microseconds to poll without sleeping after an event: less latency, but a whole processor while there is
+    /// traffic; at most 1000000; 0: sleep at once
     #[arg(long, value_name = "MICROSECONDS", env = "REDPOLL_SPIN", default_value = "0", value_parser = spin)]
     pub spin: Duration,
-    /// Level of the log: error (failures), warn (also limits reached), info (also users and operators), debug (also every
-    /// connection)
+    /// Level of the log: error (failures), warn (also limits reached), info (also users and operators), debug (also
+    /// every connection)
     #[arg(
         long,
         value_name = "LEVEL",
@@ -191,8 +189,7 @@ pub struct ServeOptions {
         hide_possible_values = true
     )]
     pub log_format: LogFormat,
-    /// Frame timeout of classic, nickname and relay: time without input after which a message without LF is complete; minimum
-    /// 1ms
+    /// Frame timeout of classic, nickname and relay: time without input that ends a message without LF; minimum 1ms
     #[arg(long, value_name = "TIME", env = "REDPOLL_PAUSE", default_value = "50ms", value_parser = frame_timeout)]
     pause: Duration,
 }
@@ -292,7 +289,7 @@ pub enum Place {
 }
 
 impl ListenUrl {
-    /// Parses `SCHEME://HOST:PORT`, `unix://PATH`, or `HOST:PORT` for the line protocol. An IPv6 address must be in brackets.
+    /// Parses `SCHEME://HOST:PORT`, `unix://PATH`, or `HOST:PORT` for line; an IPv6 address must be in brackets.
     ///
     /// # Errors
     /// A message with the invalid part.
@@ -362,8 +359,7 @@ Input lines:
   &dev:done          send to dev; the current room stays the same
   /who  /rooms       list the members of the current room; list the rooms
   /nick NAME         change your name
-  /leave             leave the current room
-  /help              list all commands
+  /leave  /help      leave the current room; list all commands
   exit               quit; also: quit, Ctrl-D
 
 TAB completes names, rooms and commands. NO_COLOR=1 turns colours off.

@@ -1,5 +1,5 @@
-//! The connection to the server: the client's socket is opened, read and closed only here. Received bytes leave this file
-//! only as whole lines of safe text ([`push_safe`]).
+//! The connection to the server: the client's socket is opened, read and closed only here. Received bytes leave this
+//! file only as whole lines of safe text ([`push_safe`]).
 
 use super::address::Address;
 use crate::protocol::text::push_safe;
@@ -104,8 +104,8 @@ impl<R: Read> Lines<R> {
         Lines { source, line: Vec::new(), cut: false }
     }
 
-    /// Reads once, blocking, and calls `each` with every completed line, as safe text without LF. Returns false at the end
-    /// of the stream, where an unterminated last line is complete.
+    /// Reads once, blocking, and calls `each` with every completed line, as safe text without LF. Returns false at the
+    /// end of the stream, where an unterminated last line is complete.
     ///
     /// # Errors
     /// The error of the source.
@@ -168,7 +168,7 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// A source of `bytes` whose reads return at most `size` bytes.
+    /// A source that returns `bytes` in reads of at most `size` bytes.
     struct Pieces<'a> {
         bytes: &'a [u8],
         size: usize,

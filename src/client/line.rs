@@ -1,5 +1,5 @@
-//! Parses a line from the server by its first byte (protocol.md, "Server to client"). There is no state here and no text
-//! for the user: `session` handles the parsed lines, and `view` formats them.
+//! Parses a line from the server by its first byte (protocol.md, "Server to client"). There is no state here and no
+//! text for the user: `session` handles the parsed lines, and `view` formats them.
 
 use crate::protocol::name::MAX_CHARS;
 

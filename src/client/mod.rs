@@ -1,10 +1,10 @@
 //! `redpoll chat`: the client, interactive on a terminal and plain in a pipe. The modules:
 //!
 //! - `address`, `connection`: the server's address, and the socket; received bytes become safe lines there.
-//! - `line`: a line from the server as a typed value. `refusal_text`: messages for refusals. `view`: formatting of rows.
+//! - `line`: a parsed line from the server. `refusal_text`: messages for refusals. `view`: formatting of rows.
 //! - `session`: the state, and the effects of a received or typed line; no I/O. `roster`: known users and rooms.
-//! - `terminal`, `screen`: line editing, and printing above the edited line. `network`: the threads that read and write.
-//!   `backoff`: delays before reconnecting.
+//! - `terminal`, `screen`: line editing, and printing above the edited line. `network`: the threads that read and
+//!   write. `backoff`: delays before reconnecting.
 //! - `pipe`: the client without a terminal.
 //!
 //! Public modules do no I/O, so that another front end can be built on them.

@@ -1,5 +1,5 @@
-//! The network threads: one reads and reconnects, one writes. So a slow server or a large paste blocks neither the keyboard
-//! nor reading, which a server may need before it reads on.
+//! The network threads: one reads and reconnects, one writes. So a slow server or a large paste blocks neither the
+//! keyboard nor reading, which a server may need before it reads on.
 
 use super::Options;
 use super::address::Address;
@@ -22,8 +22,8 @@ use std::time::{Duration, SystemTime};
 /// Interval at which a wait checks for Ctrl-C, and at which SIGINT to the line reader is repeated.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Maximum count of unwritten lines; above it, only lines that the user typed are sent. It exceeds the count of rooms to join
-/// again after reconnecting.
+/// Maximum count of unwritten lines; above it, only lines that the user typed are sent. It exceeds the count of rooms
+/// to join again after reconnecting.
 const MAX_UNWRITTEN: usize = 2 * MAX_ROOMS;
 
 /// A handle of the network threads for the terminal. Clones share the threads.
@@ -185,8 +185,8 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Interrupts the line reader if its prompt is not current. Before rustyline's handler is installed SIGINT has no effect, so
-    /// a thread repeats it until the prompt is current.
+    /// Interrupts the line reader if its prompt is not current. Before rustyline's handler is installed SIGINT has no
+    /// effect, so a thread repeats it until the prompt is current.
     fn refresh_prompt(self: &Arc<Shared>, screen: &Screen) {
         // At most one thread, however often the server changes the prompt.
         if self.interrupt_if_stale(screen) && !std::mem::replace(&mut self.lock().refreshing, true) {
@@ -203,8 +203,8 @@ impl Shared {
         }
     }
 
-    /// Interrupts the line reader if its prompt is not current, and returns whether it did. The lock is held during the signal,
-    /// so that `end_line` counts it only after it was sent.
+    /// Interrupts the line reader if its prompt is not current, and returns whether it did. The lock is held during the
+    /// signal, so that `end_line` counts it only after it was sent.
     fn interrupt_if_stale(&self, screen: &Screen) -> bool {
         let mut state = self.lock();
         let stale = state.shown_prompt.as_ref().is_some_and(|shown| *shown != state.session.prompt());
@@ -223,8 +223,8 @@ impl State {
         self.outgoing.as_ref().is_some_and(|outgoing| outgoing.send(line).is_ok())
     }
 
-    /// Sends a line that the session generated for a received line. It is dropped above MAX_UNWRITTEN, which bounds the memory
-    /// that a server can use by provoking lines and reading none.
+    /// Sends a line that the session generated for a received line. It is dropped above MAX_UNWRITTEN, which bounds the
+    /// memory that a server can use by provoking lines and reading none.
     fn send_automatic(&self, line: String) {
         if self.unwritten.load(Ordering::Relaxed) < MAX_UNWRITTEN {
             self.send(line);
@@ -403,7 +403,8 @@ fn write_lines(
 }
 
 /// Interrupts the line reader: rustyline has no call for that, but SIGINT ends its read as Ctrl-C does (its handler is
-/// installed during the read). Close the gate before: as after Enter, no row may be printed until the typed line is replaced.
+/// installed during the read). Close the gate before: as after Enter, no row may be printed until the typed line is
+/// replaced.
 fn interrupt_reader() {
     // A process may always signal itself.
     let _ = kill_process(getpid(), Signal::INT);

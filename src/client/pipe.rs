@@ -1,5 +1,5 @@
-//! `redpoll chat` in a pipe: copies standard input to the server, and the server's lines to standard output. Lines get no
-//! colours, times or local echo, and nothing reconnects, so that scripts can rely on the protocol alone.
+//! `redpoll chat` in a pipe: copies standard input to the server, and the server's lines to standard output. Lines get
+//! no colours, times or local echo, and nothing reconnects, so that scripts can rely on the protocol alone.
 
 use super::Options;
 use super::connection::{self, Lines};
@@ -9,8 +9,8 @@ use std::net::TcpStream;
 use std::process::ExitCode;
 use std::thread;
 
-/// Runs until the server closes the connection. Returns exit code 0, or 1 if the last line was a refusal that closes the
-/// connection, or if the connection failed.
+/// Runs until the server closes the connection. Returns exit code 0, or 1 if the last line was a refusal that closes
+/// the connection, or if the connection failed.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
     let stream = match connection::connect(&options.address) {

@@ -1,10 +1,10 @@
-//! The text that is shown for a refusal: one table from the protocol's error codes to messages. Each message ends with its
-//! code, so that the user can look it up.
+//! The text that is shown for a refusal: one table from the protocol's error codes to messages. Each message ends with
+//! its code, so that the user can look it up.
 
 use super::line::{Refusal, split_word};
 
-/// Code, message, and the default for missing details. `{}` is replaced by the details of the refusal, and `{1}` by their
-/// first word, where the server may add an explanation after it.
+/// Code, message, and the default for missing details. `{}` is replaced by the details of the refusal, and `{1}` by
+/// their first word, where the server may add an explanation after it.
 const MESSAGES: [(&str, &str, &str); 27] = [
     ("line-too-long", "the line is too long: send at most {1} bytes a line", "a few thousand"),
     ("bad-byte", "the line contains a NUL byte; remove it", ""),

@@ -1,5 +1,5 @@
-//! The users and rooms that the server has named, and their use in TAB completion. The count of names is bounded, whatever
-//! the server sends.
+//! The users and rooms that the server has named, and their use in TAB completion. The count of names is bounded,
+//! whatever the server sends.
 
 use super::line::is_name;
 use std::collections::BTreeMap;

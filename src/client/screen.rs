@@ -1,6 +1,6 @@
-//! Prints rows above the line that is being edited. Rustyline's external printer does this while rustyline reads a line, and
-//! writes directly to the terminal otherwise. The gate of this file is closed from Enter until the local echo has replaced
-//! the typed line, so that no row is printed between the two.
+//! Prints rows above the line that is being edited. Rustyline's external printer does this while rustyline reads a
+//! line, and writes directly to the terminal otherwise. The gate of this file is closed from Enter until the local echo
+//! has replaced the typed line, so that no row is printed between the two.
 
 use rustyline::{ExternalPrinter, GraphemeClusterMode};
 use std::io::{self, Write};
@@ -10,8 +10,8 @@ use std::thread;
 use std::time::Duration;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// How long closing the gate waits for a print in progress. A print takes microseconds, or it blocks until rustyline reads
-/// the next line; then it can't disturb the current one.
+/// How long closing the gate waits for a print in progress. A print takes microseconds, or it blocks until rustyline
+/// reads the next line; then it can't disturb the current one.
 const PRINT_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// Pending rows are printed together up to this count of bytes.
@@ -70,8 +70,9 @@ impl Screen {
         let _ = self.jobs.send(Job::Show(format!("{row}\n")));
     }
 
-    /// Shows `row` like [`show`](Screen::show), but first blocks while more than `HIGH_WATER` bytes are pending: backpressure
-    /// on a server that sends faster than the terminal prints. The thread that opens the gate must not call it.
+    /// Shows `row` like [`show`](Screen::show), but first blocks while more than `HIGH_WATER` bytes are pending:
+    /// backpressure on a server that sends faster than the terminal prints. The thread that opens the gate must not
+    /// call it.
     pub fn show_blocking(&self, row: &str) {
         let full = |state: &mut GateState| state.pending > HIGH_WATER;
         drop(self.gate.changed.wait_while(self.gate.lock(), full).unwrap_or_else(PoisonError::into_inner));
@@ -115,8 +116,7 @@ pub fn replace_typed(prompt: &str, typed: &str, columns: usize, row: Option<&str
 }
 
 /// Returns the count of rows of `columns` columns that `text` takes in rustyline's layout (`calculate_position` of its
-/// terminal). A wide character that doesn't fit goes to the next row. A full last row is followed by an empty row with the
-/// cursor.
+/// terminal). A wide character that doesn't fit goes to the next row. The cursor is in an empty row after a full one.
 fn rows(text: &str, columns: usize, mode: GraphemeClusterMode) -> usize {
     let (mut rows, mut column) = (1, 0);
     for cluster in text.graphemes(true) {
@@ -170,8 +170,8 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the open gate, calls `print`, and subtracts `bytes` from the pending bytes. The lock is not held during
-    /// `print`, which may block until rustyline reads; the reading thread closes the gate.
+    /// Waits for the open gate, calls `print`, and subtracts `bytes` from the pending bytes. The lock is not held
+    /// during `print`, which may block until rustyline reads; the reading thread closes the gate.
     fn pass(&self, bytes: usize, print: impl FnOnce()) {
         let mut state = self
             .changed

@@ -1,6 +1,6 @@
-//! The state of a user's session (name, rooms, stage of registration) across connections, and the effects of a received or
-//! typed line. There is no I/O, no clock and no thread here: `network` and `terminal` carry the effects out, and tests call
-//! the session without either.
+//! The state of a user's session (name, rooms, stage of registration) across connections, and the effects of a received
+//! or typed line. There is no I/O, no clock and no thread here: `network` and `terminal` carry the effects out, and
+//! tests call the session without either.
 
 use super::line::{Answer, LOBBY, Line, Presence, Refusal};
 use super::roster::{MAX_ROOMS, Roster, fold};
@@ -318,8 +318,8 @@ impl Session {
 }
 
 impl Rejoin {
-    /// Returns the lines that restore the rooms after a registration, which joins only the lobby. The current room is last,
-    /// so that it becomes current again.
+    /// Returns the lines that restore the rooms after a registration, which joins only the lobby. The current room is
+    /// last, so that it becomes current again.
     fn requests(&mut self) -> Vec<String> {
         let current = self.room.as_deref().map(fold);
         let is_lobby = |room: &String| fold(room) == LOBBY;

@@ -1,5 +1,5 @@
-//! `redpoll chat` on a terminal: reads lines with rustyline, and carries out what the session returns for them. The threads
-//! of `network` exchange lines with the server at the same time.
+//! `redpoll chat` on a terminal: reads lines with rustyline, and carries out what the session returns for them. The
+//! threads of `network` exchange lines with the server at the same time.
 
 use super::Options;
 use super::connection;
@@ -36,8 +36,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// Columns of a terminal with unknown size.
 const DEFAULT_COLUMNS: u16 = 80;
 
-/// Runs until the user quits (exit code 0) or is kicked (1). Returns `Ok(None)`, before connecting, if this terminal can't
-/// edit lines.
+/// Runs until the user quits (exit code 0) or is kicked (1). Returns `Ok(None)` before connecting if the terminal
+/// can't edit lines.
 ///
 /// # Errors
 /// The error of the terminal.
@@ -127,7 +127,7 @@ impl Terminal {
         }
     }
 
-    /// Prints the remaining rows and returns the exit code. The editor is dropped first, since it may block the printer.
+    /// Prints the remaining rows and returns the exit code. Drops the editor first, since it may block the printer.
     fn close(self, reason: &EndReason) -> ExitCode {
         let Terminal { editor, screen, .. } = self;
         drop(editor);
@@ -192,7 +192,8 @@ impl Terminal {
         }
     }
 
-    /// Handles typed text line by line, since a paste may contain several. Returns the line to quit with, if the user quits.
+    /// Handles typed text line by line, since a paste may contain several. Returns the line to quit with, if the user
+    /// quits.
     fn handle_input(&mut self, prompt: &str, typed: &str) -> Option<String> {
         let mut echo = Vec::new();
         let mut problem = None;
@@ -312,8 +313,8 @@ impl Completer for LineHelper {
 impl Hinter for LineHelper {
     type Hint = String;
 
-    /// Called when the read begins and when the line changes. Returns no hint. The first call opens the gate: earlier, a row
-    /// could be written directly, before a row that rustyline still holds from the last read.
+    /// Called when the read begins and when the line changes. Returns no hint. The first call opens the gate: earlier,
+    /// a row could be written directly, before a row that rustyline still holds from the last read.
     fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<String> {
         self.record(line, pos);
         if self.is_first_hint.take() {
@@ -324,7 +325,8 @@ impl Hinter for LineHelper {
 }
 
 impl Validator for LineHelper {
-    /// Called on Enter, before rustyline ends the read: no row may be printed from here until the typed line is replaced.
+    /// Called on Enter, before rustyline ends the read: no row may be printed from here until the typed line is
+    /// replaced.
     fn validate(&self, _: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         self.screen.close();
         Ok(ValidationResult::Valid(None))

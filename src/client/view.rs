@@ -1,5 +1,5 @@
-//! Formats rows for the terminal: received lines, the local echo of typed lines, errors and the client's status messages, each
-//! after its time. Colours are set only here. All other text has passed `text::push_safe` before.
+//! Formats rows for the terminal: received lines, the local echo of typed lines, errors and the client's status
+//! messages, each after its time. Colours are set only here. All other text has passed `text::push_safe` before.
 
 use super::line::{Answer, LOBBY, Line, split_word};
 use super::refusal_text;
@@ -43,8 +43,7 @@ pub enum Echo<'a> {
 }
 
 impl View {
-    /// Reads the format from the environment: `NO_COLOR`, `COLORTERM`, `TERM`, and `TZ` or /etc/localtime (UTC if neither is
-    /// set).
+    /// Reads the format from `NO_COLOR`, `COLORTERM`, `TERM`, and `TZ` or /etc/localtime; the default zone is UTC.
     #[must_use]
     pub fn from_env() -> View {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());

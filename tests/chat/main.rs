@@ -1,4 +1,5 @@
-//! Tests of the client's public modules: parsing, session and formatting as values, without a terminal, threads or sockets.
+//! Tests of the client's public modules: parsing, session and formatting as values, without a terminal, threads or
+//! sockets.
 #![cfg(feature = "chat")]
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
