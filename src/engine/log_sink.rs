@@ -1,5 +1,5 @@
-//! The log on standard error: one line per event, as text or JSON. The events are in `server/log_events.rs`; here is how
-//! they are written. Neither a flood of events nor a reader that has stopped reading can block the server.
+//! The log on standard error: one line per event, as text or JSON. The events are in `server/log_events.rs`, their format
+//! is here. Neither a flood of events nor a reader that has stopped reading can block the server.
 
 use crate::cli::{LogFormat, LogLevel};
 use crate::limits::{LOG_LINES, LOG_TEXT, LOG_VALUE, LOG_WINDOW};

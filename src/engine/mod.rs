@@ -1,4 +1,4 @@
-//! The only code of the server that touches sockets, threads, files and the clock. `redpoll serve` starts and ends here.
+//! The only code of the server that touches sockets, threads, files and the clock: the body of `redpoll serve`.
 
 mod listener;
 mod log_sink;
@@ -98,7 +98,7 @@ fn announce(listeners: &[Listener]) -> io::Result<()> {
     out.flush()
 }
 
-/// Returns the maximum of connections: `--max-connections` (0: as many as possible), within the descriptors of the
+/// Returns the maximum number of connections: `--max-connections` (0: as many as possible), within the descriptors of the
 /// process, less some spare ones, and within the threads of an engine that has them.
 fn max_connections(options: &ServeOptions, listeners: usize) -> usize {
     let asked = options.max_connections;

@@ -1,7 +1,7 @@
 //! Returns unused pages to the kernel: free pages of the heap, and pages of program files that only the start has used.
-//! Parsing flags alone runs most of clap, and the kernel maps a file 64 KiB at a time around each page that is touched, so
-//! a started server holds nearly all of its program and of libc. It runs an eighth of that afterwards; a page that is
-//! needed again comes from the page cache.
+//! Parsing flags alone runs most of clap, and the kernel maps a file 64 KiB at a time around each touched page, so a
+//! started server holds nearly all of its program and of libc. It runs an eighth of that afterwards; a page that is needed
+//! again comes from the page cache.
 #![allow(unsafe_code)]
 
 use rustix::mm::{Advice, madvise};
@@ -20,8 +20,8 @@ pub(super) fn release_startup_code() {
     }
 }
 
-/// Releases the free pages of the heap. glibc keeps freed memory unless it is at the end of the heap: after a burst that
-/// would be a tenth of the memory of ten thousand idle members.
+/// Releases the free pages of the heap. glibc keeps freed memory unless it is at the end of the heap: after a burst
+/// that would be a tenth of the memory of ten thousand idle members.
 #[cfg(target_env = "gnu")]
 pub(super) fn release_free_heap() {
     // SAFETY: malloc_trim(3) takes a number, may be called at any time from any thread, and touches no memory in use.

@@ -1,5 +1,5 @@
-//! A bounded buffer of bytes for the writer thread of a connection in `--engine threads-queued`. Adding bytes never blocks;
-//! bytes that don't fit stay in the connection's queue, as if the kernel had refused them, until the writer asks for more.
+//! A bounded buffer for the writer thread of a connection in `--engine threads-queued`. Adding bytes never blocks; what
+//! doesn't fit stays in the connection's queue, as if the kernel had refused it, until the writer asks for more.
 
 use crate::limits::{CHANNEL, KIB, Limits};
 use std::io::{self, ErrorKind};

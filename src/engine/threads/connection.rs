@@ -1,5 +1,5 @@
-//! The reader thread of a connection: it blocks in one read, has the server process the bytes, and is the last user of the
-//! connection. Its input is in a buffer of its own, outside of any lock.
+//! The reader thread of a connection: it blocks in one read, has the server process the bytes, and is the last user of
+//! the connection. Its input is in a buffer of its own, outside of any lock.
 
 use super::input::Input;
 use super::link::{Link, SendMode};

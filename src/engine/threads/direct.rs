@@ -1,5 +1,5 @@
-//! `--engine threads`: the thread of the sending connection writes to the recipients' sockets, as most tutorials do, and
-//! holds the lock of the hub meanwhile. A recipient that doesn't read blocks all connections, at most [`TOO_SLOW_AFTER`].
+//! `--engine threads`: the thread of the sending connection writes to the sockets of the recipients, as in most
+//! tutorials, under the lock of the hub. A recipient that doesn't read blocks all others, at most [`TOO_SLOW_AFTER`].
 
 use crate::limits::{MIN_DRAIN, TOO_SLOW_AFTER};
 use socket2::Socket;

@@ -1,5 +1,5 @@
-//! A connection's socket, and how bytes are sent on it: by a blocking call, or by a writer thread. [`SendMode`] is all that
-//! differs between the two engines with threads. [`Links`] holds all connections and is the [`Transport`] of the server.
+//! A connection's socket, and how bytes are sent on it: by a blocking call, or by a writer thread. All that differs
+//! between the two engines with threads is in [`SendMode`]. [`Links`] holds all links; the server sends on them by it.
 
 use super::channel::Channel;
 use super::direct;

@@ -1,6 +1,6 @@
 //! `--engine threads` and `--engine threads-queued`: one or two threads per connection, over the hub, the parsers, the
-//! queues and the limits of the reactor; only I/O differs. The reactor is measured against these engines. The main thread
-//! is here: it accepts connections and fires timers.
+//! queues and the limits of the reactor; only I/O differs. The reactor is measured against these engines. The main
+//! thread is here: it accepts connections and fires timers.
 
 mod channel;
 mod connection;
@@ -82,7 +82,7 @@ pub(super) fn refuse_udp(options: &ServeOptions) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the maximum of connections, if threads allow fewer than `by_descriptors`.
+/// Returns the maximum number of connections, if threads allow fewer than `by_descriptors`.
 pub(super) fn max_connections(options: &ServeOptions, by_descriptors: usize) -> Option<usize> {
     let threads_each = threads_per_connection(options.engine)?;
     let mappings = max_mappings()?;
@@ -107,13 +107,13 @@ fn threads_per_connection(engine: Engine) -> Option<usize> {
     }
 }
 
-/// Returns the maximum of connections of a process with `mappings`, of which a part is reserved. A thread without enough
-/// mappings ends the process while it starts, so there must always be enough.
+/// Returns the maximum number of connections of a process with `mappings`, less a reserve. A thread that lacks mappings
+/// ends the process while it starts, so there must always be enough.
 fn connections_within(mappings: usize, threads_each: usize) -> usize {
     (mappings / 16 * 15 / (MAPPINGS_PER_THREAD * threads_each)).saturating_sub(MAX_REJECTED).max(1)
 }
 
-/// Returns how many mappings the process may have, where the system has a limit (vm.max_map_count of proc_sys_vm(5)).
+/// Returns the maximum number of mappings of the process, if there is one (vm.max_map_count of proc_sys_vm(5)).
 fn max_mappings() -> Option<usize> {
     std::fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()
 }

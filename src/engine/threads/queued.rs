@@ -1,5 +1,5 @@
-//! The writer thread of a connection in `--engine threads-queued`: it sends the bytes of the connection's channel. No thread
-//! writes while it holds the lock of the state.
+//! The writer thread of a connection in `--engine threads-queued`: it sends the bytes of the connection's channel, and
+//! never writes while it holds the lock of the state.
 
 use super::channel::{Channel, WriterAction};
 use super::link::Link;

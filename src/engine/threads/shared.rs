@@ -1,5 +1,5 @@
-//! The data that all threads share: the state under its one lock, the clock, and the waker of the main thread, which fires
-//! the timers. Every rule of the engine is in `state.rs`; here is only how a thread gets access to it.
+//! The data that all threads share: the state under its one lock, the clock, and the waker of the main thread, which
+//! fires the timers. Every rule of the engine is in `state.rs`; here is only how a thread gets access to it.
 
 use super::link::{Link, SendMode};
 use super::state::State;
@@ -80,7 +80,7 @@ impl Shared {
         self.turn(State::stop);
     }
 
-    /// Bounds every send by the drain from now on. Takes no lock, since the thread that holds it may be blocked in a send.
+    /// Ends every send with the drain from now on. Takes no lock, since its holder may be blocked in a send.
     pub fn drain(&self) {
         // An `Instant` can't be as far away as the flag allows.
         let drain = self.limits.drain.min(Duration::from_secs(u32::MAX.into()));

@@ -1,6 +1,5 @@
-//! The state under the lock: the server, and the links that it sends on. The rules are in the server, as for the reactor;
-//! here is only what a reader, a writer and the main thread each do next. Only the reader releases its slot, as the last
-//! user.
+//! The state under the lock: the server, and the links that it sends on. The rules are in the server, as for the
+//! reactor; here is only what a reader, a writer and the main thread each do next. A slot is released by its reader.
 
 use super::input::Input;
 use super::link::{Link, Links, SendMode};
