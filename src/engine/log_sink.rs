@@ -1,5 +1,5 @@
-//! The log on standard error: one line per event, as text or JSON. The events are in `server/log_events.rs`, their format
-//! is here. Neither a flood of events nor a reader that has stopped reading can block the server.
+//! The log on standard error: one line per event, as text or JSON. The events are in `server/log_events.rs`; here is
+//! how they are written. Neither a flood of events nor a reader that has stopped reading can hurt the server.
 
 use crate::cli::{LogFormat, LogLevel};
 use crate::limits::{LOG_LINES, LOG_TEXT, LOG_VALUE, LOG_WINDOW};
@@ -214,7 +214,7 @@ struct PairWriter<'a> {
     line: &'a mut String,
 }
 
-/// Strings and whole numbers: `server/log_events.rs` has no other values, and code for them is 2 % of the program.
+/// Strings and whole numbers: `server/log_events.rs` has no others, and code for those would be 2 % of the program.
 impl<'v> VisitValue<'v> for PairWriter<'_> {
     fn visit_any(&mut self, _: Value<'_>) -> Result<(), Error> {
         Ok(())
