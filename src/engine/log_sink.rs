@@ -81,10 +81,9 @@ impl Backend {
     /// Writes the number of suppressed lines of each event with an expired window; of every event if `all`.
     fn write_suppressed(&self, counters: &mut Counters, now: Instant, all: bool) {
         for index in 0..counters.events.len() {
-            let Some((level, more, seconds)) = counters.events[index].take_suppressed(now, all) else {
-                continue;
-            };
-            let event = counters.events[index].event.clone();
+            let counter = &mut counters.events[index];
+            let Some((level, more, seconds)) = counter.take_suppressed(now, all) else { continue };
+            let event = counter.event.clone();
             let values = [("of", Value::from(&*event)), ("count", more.into()), ("seconds", seconds.into())];
             let text = format_args!("{more} more lines of {event} in {seconds} s");
             counters.write(&self.own_line(level, "suppressed", &values, text));
