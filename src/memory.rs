@@ -1,6 +1,6 @@
 //! The memory of the server in the worst case: the sum of all parts that connections make it hold, each bounded by a
-//! number of `crate::limits`. Each module states its part per connection; here is only the sum. `tests/memory.rs` compares
-//! it with the process.
+//! number of `crate::limits`. Each module states its part per connection; here is only the sum, which `tests/memory.rs`
+//! compares with the process.
 
 use crate::hub::Hub;
 use crate::limits::{ALLOCATION, EVENTS, GROWN, Limits, POOLED_BUFFER_BYTES, POOLED_BUFFERS, READ, STREAM};
@@ -17,8 +17,8 @@ use crate::server::timers::Timers;
 pub struct Memory {
     /// Each idle connection, with the longest name, in the lobby.
     pub idle: usize,
-    /// What each connection adds in the worst case: it is in as many rooms as it may be, all its timers are armed, a line
-    /// and a read of input are held, and there is a datagram peer for each.
+    /// What each adds in the worst case: it is in as many rooms as it may be, all its timers are armed, a line and a
+    /// read of its input are held, and there is a datagram peer as well.
     pub busy: usize,
     /// All rooms, without their members.
     pub rooms: usize,
@@ -28,13 +28,13 @@ pub struct Memory {
     pub queued: usize,
     /// Needed once: the read buffer, spare buffers, reports, names of kicked users.
     pub fixed: usize,
-    /// The send buffer of each connection in a kernel that doubles `--send-buffer`, as Linux does; `None` where its size
-    /// is left to the kernel, as that of the receive buffer always is.
+    /// The send buffer of each connection in a kernel that doubles `--send-buffer`, as Linux does; `None` where its
+    /// size is left to the kernel, as the size of the receive buffer always is.
     pub kernel: Option<usize>,
 }
 
 impl Memory {
-    /// Returns the worst case for `connections`; `None` if rooms have no limit.
+    /// Returns the worst case for `connections`; `None` if the number of rooms has no limit.
     #[must_use]
     pub fn at_worst(limits: &Limits, connections: usize) -> Option<Memory> {
         let rooms = Hub::max_rooms(limits, connections)?;

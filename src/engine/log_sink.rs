@@ -1,5 +1,5 @@
-//! The log on standard error: one line per event, as text or JSON. The events are in `server/log_events.rs`, their format
-//! is here. Neither a flood of events nor a reader that has stopped reading can block the server.
+//! The log on standard error: one line per event, as text or JSON. The events are in `server/log_events.rs`; here is
+//! how they are written. Neither a flood of events nor a reader that has stopped reading can hurt the server.
 
 use crate::cli::{LogFormat, LogLevel};
 use crate::limits::{LOG_LINES, LOG_TEXT, LOG_VALUE, LOG_WINDOW};
@@ -81,10 +81,9 @@ impl Backend {
     /// Writes the number of suppressed lines of each event with an expired window; of every event if `all`.
     fn write_suppressed(&self, counters: &mut Counters, now: Instant, all: bool) {
         for index in 0..counters.events.len() {
-            let Some((level, more, seconds)) = counters.events[index].take_suppressed(now, all) else {
-                continue;
-            };
-            let event = counters.events[index].event.clone();
+            let counter = &mut counters.events[index];
+            let Some((level, more, seconds)) = counter.take_suppressed(now, all) else { continue };
+            let event = counter.event.clone();
             let values = [("of", Value::from(&*event)), ("count", more.into()), ("seconds", seconds.into())];
             let text = format_args!("{more} more lines of {event} in {seconds} s");
             counters.write(&self.own_line(level, "suppressed", &values, text));
@@ -214,7 +213,7 @@ struct PairWriter<'a> {
     line: &'a mut String,
 }
 
-/// Strings and whole numbers: `server/log_events.rs` has no other values, and code for them is 2 % of the program.
+/// Strings and whole numbers: `server/log_events.rs` has no others, and code for those would be 2 % of the program.
 impl<'v> VisitValue<'v> for PairWriter<'_> {
     fn visit_any(&mut self, _: Value<'_>) -> Result<(), Error> {
         Ok(())

@@ -98,8 +98,8 @@ fn announce(listeners: &[Listener]) -> io::Result<()> {
     out.flush()
 }
 
-/// Returns the maximum number of connections: `--max-connections` (0: as many as possible), within the descriptors of the
-/// process, less some spare ones, and within the threads of an engine that has them.
+/// Returns the maximum number of connections: `--max-connections` (0: as many as possible), within the descriptors of
+/// the process, less some spare ones, and within the threads of an engine that has them.
 fn max_connections(options: &ServeOptions, listeners: usize) -> usize {
     let asked = options.max_connections;
     let descriptors = usize::try_from(raise_descriptor_limit()).unwrap_or(usize::MAX);

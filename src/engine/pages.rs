@@ -1,7 +1,7 @@
 //! Returns unused pages to the kernel: free pages of the heap, and pages of program files that only the start has used.
 //! Parsing flags alone runs most of clap, and the kernel maps a file 64 KiB at a time around each touched page, so a
-//! started server holds nearly all of its program and of libc. It runs an eighth of that afterwards; a page that is needed
-//! again comes from the page cache.
+//! started server holds nearly all of its program and of libc. It runs an eighth of that afterwards; pages that are
+//! needed again come from the page cache.
 #![allow(unsafe_code)]
 
 use rustix::mm::{Advice, madvise};

@@ -250,8 +250,8 @@ impl Sockets for PolledSockets {
         let accepted = self.listeners[listener].accept();
         let rejected = accepted.map(|(mut socket, from)| {
             log_events::refused(from, "no-descriptor");
-            // Best effort: the connection is closed even if the line can't be sent. Its input is read first, since a
-            // close with unread input resets the connection and destroys the line.
+            // Best effort: the connection is closed even if the line can't be sent. Its input is read before the
+            // close, since unread input would reset the connection and destroy the line.
             let _ = socket.write(line);
             let _ = socket.shutdown(Shutdown::Write);
             let _ = socket.read(&mut [0; KIB]);

@@ -1,6 +1,6 @@
-//! The turn of the event loop: a driver of the [`Server`] over one poller. It waits, reads each ready connection once into
-//! its one buffer, and accepts; the server decides what the bytes mean. [`Sockets`] provides sockets and the clock, real
-//! ones in `engine/` and simulated ones in tests, so nothing here touches either.
+//! The turn of the event loop: a driver of the [`Server`] over one poller. It waits, reads each ready connection once
+//! into its one buffer, and accepts; the server decides what all of that means. Sockets and the clock are behind
+//! [`Sockets`], which is real in `engine/` and simulated in tests, so nothing here touches either.
 
 mod listeners;
 
@@ -20,8 +20,8 @@ use std::time::Duration;
 /// What the reactor needs of the system beyond [`Transport`]. Connections have the ids that they are given here; only
 /// [`Sockets::wait`] blocks.
 pub trait Sockets: Transport {
-    /// Waits for at most `timeout` (`None`: for ever) until a source is ready, and adds the ready ones to `ready`; returns
-    /// the time. An interruption by a signal handler ends the wait early without an error.
+    /// Waits for at most `timeout` (`None`: for ever) until a source is ready, and adds the ready ones to `ready`;
+    /// returns the time. An interruption by a signal handler ends the wait early without an error.
     ///
     /// # Errors
     /// If the poller itself fails, which ends the server.
