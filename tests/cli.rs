@@ -4,7 +4,7 @@ mod common;
 
 use clap::{CommandFactory, Parser};
 use common::{Server, redpoll, serve};
-use redpoll::cli::{Cli, ListenUrl, Place, ServeOptions, duration, size};
+use redpoll::cli::{Cli, ListenAddress, ListenUrl, ServeOptions, duration, size};
 use redpoll::limits::Limits;
 use redpoll::protocol::scheme::Scheme;
 use rustix::process::Signal;
@@ -271,11 +271,13 @@ fn flag_defaults_equal_limits() {
 
 #[test]
 fn url_errors_name_the_part() {
-    let at = |door, host: &str, port| Ok(ListenUrl { door, place: Place::Port { host: host.into(), port } });
+    let at = |scheme, host: &str, port| {
+        Ok(ListenUrl { scheme, address: ListenAddress::Port { host: host.into(), port } })
+    };
     assert_eq!(ListenUrl::parse("line://localhost:0"), at(Scheme::Line, "localhost", 0));
     assert_eq!(ListenUrl::parse("[::1]:99"), at(Scheme::Line, "::1", 99));
     assert_eq!(ListenUrl::parse("udp://[::1]:99"), at(Scheme::Udp, "::1", 99));
-    let file = ListenUrl { door: Scheme::Unix, place: Place::File("/run/redpoll.sock".into()) };
+    let file = ListenUrl { scheme: Scheme::Unix, address: ListenAddress::File("/run/redpoll.sock".into()) };
     assert_eq!(ListenUrl::parse("unix:///run/redpoll.sock"), Ok(file));
     let wrong = [
         ("smtp://x:1", "no scheme `smtp`; use one of: line, unix, classic, nickname, relay, udp"),

@@ -269,14 +269,14 @@ pub enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenUrl {
     /// The scheme.
-    pub door: Scheme,
+    pub scheme: Scheme,
     /// The address.
-    pub place: Place,
+    pub address: ListenAddress,
 }
 
 /// The address of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum ListenAddress {
     /// A TCP or UDP port.
     Port {
         /// A host name or an address without brackets.
@@ -295,22 +295,22 @@ impl ListenUrl {
     /// A message with the invalid part.
     pub fn parse(url: &str) -> Result<ListenUrl, String> {
         let (scheme, address) = url.split_once("://").unwrap_or((Scheme::Line.name(), url));
-        let Some(door) = Scheme::named(scheme) else {
+        let Some(scheme) = Scheme::named(scheme) else {
             let schemes: Vec<&str> = Scheme::ALL.into_iter().map(Scheme::name).collect();
             return Err(format!("no scheme `{scheme}`; use one of: {}", schemes.join(", ")));
         };
-        let place = match door {
+        let address = match scheme {
             Scheme::Unix if address.is_empty() => {
                 return Err("the path is missing; write it as in unix:///run/redpoll.sock".into());
             }
-            Scheme::Unix => Place::File(address.into()),
+            Scheme::Unix => ListenAddress::File(address.into()),
             _ => port(address)?,
         };
-        Ok(ListenUrl { door, place })
+        Ok(ListenUrl { scheme, address })
     }
 }
 
-fn port(address: &str) -> Result<Place, String> {
+fn port(address: &str) -> Result<ListenAddress, String> {
     let (host, port) = address.rsplit_once(':').ok_or("the port is missing; write HOST:PORT")?;
     let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         Some(host) => host,
@@ -323,16 +323,16 @@ fn port(address: &str) -> Result<Place, String> {
         return Err("the host is missing; write HOST:PORT, with 0.0.0.0 or [::] for all addresses".into());
     }
     let port = port.parse().map_err(|_| format!("`{port}` is not a port; give a number from 0 to 65535"))?;
-    Ok(Place::Port { host: host.to_owned(), port })
+    Ok(ListenAddress::Port { host: host.to_owned(), port })
 }
 
 impl fmt::Display for ListenUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://", self.door.name())?;
-        match &self.place {
-            Place::Port { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Place::Port { host, port } => write!(f, "{host}:{port}"),
-            Place::File(path) => path.display().fmt(f),
+        write!(f, "{}://", self.scheme.name())?;
+        match &self.address {
+            ListenAddress::Port { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            ListenAddress::Port { host, port } => write!(f, "{host}:{port}"),
+            ListenAddress::File(path) => path.display().fmt(f),
         }
     }
 }

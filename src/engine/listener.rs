@@ -2,7 +2,7 @@
 //! saves several system calls per connection; elsewhere they are set again on each connection.
 
 use super::context;
-use crate::cli::{ListenUrl, Place};
+use crate::cli::{ListenAddress, ListenUrl};
 use crate::limits::{BACKLOG, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, Limits, USER_TIMEOUT};
 use crate::protocol::PeerAddr;
 use crate::protocol::scheme::Scheme;
@@ -42,12 +42,12 @@ impl Listener {
     pub fn open_all(urls: &[ListenUrl], limits: &Limits, udp_public: bool) -> io::Result<Vec<Listener>> {
         let mut listeners = Vec::new();
         for url in urls {
-            match &url.place {
-                Place::File(path) => {
+            match &url.address {
+                ListenAddress::File(path) => {
                     let file = open_file(path);
                     listeners.push(file.map_err(|error| context(&format!("can't listen on {url}"), &error))?);
                 }
-                Place::Port { host, port } => {
+                ListenAddress::Port { host, port } => {
                     let addresses = (host.as_str(), *port).to_socket_addrs();
                     let addresses =
                         addresses.map_err(|error| context(&format!("can't listen on {url}"), &error))?;
@@ -175,7 +175,7 @@ fn open_ports(
 ) -> io::Result<Vec<Listener>> {
     let (mut open, mut missing) = (Vec::new(), None);
     for address in addresses {
-        match open_port(url.door, address, limits, udp_public) {
+        match open_port(url.scheme, address, limits, udp_public) {
             Ok(listener) => open.push(listener),
             Err(error) if is_missing(&error) => missing = missing.or(Some(explain(url, address, &error))),
             Err(error) => return Err(explain(url, address, &error)),

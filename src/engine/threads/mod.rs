@@ -73,7 +73,7 @@ enum Source {
 /// # Errors
 /// `Unsupported`, with the URL of the listener.
 pub(super) fn refuse_udp(options: &ServeOptions) -> io::Result<()> {
-    let udp = options.listen.iter().find(|url| url.door == Scheme::Udp);
+    let udp = options.listen.iter().find(|url| url.scheme == Scheme::Udp);
     if let (Some(url), Some(_)) = (udp, threads_per_connection(options.engine)) {
         let why =
             format!("can't listen on {url}: engines with threads serve streams, udp needs --engine reactor");
