@@ -1,21 +1,21 @@
 //! redpoll: a chat server for small hosts. One thread, one poller, a few hundred bytes a connection.
 //!
-//! The map, from the bottom up. Dependencies point down only, and `tests/layers.rs` sees to it:
+//! The modules, from the bottom up. Dependencies point down only; `tests/layers.rs` checks this:
 //!
-//! - [`limits`]: every bound, each with its reason. [`subnet`]: networks, as `--trust` names them.
-//! - [`protocol`]: values and bytes, no state. [`protocol::frame`] says where a message ends, [`protocol::dialect`] what it
-//!   means and how an event is written, [`protocol::scheme`] which of them a listener speaks.
-//! - [`hub`]: users, rooms, and which connections are told an event: requests in, events out.
-//! - [`server`]: the life of a connection, once for all drivers. [`server::Server`] joins the hub with
+//! - [`limits`]: all bounds, each with its reason. [`subnet`]: the networks of `--trust`.
+//! - [`protocol`]: values and bytes, no state. [`protocol::frame`] finds the end of a message, [`protocol::dialect`]
+//!   parses messages and encodes events, and [`protocol::scheme`] assigns both to a listener.
+//! - [`hub`]: users, rooms and the recipients of events: requests in, events out.
+//! - [`server`]: the life cycle of a connection, the same for all drivers. [`server::Server`] joins the hub with
 //!   [`server::connections::Connections`], and sends through a [`server::transport::Transport`].
-//! - [`reactor`]: the turn of the event loop, over [`reactor::Sockets`]. Everything so far is free of system calls, threads
-//!   and clocks. The package `redpoll-kit` has that trait in memory.
-//! - [`memory`]: the sum of all that the server can hold.
-//! - [`engine`]: the only code that touches sockets, threads, files and the clock. It has two engines more, with threads, to
-//!   measure the reactor against (feature `threads`).
+//! - [`reactor`]: the turn of the event loop, over [`reactor::Sockets`]. The modules up to this
+//!   one make no system calls and use no threads or clocks. The package `redpoll-kit` implements the trait in memory.
+//! - [`memory`]: the maximum memory of the server, as a sum.
+//! - [`engine`]: the only server code that uses sockets, threads, files and the clock. Two more engines, with threads,
+//!   exist for comparison with the reactor (feature `threads`).
 //! - [`cli`]: the flags. `client` (feature `chat`): `redpoll chat`.
 //!
-//! docs/architecture.md says how these work together.
+//! docs/architecture.md describes how the modules work together.
 #![deny(unsafe_code, missing_docs)]
 
 pub mod cli;

@@ -1,5 +1,5 @@
-//! Every bound of the server, each with the reason for its value. Flags set some of them (`cli.rs`); the rest are
-//! constants here. No other file writes such a number down.
+//! Every bound of the server, with its unit and its reason. Flags set some of them (`cli.rs`); the others are constants
+//! here. No other file contains such a number.
 
 use crate::subnet::Subnet;
 use std::time::Duration;
@@ -7,40 +7,40 @@ use std::time::Duration;
 /// One KiB, in bytes.
 pub const KIB: usize = 1024;
 
-/// The limits that flags can set. [`Limits::default`] holds the defaults of design.md.
+/// The limits that flags set. [`Limits::default`] holds the defaults of the flags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a line, its CR and LF included. At least [`MIN_MAX_LINE`], at most [`MAX_MAX_LINE`].
+    /// Maximum length of a line in bytes, its CR and LF included: [`MIN_MAX_LINE`] to [`MAX_MAX_LINE`].
     pub max_line: usize,
-    /// Bytes for one connection that the kernel refused; more for [`TOO_SLOW_AFTER`], or [`TOO_SLOW_FACTOR`] times as
-    /// many at once, and the connection is too slow.
+    /// Bytes that the kernel refused for one connection. A connection is too slow after [`TOO_SLOW_AFTER`] above this,
+    /// or at once at [`TOO_SLOW_FACTOR`] times this.
     pub queue: usize,
-    /// Memory in bytes for what kernels refused, of all connections together; above it the largest backlog goes.
+    /// Maximum memory, in bytes over all connections, of what the kernel refused; above it the connection with the
+    /// largest backlog is closed.
     pub queue_total: usize,
-    /// SO_SNDBUF in bytes, what a peer may owe in the kernel; `None` leaves the kernel's own.
+    /// SO_SNDBUF in bytes, the unacknowledged output of one connection in the kernel; `None`: the kernel's default.
     pub send_buffer: Option<usize>,
-    /// Connections at a time, those that are closing not counted.
+    /// Maximum connections at a time, those that are closing not counted.
     pub max_connections: usize,
-    /// Connections of one address, of one /64 where that is IPv6; `None` for no limit. Loopback has none.
+    /// Maximum connections per address, for IPv6 per /64; `None`: unlimited. Loopback is exempt.
     pub max_per_address: Option<usize>,
-    /// Networks whose addresses have no such limit either.
+    /// Networks that are exempt from `max_per_address` too.
     pub trusted: Vec<Subnet>,
-    /// Lines a second that one connection's allowance is refilled by; `None` for no limit.
+    /// Refill of a connection's token bucket, in lines per second; `None`: unlimited.
     pub rate: Option<u32>,
-    /// Lines in a full allowance; at least 1.
+    /// Capacity of the token bucket, in lines; at least 1.
     pub burst: u32,
-    /// How long a connection may stay without a name; `None` for ever.
+    /// Maximum time that a connection may stay unregistered; `None`: unlimited.
     pub register_timeout: Option<Duration>,
-    /// Rooms in all, the lobby counted; `None` for no limit.
+    /// Maximum rooms, the lobby included; `None`: unlimited.
     pub max_rooms: Option<usize>,
-    /// Rooms that one connection may be in; `None` for no limit.
+    /// Maximum rooms that one connection may be in; `None`: unlimited.
     pub max_rooms_per_connection: Option<usize>,
-    /// A room with more members than this tells no comings and goings, which would cost the square of its size;
-    /// `None`: every room tells them.
+    /// Maximum members of a room that sends presence, which costs the square of the members; `None`: unlimited.
     pub quiet_above: Option<usize>,
-    /// How long a closing connection, or the whole server when it stops, may take to flush.
+    /// Maximum time to flush a closing connection, or the whole server when it stops.
     pub drain: Duration,
-    /// How long nothing comes before a message without LF counts as whole, in the tutorials' dialects.
+    /// Frame timeout of the tutorials' dialects: time without input after which a message without LF is complete.
     pub pause: Duration,
 }
 
@@ -67,196 +67,191 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Bytes that may stand in a connection's queue before direct messages to it are refused and its own requests
-    /// wait: half, so that rooms and notices have the rest.
+    /// Returns the bytes in a connection's queue above which direct messages to it are refused and its own requests
+    /// wait: half of the queue, so that rooms and presence have the other half.
     #[must_use]
     pub fn half_queue(&self) -> usize {
         self.queue / 2
     }
 
-    /// Bytes in a connection's queue at which it is too slow at once. What it keeps even then, the rest of a line and the
-    /// refusal, is always less, whatever the flags.
+    /// Returns the bytes in a connection's queue at which it is too slow at once. What it keeps even then, the
+    /// remainder of a line and the refusal, is always less, whatever the flags.
     #[must_use]
     pub fn hard_queue(&self) -> usize {
         self.queue.saturating_mul(TOO_SLOW_FACTOR).max(2 * self.max_sent_line())
     }
 
-    /// Connections without a name at a time, so that silent ones can't keep out those who have one to give: a quarter
-    /// of all, but 16 even where that is less.
+    /// Returns the maximum of unregistered connections, so that silent ones can't keep out others that would register:
+    /// a quarter of all connections, but at least 16.
     #[must_use]
     pub fn max_unregistered(&self) -> usize {
         (self.max_connections / 4).max(16)
     }
 
-    /// Memory of what was read of all connections together and is not obeyed yet, above which each is read [`LOW_READ`]
-    /// at a time, and nobody ahead: a quarter of what all queues may take. Whoever is above their rate, or waits for
-    /// their own queue, may hold [`READ`] each, and there may be ten thousands of them.
+    /// Returns the bytes of unhandled input of all connections above which each read is limited to [`LOW_READ`] and no
+    /// connection is read ahead: a quarter of what all queues may take. A connection that is blocked by rate or by
+    /// output may hold [`READ`] bytes, and there may be tens of thousands of them.
     #[must_use]
     pub fn held_total(&self) -> usize {
         self.queue_total / 4
     }
 
-    /// The most memory that what is held of so many connections takes: what all together may, the one read that passed
-    /// that, and of each a line and a small read, with the room behind them.
+    /// Returns the maximum memory of unhandled input, in bytes: [`Limits::held_total`], the one read that passed it,
+    /// and for each connection a line and a small read, with the spare capacity of its buffer.
     #[must_use]
-    pub fn max_held(&self, connections: usize) -> usize {
-        let behind = self.max_line + POOLED_BUFFER_BYTES;
-        self.held_total() + READ + behind + connections.saturating_mul(LOW_READ + behind)
+    pub fn max_input_total(&self, connections: usize) -> usize {
+        let per_buffer = self.max_line + POOLED_BUFFER_BYTES;
+        self.held_total() + READ + per_buffer + connections.saturating_mul(LOW_READ + per_buffer)
     }
 
-    /// The most bytes of a line that the server sends: every byte of a line may become a three-byte U+FFFD, and two
-    /// names of 128 bytes and some sigils may stand in front (protocol.md).
+    /// Returns the maximum length of a line that the server sends, in bytes: every byte received may become a
+    /// three-byte U+FFFD, after two names of 128 bytes and some sigils (protocol.md).
     #[must_use]
     pub fn max_sent_line(&self) -> usize {
         3 * self.max_line + 300
     }
 }
 
-/// The least `--max-line`: a command and a name of 32 four-byte characters.
+/// Minimum `--max-line` in bytes: a command and a name of 32 four-byte characters.
 pub const MIN_MAX_LINE: usize = 128;
-/// The greatest `--max-line`. An unfinished line is moved once per read, so a line of n bytes that arrives byte by
+/// Maximum `--max-line` in bytes. An unfinished line is moved once per read, so a line of n bytes that arrives byte by
 /// byte costs n²/2 bytes of copying; 64 KiB keeps that at what the reads themselves cost.
 pub const MAX_MAX_LINE: usize = 64 * KIB;
-/// The least `--queue`: a refusal and some lines of the usual length.
+/// Minimum `--queue` in bytes: a refusal and some lines of the usual length.
 pub const MIN_QUEUE: usize = 8 * KIB;
-/// The least `--send-buffer` that a kernel honours without rounding it up far.
+/// Minimum `--send-buffer` in bytes that a kernel honours without rounding it up far.
 pub const MIN_SEND_BUFFER: usize = 4 * KIB;
-/// How many times `--queue` makes a connection too slow at once: a burst of 2 MiB to a peer that does read, but is
-/// behind, passes; a flood doesn't.
+/// Multiple of `--queue` at which a connection is too slow at once: a burst of 2 MiB to a peer that reads late passes,
+/// a flood doesn't.
 pub const TOO_SLOW_FACTOR: usize = 8;
-/// How long a queue may stay above `--queue`: a peer on a bad radio link recovers within it.
+/// Time that a queue may stay above `--queue`: a peer on a bad radio link recovers within it.
 pub const TOO_SLOW_AFTER: Duration = Duration::from_secs(2);
-/// Bytes of one read: large enough that a fast sender's system calls don't count, small enough that it doesn't
-/// starve the rest of a turn.
+/// Bytes of one read: large enough that a fast sender's system calls don't count, small enough not to starve a turn.
 pub const READ: usize = 64 * KIB;
-/// Bytes of one read of a peer with a limited rate, at least: enough for the longest default line.
+/// Minimum bytes of one read of a rate-limited peer: the longest default line.
 pub const LOW_READ: usize = 4 * KIB;
-/// So many bytes more are read at once for each line that a peer may still send: a long line of a chat. What is read is
-/// then about what may be obeyed, and little of it is held.
+/// Bytes of one read per token of the peer: a long line of chat. So about as much is read as may be handled.
 pub const READ_PER_TOKEN: usize = 64;
-/// Bytes thrown away that cost as much as a line.
+/// Discarded bytes that cost one token, as a line does.
 pub const DISCARDED_PER_TOKEN: usize = 4 * KIB;
-/// How long a peer that is above its rate isn't read at a time, unless its whole allowance is back before that: it wakes
-/// the server four times a second, however high the rate is.
+/// Time for which a peer that is blocked by rate isn't read, unless its token bucket is full sooner: four wake-ups a
+/// second, however high the rate is.
 pub const REFILL: Duration = Duration::from_millis(250);
-/// How long a peer that is above its rate is read on after it has ended its stream, so that its name is free again.
+/// Time for which input of a peer blocked by rate is handled after its end of stream; then its name becomes free.
 pub const HALF_CLOSE_GRACE: Duration = Duration::from_secs(10);
-/// Bytes of an arena at which the dirty connections are flushed and the turn goes on. It fits in a small second-level
-/// cache, and it bounds what one turn holds in memory.
+/// High-water mark of an arena, in bytes: at it the dirty connections are flushed, and the turn goes on. It fits in a
+/// small second-level cache, and it bounds the memory of one turn.
 pub const ARENA: usize = 128 * KIB;
-/// Bytes of a chunk in which refused text stands, or of a single text that is longer. One chunk is the most that a few
-/// unsent bytes keep from being freed, and what is the same for many is kept once however small this is.
+/// Bytes of a backlog chunk; a longer text has a chunk of its own length. A few unsent bytes keep at most one chunk
+/// from being freed, and text for many connections is stored once however small this is.
 pub const CHUNK: usize = 16 * KIB;
-/// Refused spans of a flush in which the next one that is refused is looked for: the rooms that two members hear by turns.
-/// Few, since each look-up passes over them.
+/// Refused spans that a flush keeps in order to share their text with the next one: messages of rooms that two members
+/// receive by turns. Few, since each look-up scans them.
 pub const SHARED: usize = 8;
-/// How long at least between two flushes of those who are sent nothing but who came and went. Where people come and go all the
-/// time, each notice would be a system call for everybody who hears it; nobody sees this wait, and the first isn't kept
-/// waiting.
+/// Minimum time between two flushes of queues that hold presence only. With constant joins and leaves, each event would
+/// otherwise be a system call per recipient. The delay is not noticeable, and the first event has none.
 pub const PRESENCE_INTERVAL: Duration = Duration::from_millis(10);
-/// Spans of the arenas (16 bytes each) at which the dirty are flushed too. One span is one piece of text for one
-/// connection: without this bound, short lines said by turns in two large rooms would make a thousand for every six
-/// bytes of an arena.
+/// Spans of the arenas (16 bytes each) at which the dirty connections are flushed too. One span is one piece of text
+/// for one connection: without this bound, short lines that alternate between two large rooms would make a thousand
+/// spans for every six bytes of an arena.
 pub const SPANS: usize = 32 * KIB;
-/// How many times the members of a room its list may have places for: growing doubles it, and shrinking only at four times
-/// what is needed keeps both constant in time on average.
+/// Maximum capacity of a room's member list, as a multiple of its members: growth doubles it, and shrinking only at
+/// four times the need keeps both constant in time on average.
 pub const SLACK: usize = 4;
-/// How many times what it holds a vector may have places for: growing doubles it.
+/// Maximum capacity of a vector, as a multiple of its elements: growth doubles it.
 pub const GROWN: usize = 2;
-/// How many places a hash table may have for each entry: a power of two of which no more than 7/8 are used, so up to
-/// 16/7 just after it has grown.
+/// Maximum slots of a hash table per entry: a power of two, at most 7/8 of them used, so up to 16/7 just after growth.
 pub const TABLE: usize = 3;
-/// The most bytes that an allocation takes besides what is asked for: a header, and rounding up to 16.
+/// Maximum bytes of an allocation besides what is requested: a header, and rounding up to 16.
 pub const ALLOCATION: usize = 24;
-/// Bytes that the engine keeps for a connection besides its descriptor; see a test there.
+/// Bytes that the engine keeps per connection besides its descriptor; a test there checks it.
 pub const STREAM: usize = 8;
-/// Events that one wait reports; the others come with the next.
+/// Maximum events that one wait reports; others come with the next.
 pub const EVENTS: usize = 1024;
-/// Connections accepted in one turn at one listener, so that a storm of them doesn't starve those who are in.
+/// Maximum connections accepted per listener and turn, so that a connect storm doesn't starve open connections.
 pub const ACCEPTS_PER_TURN: usize = 64;
-/// Connections above `--max-connections` that are told so and shut with care at a time; above these they are just
-/// closed. Half of the descriptors kept back for such ([`SPARE_DESCRIPTORS`]).
+/// Maximum connections above `--max-connections` that are rejected with a final line and linger, at a time; others are
+/// closed at once. Half of [`SPARE_DESCRIPTORS`], which are reserved for them.
 pub const MAX_REJECTED: usize = 16;
-/// Descriptors that `--max-connections` leaves free below the process's limit, besides the listeners.
+/// Descriptors that `--max-connections` leaves free below the limit of the process, besides the listeners.
 pub const SPARE_DESCRIPTORS: usize = 32;
-/// How long a closing connection's input is thrown away after everything was flushed, waiting for its end of stream:
-/// closing a socket with unread input makes the kernel reset it, which destroys the last lines (RFC 2525 section 2.17).
+/// Time for which a closing connection lingers: after the flush its input is discarded until its end of stream. Closing
+/// a socket with unread input makes the kernel reset it, which destroys the last lines (RFC 2525 section 2.17).
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
-/// The least time to flush a closing connection, whatever `--drain` says: one step of the clock, so that it isn't over
-/// within the turn in which it began, before the kernel was given what it takes at once.
+/// Minimum time to flush a closing connection, whatever `--drain` is: one step of the clock, so that it doesn't end in
+/// the turn in which it began, before the kernel was offered the bytes.
 pub const MIN_DRAIN: Duration = Duration::from_millis(1);
-/// How long the server stays without an event before it gives buffers and arenas back.
+/// Time without an event after which the server frees buffers and arenas.
 pub const IDLE_AFTER: Duration = Duration::from_secs(1);
-/// The first pause of a listener whose `accept` failed for want of descriptors or memory; it doubles up to
-/// [`MAX_ACCEPT_BACKOFF`].
+/// First backoff of a listener whose `accept` lacked descriptors or memory; it doubles up to [`MAX_ACCEPT_BACKOFF`].
 pub const MIN_ACCEPT_BACKOFF: Duration = Duration::from_millis(10);
-/// The longest pause of such a listener.
+/// Maximum backoff of such a listener.
 pub const MAX_ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
-/// Bytes of one read by a thread of `--engine threads`. Each connection's thread has a buffer of its own for as long as it
-/// lives, so it is less than [`READ`]; a pipelined batch of 64 lines of the usual length still comes with one read.
+/// Bytes of one read by a thread of `--engine threads`. Each connection's thread keeps a buffer as long as it lives, so
+/// it is less than [`READ`]; a pipelined batch of 64 lines of the usual length still comes with one read.
 pub const THREAD_READ: usize = 16 * KIB;
-/// Bytes of a thread's stack in those engines. Every story is told with half of it, in a build without optimisation too.
+/// Bytes of a thread's stack in those engines. All stories pass with half of it, in a build without optimisation too.
 /// Only pages that were touched are held in memory.
 pub const THREAD_STACK: usize = 64 * KIB;
-/// Mappings that a thread takes of those that Linux lets a process have: its stack, a stack for signals, and a guard before
-/// each. 16,360 threads were as many as 65,530 mappings held.
+/// Memory mappings per thread, of those that Linux allows a process: its stack, a stack for signals, and a guard before
+/// each. Measured: 65,530 mappings were enough for 16,360 threads.
 pub const MAPPINGS_PER_THREAD: usize = 4;
-/// Bytes on their way to the writer thread of a connection in `--engine threads-queued`, half of `--queue` if that is less:
-/// as much as one send of it is worth. Beside the connection's queue it may hold so many, and so many that are being sent.
+/// Bytes in the channel to the writer thread of a connection in `--engine threads-queued`, or half of `--queue` if that
+/// is less: as much as one send is worth. Besides the queue, up to this much waits there, and as much again is being
+/// sent.
 pub const CHANNEL: usize = 64 * KIB;
-/// The least time to flush a closing connection that has a writer thread, whatever `--drain` says: the thread must have had
-/// its turn of the processor, on a loaded machine too.
+/// Minimum time to flush a closing connection that has a writer thread, whatever `--drain` is: the thread must have
+/// been scheduled once, on a loaded machine too.
 pub const WRITER_GRACE: Duration = Duration::from_millis(100);
-/// Buffers kept for reuse between turns; more are freed. What a hundred peers with cut lines need at once.
+/// Maximum buffers kept for reuse between turns; others are freed. Enough for a hundred peers with partial lines.
 pub const POOLED_BUFFERS: usize = 128;
-/// The largest buffer that is kept for reuse, and the most that one has room for beyond what it holds: the longest default
-/// line. A few bytes of somebody else's may stand in it next, so it is no larger.
+/// Maximum bytes of a buffer that is kept for reuse, and of the spare capacity of one in use: the longest default line.
+/// A few bytes of another connection may be stored in it next, so it is no larger.
 pub const POOLED_BUFFER_BYTES: usize = 4 * KIB;
-/// Bytes of a message to or from the tutorials' clients: what they receive at once.
+/// Maximum bytes of a message to or from the tutorials' clients: what they receive at once.
 pub const MAX_SHORT: usize = KIB;
-/// How often the end of a message by a pause is put off because a character isn't complete: bytes that are no UTF-8 wait
-/// so much longer, no more.
+/// Maximum number of times that a frame timeout is extended because a character is incomplete: so bytes that aren't
+/// UTF-8 delay a message no longer.
 pub const MAX_FRAME_TIMEOUTS: u8 = 4;
-/// How long a peer that speaks by datagrams may be silent before it is taken as gone.
+/// Time without a datagram after which a peer of the UDP dialect is removed.
 pub const MAX_SILENCE: Duration = Duration::from_secs(600);
-/// How many times the bytes of its datagram a source without a name is sent at most: an answer to a forged address must
+/// Maximum bytes sent to an unregistered UDP source, as a multiple of its datagram: an answer to a forged address must
 /// not pay (RFC 9000 section 8.1 has the same factor).
 pub const AMPLIFICATION_LIMIT: usize = 3;
-/// Bytes that a source with a name is sent after its last datagram.
+/// Maximum bytes sent to a registered UDP source after its last datagram.
 pub const MAX_UNSOLICITED: usize = 64 * KIB;
-/// Datagrams read from one listener in one turn.
+/// Maximum datagrams read per listener and turn.
 pub const DATAGRAMS_PER_TURN: usize = 64;
-/// How long the name of somebody who was kicked is refused.
+/// Time for which the name of a kicked user is refused.
 pub const KICKED_FOR: Duration = Duration::from_secs(60);
-/// Names that are refused at a time for that reason; the oldest is free again first.
+/// Maximum names that are refused at a time for that reason; the oldest is freed first.
 pub const MAX_KICKED: usize = 1024;
-/// Recipients of one direct message, as written.
+/// Maximum recipients of one direct message, counted as written.
 pub const MAX_TARGETS: usize = 16;
-/// Names that one `/who` tells; the true number follows in its last line.
+/// Maximum names in the answer to one `/who`; its last line has the true number.
 pub const MAX_WHO: usize = 1000;
-/// The longest `--spin`: a processor that is never left, as good as.
+/// Maximum `--spin`: in effect, a processor that never sleeps.
 pub const MAX_SPIN: Duration = Duration::from_secs(1);
-/// Lines of one kind that the log takes in a [`LOG_WINDOW`]: a busy evening passes whole, and a flood fills no disk. With
-/// the longest lines of all kinds together that is less than a megabyte a second.
+/// Maximum log lines of one kind per [`LOG_WINDOW`]: a busy evening is logged whole, and a flood fills no disk. The
+/// longest lines of all kinds together are less than a megabyte a second.
 pub const LOG_LINES: u32 = 200;
-/// How long such lines are counted; those beyond are told as a number once it is over.
+/// Time over which such lines are counted; at its end, the number of dropped lines is logged.
 pub const LOG_WINDOW: Duration = Duration::from_secs(10);
-/// Bytes of a line of the log: what a pipe that is writable takes without blocking (pipe(7), PIPE_BUF on Linux).
+/// Maximum bytes of a log line: what a writable pipe takes without blocking (pipe(7), PIPE_BUF on Linux).
 pub const LOG_LINE: usize = 4096;
-/// Bytes of the message in it, before it is quoted; quoting at most doubles what is without control characters.
+/// Maximum bytes of its message before quoting, which at most doubles text without control characters.
 pub const LOG_TEXT: usize = KIB;
-/// Bytes of each value in it: the longest name takes half of this. With three of them and the rest, a line keeps to
-/// [`LOG_LINE`].
+/// Maximum bytes of each value in it: twice the longest name. With three values, a line is within [`LOG_LINE`].
 pub const LOG_VALUE: usize = 256;
-/// Pending connections of a listener (listen(2)). A backlog of 5 costs whole seconds in a connect storm.
+/// Maximum pending connections of a listener (listen(2)). A backlog of 5 costs whole seconds in a connect storm.
 pub const BACKLOG: i32 = 1024;
-/// Idle time before the kernel asks whether the peer is still there (tcp(7), TCP_KEEPIDLE).
+/// Idle time before the first keepalive probe (tcp(7), TCP_KEEPIDLE).
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-/// Time between such questions (TCP_KEEPINTVL).
+/// Time between two probes (TCP_KEEPINTVL).
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// Unanswered questions that end the connection (TCP_KEEPCNT). On Linux [`USER_TIMEOUT`] is sooner where it is set: an
-/// idle dead peer goes with the first question unanswered, after 75 s.
+/// Unanswered probes that end the connection (TCP_KEEPCNT). On Linux [`USER_TIMEOUT`] is sooner where it is set: it
+/// ends an idle dead peer at the first unanswered probe, after 75 s.
 pub const KEEPALIVE_RETRIES: u32 = 4;
-/// How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT). A peer that is alive but reads nothing for so long
-/// is ended by it too, once its receive buffer is full.
+/// Maximum time that sent bytes may stay unacknowledged (TCP_USER_TIMEOUT). It also ends a peer that is alive but
+/// doesn't read for this long, once its receive buffer is full.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! Flags to command; nothing else.
+//! Parses the flags and runs the command.
 
 use redpoll::cli::{Cli, Command};
 #[cfg(feature = "chat")]

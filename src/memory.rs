@@ -1,6 +1,6 @@
-//! What the server can hold at worst: every part that a connection makes it keep, each bounded by a number of
-//! `crate::limits`, added up. Each module says what one connection takes of it; here is the sum, and nothing else.
-//! `tests/memory.rs` holds it against the process.
+//! The memory of the server in the worst case: the sum of all parts that connections make it hold, each bounded by a
+//! number of `crate::limits`. Each module states its part per connection; here is only the sum, which `tests/memory.rs`
+//! compares with the process.
 
 use crate::hub::Hub;
 use crate::limits::{ALLOCATION, EVENTS, GROWN, Limits, POOLED_BUFFER_BYTES, POOLED_BUFFERS, READ, STREAM};
@@ -12,36 +12,35 @@ use crate::server::datagrams::Datagrams;
 use crate::server::send_queue::SendQueues;
 use crate::server::timers::Timers;
 
-/// Memory in bytes, the process's own unless it says otherwise.
+/// Memory in bytes, of the process unless a field says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
-    /// What each connection takes that does nothing, with the longest name, in the lobby.
+    /// Each idle connection, with the longest name, in the lobby.
     pub idle: usize,
-    /// What each takes besides at worst: in every room that it may be in, all its deadlines armed, a line and a read of it
-    /// held, a peer by datagrams at the same time.
+    /// What each adds in the worst case: it is in as many rooms as it may be, all its timers are armed, a line and a
+    /// read of its input are held, and there is a datagram peer as well.
     pub busy: usize,
-    /// What all rooms take, those in them aside.
+    /// All rooms, without their members.
     pub rooms: usize,
-    /// What all connections hold together that can't be obeyed yet, besides what each may.
+    /// Unprocessed input of all connections together, beyond what each may hold by itself.
     pub input: usize,
-    /// What is said until it is flushed, and what was refused by kernels, for all together.
+    /// Bytes until they are flushed, and bytes that kernels refused, for all connections together.
     pub queued: usize,
-    /// What is needed once: the buffer that is read into, spare buffers, reports, names of those who were kicked.
+    /// Needed once: the read buffer, spare buffers, reports, names of kicked users.
     pub fixed: usize,
-    /// What a kernel that doubles `--send-buffer`, as Linux does, may hold of each connection to be sent; `None` where
-    /// that is left to it. What it holds of what was received is its own affair.
+    /// The send buffer of each connection in a kernel that doubles `--send-buffer`, as Linux does; `None` where its
+    /// size is left to the kernel, as the size of the receive buffer always is.
     pub kernel: Option<usize>,
 }
 
 impl Memory {
-    /// The worst that so many connections can do; `None` where no limit of rooms is set, so that they can make rooms without
-    /// end.
+    /// Returns the worst case for `connections`; `None` if the number of rooms has no limit.
     #[must_use]
     pub fn at_worst(limits: &Limits, connections: usize) -> Option<Memory> {
         let rooms = Hub::max_rooms(limits, connections)?;
         let longest_list =
             Hub::max_listed(rooms).saturating_mul(Dialect::MAX_LISTED) + limits.max_sent_line();
-        let input = limits.max_held(1) - limits.max_held(0);
+        let input = limits.max_input_total(1) - limits.max_input_total(0);
         let idle = GROWN * (Connections::MAX_BYTES_PER_CONNECTION + STREAM)
             + Hub::MAX_BYTES_PER_CONNECTION
             + SendQueues::MAX_BYTES_PER_CONNECTION
@@ -57,7 +56,7 @@ impl Memory {
             idle,
             busy,
             rooms: Hub::of_rooms(rooms),
-            input: limits.max_held(0),
+            input: limits.max_input_total(0),
             queued: SendQueues::of_all(limits, longest_list),
             fixed: READ
                 + 2 * limits.max_line
@@ -68,7 +67,7 @@ impl Memory {
         })
     }
 
-    /// What the process holds for so many connections, besides what it needs when it is empty.
+    /// Returns what the process holds for `connections`, beyond what it needs when it is empty.
     #[must_use]
     pub fn of(&self, connections: usize) -> usize {
         let each = (self.idle + self.busy).saturating_mul(connections);

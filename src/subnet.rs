@@ -1,13 +1,13 @@
-//! Ranges of addresses, as `--trust` names them. IPv4 that is written or comes as IPv6 (`::ffff:10.0.0.1`) is IPv4 here.
+//! Ranges of addresses, for `--trust`. An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) is IPv4 here.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// Bits of an IPv6 address in front of one of IPv4 (RFC 4291 section 2.5.5.2).
+/// Bits of the prefix of an IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2).
 const MAPPED: u8 = 96;
 
-/// All addresses that begin with the same bits. Bits behind those are 0.
+/// All addresses with the same first `bits` bits. `first` has no other bits set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subnet {
     first: IpAddr,
@@ -15,7 +15,7 @@ pub struct Subnet {
 }
 
 impl Subnet {
-    /// Whether an address is one of them.
+    /// Returns whether the subnet contains an address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -23,7 +23,7 @@ impl Subnet {
     }
 }
 
-/// The address with all bits behind the first `bits` cleared.
+/// Returns the address with all bits after the first `bits` cleared.
 fn cut(address: IpAddr, bits: u8) -> IpAddr {
     match address {
         IpAddr::V4(v4) => {
@@ -40,17 +40,17 @@ fn cut(address: IpAddr, bits: u8) -> IpAddr {
 impl FromStr for Subnet {
     type Err = String;
 
-    /// `10.0.0.0/8`, `2001:db8::/32`; an address alone is a net of one.
+    /// Parses `10.0.0.0/8` or `2001:db8::/32`; an address alone is a subnet of one address.
     fn from_str(text: &str) -> Result<Subnet, String> {
         let (address, bits) =
             text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
         let address: IpAddr = address.parse().map_err(|_| format!("`{address}` is not an IP address"))?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
+        let max_bits = if address.is_ipv4() { 32 } else { 128 };
         let bits = match bits {
-            None => most,
+            None => max_bits,
             Some(bits) => match bits.parse() {
-                Ok(bits) if bits <= most => bits,
-                _ => return Err(format!("`{bits}` is not a number of bits: 0 to {most}")),
+                Ok(bits) if bits <= max_bits => bits,
+                _ => return Err(format!("`{bits}` is not a number of bits: 0 to {max_bits}")),
             },
         };
         let net = match address.to_canonical() {

@@ -1,5 +1,5 @@
-//! No allocation per message in steady state: a counting allocator under the whole server, in the simulator, whose own
-//! buffers grow no more either once it is warm. And what a burst needed is given back when it is over.
+//! No allocation per message in steady state, and memory of a burst is freed after it. A counting allocator runs under
+//! the whole server in the simulator; the simulator's own buffers don't grow either after a warm-up.
 
 use redpoll::limits::{ARENA, HALF_CLOSE_GRACE, Limits, READ, SPANS};
 use redpoll_kit::{PeerNo, Sim};
@@ -7,24 +7,24 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
-/// The system's allocator, and what each thread has asked of it.
+/// The system's allocator, with counters for each thread.
 struct Counting;
 
 thread_local! {
-    /// How often this thread was given memory. Its own thread's, since the harness allocates on another meanwhile.
+    /// Allocations of this thread. One counter a thread, since the test harness allocates on another one meanwhile.
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-    /// Bytes that it was given and has not given back.
+    /// Bytes that this thread allocated and has not freed.
     static LIVE: Cell<isize> = const { Cell::new(0) };
 }
 
-/// Notes so many bytes more or fewer. What a thread does as it ends is not counted.
+/// Adds to the counters. Calls while a thread ends are not counted.
 fn note(allocations: usize, bytes: isize) {
     let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + allocations));
     let _ = LIVE.try_with(|live| live.set(live.get() + bytes));
 }
 
 #[allow(unsafe_code, reason = "an allocator can't be replaced otherwise")]
-// SAFETY: every call is handed on to the system's allocator as it came; counting touches no memory that is allocated.
+// SAFETY: every call is forwarded unchanged to the system's allocator; counting touches no allocated memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(1, layout.size().cast_signed());
@@ -48,10 +48,10 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Messages of each kind that are counted.
+/// Number of messages of each kind.
 const MESSAGES: usize = 10_000;
 
-/// A server with so many members, of whom nobody has anything unread.
+/// A server with `members` members without unread bytes.
 fn crowd(members: usize) -> (Sim, Vec<PeerNo>) {
     crowd_within(Limits { rate: None, ..Limits::default() }, members)
 }
@@ -65,25 +65,25 @@ fn crowd_within(limits: Limits, members: usize) -> (Sim, Vec<PeerNo>) {
         peer
     };
     let peers: Vec<PeerNo> = (0..members).map(arrive).collect();
-    hear(&mut sim, &peers);
+    forget_output(&mut sim, &peers);
     (sim, peers)
 }
 
-/// How many bytes they have heard.
-fn hear(sim: &mut Sim, peers: &[PeerNo]) -> usize {
+/// Discards the output of `peers`; returns its bytes.
+fn forget_output(sim: &mut Sim, peers: &[PeerNo]) -> usize {
     peers.iter().map(|peer| sim.sockets().peer(*peer).forget_output()).sum()
 }
 
-/// Allocations while the first peer's `bytes`, cut into pieces, arrive `times` times and everybody hears them; the same
-/// was done before to warm up. Each time all together must hear `heard` bytes.
-fn allocations(members: usize, pieces: &[&[u8]], times: usize, heard: usize) -> usize {
+/// Counts the allocations while `pieces` arrive from the first peer `times` times and are sent to the others, after a
+/// warm-up with the same input. All peers together must receive `received` bytes each time.
+fn allocations(members: usize, pieces: &[&[u8]], times: usize, received: usize) -> usize {
     let (mut sim, peers) = crowd(members);
     let round = |sim: &mut Sim| {
         for piece in pieces {
             sim.send(peers[0], piece);
             sim.run();
         }
-        assert_eq!(hear(sim, &peers), heard);
+        assert_eq!(forget_output(sim, &peers), received);
     };
     for _ in 0..10 {
         round(&mut sim);
@@ -98,25 +98,25 @@ fn allocations(members: usize, pieces: &[&[u8]], times: usize, heard: usize) -> 
 #[test]
 fn messages_cost_no_allocation() {
     let direct = b"@member1:hello there\n";
-    let told = b"@member0:hello there\n".len();
+    let received = b"@member0:hello there\n".len();
     let capitals = b"@MEMBER1:hello there\n";
     assert_eq!(
-        allocations(2, &[capitals], 7, told),
+        allocations(2, &[capitals], 7, received),
         7,
-        "they are counted: folding a name in capitals takes one"
+        "allocations are counted: folding a name in capitals takes one"
     );
 
-    assert_eq!(allocations(2, &[direct], MESSAGES, told), 0, "direct messages, one a turn");
+    assert_eq!(allocations(2, &[direct], MESSAGES, received), 0, "direct messages, one a turn");
 
     let pipelined = direct.repeat(1000);
-    assert_eq!(allocations(2, &[&pipelined], MESSAGES / 1000, 1000 * told), 0, "pipelined ones");
+    assert_eq!(allocations(2, &[&pipelined], MESSAGES / 1000, 1000 * received), 0, "pipelined ones");
     let pieces: [&[u8]; 3] = [b"@mem", b"ber1:hello", b" there\n"];
-    assert_eq!(allocations(2, &pieces, MESSAGES, told), 0, "in pieces");
+    assert_eq!(allocations(2, &pieces, MESSAGES, received), 0, "in pieces");
 
-    let (line, heard) = (b"hello all\n", 99 * b"member0: hello all\n".len());
-    assert_eq!(allocations(100, &[line], MESSAGES, heard), 0, "lines to a room of 100");
+    let (line, received) = (b"hello all\n", 99 * b"member0: hello all\n".len());
+    assert_eq!(allocations(100, &[line], MESSAGES, received), 0, "lines to a room of 100");
     assert_eq!(
-        allocations(100, &[&line.repeat(100)], MESSAGES / 100, 100 * heard),
+        allocations(100, &[&line.repeat(100)], MESSAGES / 100, 100 * received),
         0,
         "pipelined ones to a room"
     );
@@ -129,34 +129,35 @@ fn messages_cost_no_allocation() {
 }
 
 #[test]
-fn what_a_burst_needed_is_given_back_every_time() {
+fn burst_memory_is_freed_when_idle() {
     let (mut sim, peers) = crowd(10);
     let burst = b"hello all\n".repeat(6000);
-    // Warm: the simulator's own buffers stay as large as they were once.
+    // After the first round, the simulator's own buffers don't grow.
     let mut after = Vec::new();
     for _ in 0..3 {
         sim.send(peers[0], &burst);
         sim.run();
-        hear(&mut sim, &peers);
+        forget_output(&mut sim, &peers);
         let busy = LIVE.get();
         sim.pass(Duration::from_secs(1));
         let idle = LIVE.get();
         let buffers = (READ + ARENA).cast_signed();
-        assert!(busy - idle > buffers, "only {} bytes are given back", busy - idle);
+        assert!(busy - idle > buffers, "only {} bytes are freed", busy - idle);
         after.push(idle);
     }
-    assert_eq!(after[1], after[2], "and nothing more is kept each time");
+    assert_eq!(after[1], after[2], "no further bytes are kept each time");
 }
 
-/// Half of two large rooms, by turns of the one and of the other, so that no two notices for anyone stand together.
-fn held_after_many_go_at_once(go: impl Fn(&mut Sim, PeerNo), later: Duration) -> isize {
+/// Returns the bytes freed after half of the members of two large rooms left. Members of the rooms leave alternately,
+/// so that no two presence events for one recipient are adjacent in the arena.
+fn held_after_mass_departure(leave: impl Fn(&mut Sim, PeerNo), later: Duration) -> isize {
     let (mut sim, peers) = crowd_within(Limits { quiet_above: None, ..Limits::default() }, 1000);
     for (i, peer) in peers.iter().enumerate() {
         sim.send(*peer, format!("/leave\n&room{}\n", i % 2));
     }
     sim.run();
     sim.pass(Duration::from_secs(1));
-    peers[500..].iter().for_each(|peer| go(&mut sim, *peer));
+    peers[500..].iter().for_each(|peer| leave(&mut sim, *peer));
     sim.pass(later);
     assert_eq!(sim.reactor().server().hub().registered(), 500);
     let busy = LIVE.get();
@@ -164,20 +165,20 @@ fn held_after_many_go_at_once(go: impl Fn(&mut Sim, PeerNo), later: Duration) ->
     busy - LIVE.get()
 }
 
-/// More than is read of it before its time is over.
+/// Sends more than is read before the half-close grace is over, and ends the stream.
 fn end_above_the_rate(sim: &mut Sim, peer: PeerNo) {
     sim.send(peer, b"\n".repeat(10_000));
     sim.end(peer);
 }
 
 #[test]
-fn many_who_go_at_once_take_no_more_memory_than_a_turn_may() {
-    // A vector that passes its bound by one is twice as large.
+fn mass_departure_memory_is_bounded() {
+    // A vector that grows past its bound doubles its capacity.
     let bound = 2 * (READ + ARENA + SPANS * 16).cast_signed();
     for (how, held) in [
-        ("ends", held_after_many_go_at_once(|sim, peer| sim.end(peer), Duration::ZERO)),
-        ("is lost", held_after_many_go_at_once(|sim, peer| sim.reset(peer), Duration::ZERO)),
-        ("ends above its rate", held_after_many_go_at_once(end_above_the_rate, HALF_CLOSE_GRACE)),
+        ("ends", held_after_mass_departure(|sim, peer| sim.end(peer), Duration::ZERO)),
+        ("is lost", held_after_mass_departure(|sim, peer| sim.reset(peer), Duration::ZERO)),
+        ("ends above its rate", held_after_mass_departure(end_above_the_rate, HALF_CLOSE_GRACE)),
     ] {
         assert!(held < bound, "each {how}: {held} bytes held, not {bound}");
     }

@@ -1,10 +1,10 @@
-//! The command line as a person or a supervisor meets it: help, wrong flags, where it listens, exit codes.
+//! The command line of the built program: help, invalid flags, listening addresses, signals and exit codes.
 
 mod common;
 
 use clap::{CommandFactory, Parser};
 use common::{Server, redpoll, serve};
-use redpoll::cli::{Cli, ListenUrl, Place, ServeOptions, duration, size};
+use redpoll::cli::{Cli, ListenAddress, ListenUrl, ServeOptions, duration, size};
 use redpoll::limits::Limits;
 use redpoll::protocol::scheme::Scheme;
 use rustix::process::Signal;
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-/// The flags of `serve` that there are.
+/// All flags of `serve`.
 const FLAGS: [&str; 22] = [
     "--listen",
     "--engine",
@@ -40,38 +40,38 @@ const FLAGS: [&str; 22] = [
     "--log-format",
 ];
 
-/// Runs the program to its end.
+/// Runs the program until it exits.
 fn output(arguments: &[&str]) -> Output {
     redpoll().args(arguments).output().expect("the program can be started")
 }
 
-/// What it says on standard output, where it ends well.
-fn said(arguments: &[&str]) -> String {
+/// Returns standard output of a run with exit code 0.
+fn stdout(arguments: &[&str]) -> String {
     let output = output(arguments);
     assert!(output.status.success(), "{arguments:?} ends with {}", output.status);
     String::from_utf8(output.stdout).expect("help is UTF-8")
 }
 
-/// What it says on standard error, where it ends with that exit code.
-fn complaint(code: i32, output: &Output) -> String {
+/// Returns standard error of a run with exit code `code`.
+fn stderr(code: i32, output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{text}");
-    assert!(output.stdout.is_empty(), "complaints go to standard error");
+    assert!(output.stdout.is_empty(), "errors go to standard error only");
     text
 }
 
-/// A line of the peer's.
+/// Reads one line.
 fn line(peer: &mut BufReader<TcpStream>) -> String {
     let mut line = String::new();
-    peer.read_line(&mut line).expect("the server says something");
+    peer.read_line(&mut line).expect("the server sends a line");
     line
 }
 
 #[test]
-fn help_names_the_commands_and_every_flag() {
-    let help = said(&["--help"]);
+fn help_lists_commands_and_flags() {
+    let help = stdout(&["--help"]);
     assert!(help.contains("serve") && help.contains("Usage: redpoll"), "{help}");
-    let help = said(&["serve", "--help"]);
+    let help = stdout(&["serve", "--help"]);
     for flag in FLAGS {
         assert!(
             help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")),
@@ -84,22 +84,22 @@ fn help_names_the_commands_and_every_flag() {
 }
 
 #[test]
-fn the_version_is_the_packages() {
+fn prints_the_package_version() {
     let version = format!("redpoll {}\n", env!("CARGO_PKG_VERSION"));
-    assert_eq!(said(&["--version"]), version);
-    assert!(said(&["serve", "--version"]).ends_with(&format!("{}\n", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(stdout(&["--version"]), version);
+    assert!(stdout(&["serve", "--version"]).ends_with(&format!("{}\n", env!("CARGO_PKG_VERSION"))));
 }
 
 #[test]
-fn flags_that_there_are_not_are_refused() {
+fn unknown_flags_exit_with_2() {
     for wrong in [
         &["serve", "--no-such-flag"][..],
         &["no-such-command"],
         &["serve", "stray"],
         &["serve", "--max-line"],
     ] {
-        let complaint = complaint(2, &output(wrong));
-        assert!(complaint.contains("--help"), "{complaint}");
+        let error = stderr(2, &output(wrong));
+        assert!(error.contains("--help"), "{error}");
     }
     assert_eq!(output(&[]).status.code(), Some(2));
 }
@@ -108,18 +108,15 @@ fn flags_that_there_are_not_are_refused() {
 #[test]
 fn engines_with_threads_need_their_feature() {
     for engine in ["threads", "threads-queued"] {
-        let complaint = complaint(2, &output(&["serve", "--engine", engine]));
-        assert!(
-            complaint.contains(engine) && complaint.contains("[possible values: reactor]"),
-            "{complaint}"
-        );
+        let error = stderr(2, &output(&["serve", "--engine", engine]));
+        assert!(error.contains(engine) && error.contains("[possible values: reactor]"), "{error}");
     }
-    let help = said(&["serve", "--help"]);
+    let help = stdout(&["serve", "--help"]);
     assert!(help.contains("need a build with the feature `threads`"), "{help}");
 }
 
 #[test]
-fn a_wrong_value_is_refused_by_flag_value_and_bound() {
+fn invalid_value_names_flag_and_bound() {
     let table = [
         ("--max-line", "127", "128"),
         ("--max-line", "1MiB", "65536"),
@@ -153,98 +150,100 @@ fn a_wrong_value_is_refused_by_flag_value_and_bound() {
         ("--listen", "::1:5", "brackets"),
     ];
     for (flag, value, why) in table {
-        let complaint = complaint(2, &output(&["serve", flag, value]));
+        let error = stderr(2, &output(&["serve", flag, value]));
         for part in [flag, value, why] {
-            assert!(complaint.contains(part), "{flag} {value} doesn't say {part:?}: {complaint}");
+            assert!(error.contains(part), "{flag} {value} doesn't name {part:?}: {error}");
         }
     }
 }
 
 #[test]
-fn a_port_in_use_is_named_and_what_to_do_about_it() {
+fn port_in_use_names_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let address = taken.local_addr().expect("it is bound").to_string();
-    let complaint = complaint(1, &output(&["serve", "--listen", &address]));
-    assert!(complaint.contains(&address) && complaint.contains("--listen"), "{complaint}");
-    assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    let address = taken.local_addr().expect("the listener is bound").to_string();
+    let error = stderr(1, &output(&["serve", "--listen", &address]));
+    assert!(error.contains(&address) && error.contains("--listen"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
 }
 
 #[test]
-fn where_it_listens_is_said_with_the_real_port_once_for_each() {
+fn prints_each_listener_with_its_port() {
     let mut command = redpoll();
     command.args(["serve", "--listen", "127.0.0.1:0", "--listen", "line://127.0.0.1:0"]);
     let mut child = command.spawn().expect("the program can be started");
-    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let mut lines = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
     let addresses: Vec<String> = (0..2)
-        .map(|_| lines.next().expect("a line for each").expect("it is UTF-8"))
+        .map(|_| lines.next().expect("one line per listener").expect("the line is UTF-8"))
         .map(|line| line.strip_prefix("listening line://").expect(&line).to_owned())
         .collect();
     for address in &addresses {
-        let mut peer = BufReader::new(TcpStream::connect(address).expect("it listens by then"));
+        let mut peer = BufReader::new(TcpStream::connect(address).expect("the listener accepts"));
         assert!(line(&mut peer).starts_with("* You are connected from 127.0.0.1:"));
     }
     assert_ne!(addresses[0], addresses[1]);
-    child.kill().expect("it is ours");
-    child.wait().expect("it is ours");
-    assert!(lines.next().is_none(), "and nothing else is said there");
+    child.kill().expect("the child can be killed");
+    child.wait().expect("the child exits");
+    assert!(lines.next().is_none(), "no other line is printed");
 }
 
 #[test]
-fn flags_are_read_from_the_environment_and_those_given_win() {
+fn flags_override_the_environment() {
     let settings =
         [("REDPOLL_LISTEN", "127.0.0.1:0"), ("REDPOLL_MAX_LINE", "256"), ("REDPOLL_DRAIN", "nonsense")];
     let server = Server::run(redpoll().envs(settings).args(["serve", "--drain", "1s"]));
     let mut peer = BufReader::new(server.connect());
-    peer.get_mut().write_all(&[b'x'; 300]).expect("it is connected");
-    let told: Vec<String> = (0..3).map(|_| line(&mut peer)).collect();
-    assert_eq!(told[2], "!line-too-long 256\n");
+    peer.get_mut().write_all(&[b'x'; 300]).expect("the peer is connected");
+    let lines: Vec<String> = (0..3).map(|_| line(&mut peer)).collect();
+    assert_eq!(lines[2], "!line-too-long 256\n");
 
     let wrong =
         redpoll().env("REDPOLL_QUEUE", "1").arg("serve").output().expect("the program can be started");
-    assert!(complaint(2, &wrong).contains("--queue"));
+    assert!(stderr(2, &wrong).contains("--queue"));
 }
 
 #[test]
-fn bench_that_is_not_there_is_named() {
+fn missing_bench_exits_with_1() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("redpoll-alone");
     let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).expect("a folder of its own");
-    // Elsewhere redpoll-bench may lie beside it.
+    std::fs::create_dir_all(&folder).expect("the folder can be created");
+    // The build directory may contain redpoll-bench.
     let program = folder.join("redpoll");
-    std::fs::hard_link(env!("CARGO_BIN_EXE_redpoll"), &program).expect("it is on the same file system");
+    std::fs::hard_link(env!("CARGO_BIN_EXE_redpoll"), &program).expect("both are on one file system");
     for words in [&["bench"][..], &["bench", "--help"], &["bench", "soak"]] {
-        let output = Command::new(&program).args(words).env("PATH", "").output().expect("it can be started");
-        let complaint = complaint(1, &output);
-        assert!(complaint.contains("cargo build --release -p redpoll-bench"), "{words:?}: {complaint}");
+        let output =
+            Command::new(&program).args(words).env("PATH", "").output().expect("the program can be started");
+        let error = stderr(1, &output);
+        assert!(error.contains("cargo build --release -p redpoll-bench"), "{words:?}: {error}");
     }
 }
 
 #[test]
-fn sigterm_and_sigint_stop_it_well() {
+fn sigterm_and_sigint_stop_the_server() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = serve([""; 0]);
         let mut peer = BufReader::new(server.connect());
         assert!(line(&mut peer).starts_with("* "));
         server.signal(signal);
-        let mut rest = String::new();
-        peer.read_to_string(&mut rest).expect("the stream ends well");
-        assert!(rest.ends_with("!shutting-down the server stops\n"), "{rest:?}");
+        let mut remainder = String::new();
+        peer.read_to_string(&mut remainder).expect("the stream ends without an error");
+        assert!(remainder.ends_with("!shutting-down the server stops\n"), "{remainder:?}");
         drop(peer);
         assert_eq!(server.wait().code(), Some(0));
     }
 }
 
 #[test]
-fn a_second_sigint_stops_it_at_once() {
-    // More time than anybody would wait for, and a peer that never reads what is far more than kernels hold.
+fn second_sigint_stops_at_once() {
+    // A drain time far above the duration of the test, and a peer that reads nothing while far more than socket buffers
+    // hold is queued for it.
     let mut server = serve(["--drain", "1h", "--send-buffer", "4KiB"]);
     let mut stalled = server.connect();
-    stalled.write_all(&b"/help\n".repeat(20_000)).expect("so much is taken");
+    stalled.write_all(&b"/help\n".repeat(20_000)).expect("the input is sent");
     let mut other = BufReader::new(server.connect());
     (0..2).for_each(|_| drop(line(&mut other)));
-    // In the second turn at the latest the server has found that the stalled one doesn't read.
+    // After two turns the server has tried to write to the stalled peer.
     for _ in 0..2 {
-        other.get_mut().write_all(b"/ping\n").expect("the other is served");
+        other.get_mut().write_all(b"/ping\n").expect("the other peer is connected");
         assert_eq!(line(&mut other), "+pong\n");
     }
     server.signal(Signal::INT);
@@ -254,12 +253,12 @@ fn a_second_sigint_stops_it_at_once() {
 }
 
 #[test]
-fn clap_finds_nothing_wrong_with_the_flags() {
+fn flag_definitions_are_consistent() {
     Cli::command().debug_assert();
 }
 
 #[test]
-fn the_defaults_of_the_flags_are_those_of_the_limits() {
+fn flag_defaults_equal_limits() {
     #[derive(Parser)]
     struct Serve {
         #[command(flatten)]
@@ -271,15 +270,17 @@ fn the_defaults_of_the_flags_are_those_of_the_limits() {
 }
 
 #[test]
-fn urls_say_which_part_is_wrong() {
-    let at = |door, host: &str, port| Ok(ListenUrl { door, place: Place::Port { host: host.into(), port } });
+fn url_errors_name_the_part() {
+    let at = |scheme, host: &str, port| {
+        Ok(ListenUrl { scheme, address: ListenAddress::Port { host: host.into(), port } })
+    };
     assert_eq!(ListenUrl::parse("line://localhost:0"), at(Scheme::Line, "localhost", 0));
     assert_eq!(ListenUrl::parse("[::1]:99"), at(Scheme::Line, "::1", 99));
     assert_eq!(ListenUrl::parse("udp://[::1]:99"), at(Scheme::Udp, "::1", 99));
-    let file = ListenUrl { door: Scheme::Unix, place: Place::File("/run/redpoll.sock".into()) };
+    let file = ListenUrl { scheme: Scheme::Unix, address: ListenAddress::File("/run/redpoll.sock".into()) };
     assert_eq!(ListenUrl::parse("unix:///run/redpoll.sock"), Ok(file));
     let wrong = [
-        ("smtp://x:1", "no scheme `smtp`; schemes are: line, unix, classic, nickname, relay, udp"),
+        ("smtp://x:1", "no scheme `smtp`; use one of: line, unix, classic, nickname, relay, udp"),
         ("unix://", "path is missing"),
         ("classic://host", "port is missing"),
         ("host", "port is missing"),

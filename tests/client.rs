@@ -1,16 +1,16 @@
-//! `redpoll chat` in a pipe, against a server that is played by the test. Every story says what the client is given, what
-//! the server hears and says, and how the client ends.
+//! `redpoll chat` in a pipe, against a server inside the test. Each test gives the client input, and checks what the
+//! server receives, what the client prints, and its exit code.
 
 #![cfg(feature = "chat")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Long enough for the slowest machine; only a failure ever waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Long enough for the slowest machine; only a failed test waits this long.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server that accepts one client.
 struct Server {
@@ -28,14 +28,14 @@ impl Server {
 
     fn accept(&self) -> TcpStream {
         let (stream, _) = self.listener.accept().unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream
     }
 }
 
-/// How a client ended: its code, what it wrote, what it complained about.
+/// The exit code, standard output and standard error of a client.
 #[derive(Debug)]
-struct End {
+struct Finished {
     code: Option<i32>,
     out: String,
     err: String,
@@ -48,68 +48,72 @@ fn chat(arguments: &[&str]) -> Command {
     command
 }
 
-fn end(child: Child) -> End {
+fn finish(child: Child) -> Finished {
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    End { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    Finished { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// A client with nothing on its standard input is told `said`, and then the server closes.
-fn told(said: &[u8]) -> End {
+/// Runs a client with empty standard input. The server sends `bytes` and closes the connection.
+fn receive(bytes: &[u8]) -> Finished {
     let server = Server::start();
     let mut child = chat(&[&server.address()]).spawn().unwrap();
     drop(child.stdin.take());
     let mut stream = server.accept();
-    stream.write_all(said).unwrap();
+    stream.write_all(bytes).unwrap();
     drop(stream);
-    end(child)
+    finish(child)
 }
 
 #[test]
-fn what_is_typed_reaches_the_server_and_the_answers_come_after_the_input_has_ended() {
+fn half_close_still_receives_answers() {
     let server = Server::start();
     let mut child = chat(&[&server.address(), "--nick", "alice"]).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"@bob:hi\nlast words").unwrap();
+    child.stdin.take().unwrap().write_all(b"@bob:hi\nlast line").unwrap();
     let mut stream = server.accept();
-    let mut heard = String::new();
-    stream.read_to_string(&mut heard).unwrap();
-    assert_eq!(heard, "#alice\n@bob:hi\nlast words", "up to the half-close");
+    let mut received = String::new();
+    stream.read_to_string(&mut received).unwrap();
+    assert_eq!(received, "#alice\n@bob:hi\nlast line", "up to the half-close");
     stream.write_all(b"+nick alice\r\n+room lobby 2\n!no-such-user bob\nunfinished").unwrap();
     drop(stream);
-    let end = end(child);
-    assert_eq!((end.code, end.err.as_str()), (Some(0), ""));
-    assert_eq!(end.out, "+nick alice\n+room lobby 2\n!no-such-user bob\nunfinished\n");
+    let finished = finish(child);
+    assert_eq!((finished.code, finished.err.as_str()), (Some(0), ""));
+    assert_eq!(finished.out, "+nick alice\n+room lobby 2\n!no-such-user bob\nunfinished\n");
 }
 
 #[test]
-fn each_line_is_passed_on_as_it_comes() {
+fn lines_are_passed_on_at_once() {
     let server = Server::start();
     let mut child = chat(&[&server.address()]).spawn().unwrap();
     let mut stream = server.accept();
     let mut typed = child.stdin.take().unwrap();
     let mut shown = BufReader::new(child.stdout.take().unwrap());
-    let mut heard = BufReader::new(stream.try_clone().unwrap());
+    let mut received = BufReader::new(stream.try_clone().unwrap());
     for word in ["one", "two", "three"] {
         let mut line = String::new();
         writeln!(typed, "{word}?").unwrap();
-        heard.read_line(&mut line).unwrap();
+        received.read_line(&mut line).unwrap();
         assert_eq!(line, format!("{word}?\n"));
         line.clear();
         writeln!(stream, "bob: {word}!").unwrap();
         shown.read_line(&mut line).unwrap();
         assert_eq!(line, format!("bob: {word}!\n"));
     }
-    drop((stream, heard));
-    assert_eq!(child.wait().unwrap().code(), Some(0), "the server's end is the end, whatever is still typed");
+    drop((stream, received));
+    assert_eq!(
+        child.wait().unwrap().code(),
+        Some(0),
+        "the client ends with the connection, though standard input is open"
+    );
 }
 
 #[test]
-fn nothing_from_the_network_controls_what_reads_it() {
-    let end = told(b"bob: \x1b[2J\x07\xff\x00 \xc2\x9b1m\xe2\x80\xae\n");
-    assert_eq!(end.out, "bob: \u{FFFD}[2J\u{FFFD}\u{FFFD}\u{FFFD} \u{FFFD}1m\u{FFFD}\n");
+fn control_characters_are_replaced() {
+    let finished = receive(b"bob: \x1b[2J\x07\xff\x00 \xc2\x9b1m\xe2\x80\xae\n");
+    assert_eq!(finished.out, "bob: \u{FFFD}[2J\u{FFFD}\u{FFFD}\u{FFFD} \u{FFFD}1m\u{FFFD}\n");
 }
 
-/// Each line that a hostile server may write, and what of it is not plain.
+/// Lines of every form with every control character and invalid byte.
 fn hostile_lines() -> Vec<Vec<u8>> {
     let controls = (0..=0x1F_u32).filter(|c| !b"\t\n".contains(&(*c as u8))).chain(0x7F..=0x9F);
     let bidi =
@@ -144,13 +148,13 @@ fn hostile_lines() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn whatever_form_a_line_has_no_control_character_passes() {
+fn control_characters_pass_in_no_form() {
     let lines = hostile_lines();
-    let end = told(&lines.concat());
-    let out: Vec<&str> = end.out.split_terminator('\n').collect();
-    assert_eq!((out.len(), end.err.as_str()), (lines.len(), ""));
+    let finished = receive(&lines.concat());
+    let out: Vec<&str> = finished.out.split_terminator('\n').collect();
+    assert_eq!((out.len(), finished.err.as_str()), (lines.len(), ""));
     for (line, shown) in lines.iter().zip(out) {
-        // A CR before the LF belongs to the end of the line.
+        // CR LF ends the line.
         let is_end = line.ends_with(b"\r\n");
         assert!(shown.chars().all(redpoll::protocol::text::is_safe), "{shown:?}");
         assert!(is_end || shown.contains('\u{FFFD}'), "{shown:?} of {}", line.escape_ascii());
@@ -158,24 +162,28 @@ fn whatever_form_a_line_has_no_control_character_passes() {
 }
 
 #[test]
-fn ten_mebibytes_without_an_end_of_line_are_one_short_line() {
-    let end = told(&vec![b'x'; 10 * 1024 * 1024]);
-    assert!(end.out.ends_with("x [cut]\n") && end.out.len() < 20_000, "{} bytes", end.out.len());
+fn unterminated_10_mib_are_cut() {
+    let finished = receive(&vec![b'x'; 10 * 1024 * 1024]);
+    assert!(
+        finished.out.ends_with("x [cut]\n") && finished.out.len() < 20_000,
+        "{} bytes",
+        finished.out.len()
+    );
 }
 
 #[test]
-fn an_endless_line_is_cut() {
+fn long_line_is_cut() {
     let mut line = vec![b'x'; 1_000_000];
     line.extend_from_slice(b"\nbob: hi\n");
-    let end = told(&line);
-    assert_eq!(end.out.lines().count(), 2);
-    assert!(end.out.lines().next().unwrap().ends_with("x [cut]"));
-    assert!(end.out.len() < 20_000, "{} bytes", end.out.len());
-    assert!(end.out.ends_with("\nbob: hi\n"));
+    let finished = receive(&line);
+    assert_eq!(finished.out.lines().count(), 2);
+    assert!(finished.out.lines().next().unwrap().ends_with("x [cut]"));
+    assert!(finished.out.len() < 20_000, "{} bytes", finished.out.len());
+    assert!(finished.out.ends_with("\nbob: hi\n"));
 }
 
 #[test]
-fn a_refusal_as_the_last_word_is_a_failure() {
+fn closing_refusal_exits_with_1() {
     for code in [
         "server-full",
         "too-many-connections",
@@ -184,66 +192,66 @@ fn a_refusal_as_the_last_word_is_a_failure() {
         "kicked spam",
         "shutting-down",
     ] {
-        let end = told(format!("* hello\n!{code}\n").as_bytes());
-        assert_eq!((end.code, end.out), (Some(1), format!("* hello\n!{code}\n")));
+        let finished = receive(format!("* hello\n!{code}\n").as_bytes());
+        assert_eq!((finished.code, finished.out), (Some(1), format!("* hello\n!{code}\n")));
     }
-    assert_eq!(told(b"!no-such-user bob\n").code, Some(0), "this one is only an answer");
-    assert_eq!(told(b"!kicked\n+bye\n").code, Some(0), "this one was not the last word");
+    assert_eq!(receive(b"!no-such-user bob\n").code, Some(0), "an answer that does not close");
+    assert_eq!(receive(b"!kicked\n+bye\n").code, Some(0), "not the last line");
 }
 
 #[test]
-fn a_wrong_address_is_wrong_usage() {
-    for (address, complaint) in
+fn invalid_address_exits_with_2() {
+    for (address, expected) in
         [("localhost:http", "port"), ("localhost:70000", "65535"), ("[::1", "bracket"), ("http://x", "http")]
     {
-        let end = end(chat(&[address]).spawn().unwrap());
-        assert_eq!(end.code, Some(2), "{address}: {}", end.err);
-        assert!(end.err.contains(complaint), "{address}: {}", end.err);
+        let finished = finish(chat(&[address]).spawn().unwrap());
+        assert_eq!(finished.code, Some(2), "{address}: {}", finished.err);
+        assert!(finished.err.contains(expected), "{address}: {}", finished.err);
     }
 }
 
 #[test]
-fn a_server_that_is_not_there_is_named() {
+fn refused_connection_names_the_address() {
     let address = Server::start().address();
-    let end = end(chat(&[&address]).spawn().unwrap());
-    assert_eq!((end.code, end.out.as_str()), (Some(1), ""));
+    let finished = finish(chat(&[&address]).spawn().unwrap());
+    assert_eq!((finished.code, finished.out.as_str()), (Some(1), ""));
     assert!(
-        end.err.contains(&address) && end.err.contains("refused") && end.err.contains("serve"),
+        finished.err.contains(&address) && finished.err.contains("refused") && finished.err.contains("serve"),
         "{}",
-        end.err
+        finished.err
     );
 }
 
 #[test]
-fn the_address_and_the_name_may_come_from_the_environment() {
+fn reads_address_and_name_from_environment() {
     let server = Server::start();
     let mut command = chat(&[]);
     let mut child =
         command.env("REDPOLL_ADDR", server.address()).env("REDPOLL_NICK", "alice").spawn().unwrap();
     drop(child.stdin.take());
-    let mut heard = String::new();
-    server.accept().read_to_string(&mut heard).unwrap();
-    assert_eq!(heard, "#alice\n");
-    assert_eq!(end(child).code, Some(0));
+    let mut received = String::new();
+    server.accept().read_to_string(&mut received).unwrap();
+    assert_eq!(received, "#alice\n");
+    assert_eq!(finish(child).code, Some(0));
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_ends_the_client_quietly() {
+fn closed_output_pipe_exits_with_0() {
     let server = Server::start();
     let mut child = chat(&[&server.address()]).spawn().unwrap();
     let mut stream = server.accept();
     drop(child.stdout.take());
-    // Until the client is gone there may be room for more; then the system says so.
+    // Writes succeed until the client has exited and the buffers are full.
     while stream.write_all(b"bob: hi\n").is_ok() {}
-    let end = end(child);
-    assert_eq!((end.code, end.err.as_str()), (Some(0), ""));
+    let finished = finish(child);
+    assert_eq!((finished.code, finished.err.as_str()), (Some(0), ""));
 }
 
 #[test]
-fn the_help_teaches() {
-    let end = end(chat(&["--help"]).spawn().unwrap());
-    assert_eq!(end.code, Some(0));
-    for lesson in ["@bob:hi", "&dev", "/who", "exit", "printf", "NO_COLOR", "REDPOLL_NICK"] {
-        assert!(end.out.contains(lesson), "{lesson} in {}", end.out);
+fn help_shows_examples() {
+    let finished = finish(chat(&["--help"]).spawn().unwrap());
+    assert_eq!(finished.code, Some(0));
+    for word in ["@bob:hi", "&dev", "/who", "exit", "printf", "NO_COLOR", "REDPOLL_NICK"] {
+        assert!(finished.out.contains(word), "{word} in {}", finished.out);
     }
 }

@@ -1,4 +1,5 @@
-//! Peers that are source addresses, in the simulator: what they are sent, what they cost, and what comes at once.
+//! UDP peers, which are source addresses, in the simulator: what they are sent, what they cost, and several datagrams
+//! in one turn.
 
 use redpoll::limits::{AMPLIFICATION_LIMIT, DATAGRAMS_PER_TURN, KIB, Limits, MAX_SHORT, MAX_UNSOLICITED};
 use redpoll::protocol::scheme::Scheme;
@@ -7,8 +8,8 @@ use redpoll_kit::members::arrive;
 use redpoll_kit::rng::Rng;
 use std::net::SocketAddr;
 
-/// The doors of these tests, and which is which.
-const DOORS: [Scheme; 4] = [Scheme::Line, Scheme::Udp, Scheme::Udp, Scheme::Unix];
+/// The listeners of these tests, and their indexes.
+const SCHEMES: [Scheme; 4] = [Scheme::Line, Scheme::Udp, Scheme::Udp, Scheme::Unix];
 const UDP: usize = 1;
 const OTHER: usize = 2;
 const UNIX: usize = 3;
@@ -17,19 +18,19 @@ fn address(port: u16) -> SocketAddr {
     SocketAddr::from(([192, 168, 0, 7], port))
 }
 
-/// Sends one datagram; what its source gets for it.
+/// Sends one datagram; returns the answers to its source.
 fn ask(sim: &mut Sim, from: SocketAddr, datagram: impl AsRef<[u8]>) -> Vec<String> {
     sim.send_datagram(UDP, from, datagram);
     sim.run();
-    heard(sim, from)
+    received(sim, from)
 }
 
-fn heard(sim: &mut Sim, at: SocketAddr) -> Vec<String> {
+fn received(sim: &mut Sim, at: SocketAddr) -> Vec<String> {
     let datagrams = sim.datagrams(at).into_iter();
     datagrams.map(|datagram| String::from_utf8(datagram).expect("the server sends UTF-8")).collect()
 }
 
-/// A figure of `/stats`.
+/// Returns a figure of `/stats`.
 fn figure(sim: &mut Sim, key: &str) -> usize {
     let operator = sim.connect_at(UNIX);
     let figure = redpoll_kit::members::figure(sim, operator, key);
@@ -40,13 +41,13 @@ fn figure(sim: &mut Sim, key: &str) -> usize {
 }
 
 #[test]
-fn a_silent_peer_is_sent_so_much_and_then_nothing_until_it_speaks() {
-    let mut sim = Sim::with_doors(Limits { rate: None, ..Limits::default() }, &DOORS);
+fn silent_peer_gets_bounded_output() {
+    let mut sim = Sim::with_doors(Limits { rate: None, ..Limits::default() }, &SCHEMES);
     let alice = arrive(&mut sim, "alice");
     let ming = address(1);
     assert_eq!(ask(&mut sim, ming, "L ming"), ["OK"]);
-    for asked in ["hm", "L ming", "C nobody hello"] {
-        let answered: usize = ask(&mut sim, ming, asked).iter().map(String::len).sum();
+    for request in ["hm", "L ming", "C nobody hello"] {
+        let answered: usize = ask(&mut sim, ming, request).iter().map(String::len).sum();
         let line = "x".repeat(KIB - 8);
         let datagram = "alice : ".len() + line.len();
         let dropped = figure(&mut sim, "datagrams-dropped");
@@ -54,17 +55,17 @@ fn a_silent_peer_is_sent_so_much_and_then_nothing_until_it_speaks() {
             sim.send(alice, format!("{line}\n"));
         }
         sim.run();
-        let got: usize = heard(&mut sim, ming).iter().map(String::len).sum();
-        let most = (MAX_UNSOLICITED - answered) / (datagram.min(MAX_SHORT - 1)) * datagram.min(MAX_SHORT - 1);
-        assert_eq!(got, most, "after {asked:?}");
-        let count = 80 - most / datagram.min(MAX_SHORT - 1);
-        assert_eq!(figure(&mut sim, "datagrams-dropped") - dropped, count, "what is lost is counted");
+        let got: usize = received(&mut sim, ming).iter().map(String::len).sum();
+        let max = (MAX_UNSOLICITED - answered) / (datagram.min(MAX_SHORT - 1)) * datagram.min(MAX_SHORT - 1);
+        assert_eq!(got, max, "after {request:?}");
+        let count = 80 - max / datagram.min(MAX_SHORT - 1);
+        assert_eq!(figure(&mut sim, "datagrams-dropped") - dropped, count, "dropped datagrams are counted");
     }
 }
 
 #[test]
-fn a_stranger_is_never_sent_more_than_three_times_what_it_sent() {
-    let mut sim = Sim::with_doors(Limits::default(), &DOORS);
+fn unregistered_source_gets_threefold_at_most() {
+    let mut sim = Sim::with_doors(Limits::default(), &SCHEMES);
     arrive(&mut sim, "alice");
     let (mut rng, mut answers) = (Rng::new(7), 0);
     let parts = ["L ", "C ", "Q ", "alice", "admin", " ", "\n", "\0", "ü", "x", ":", "\u{202E}", "guest-1"];
@@ -73,7 +74,7 @@ fn a_stranger_is_never_sent_more_than_three_times_what_it_sent() {
         for _ in 0..rng.below(6) {
             datagram.push_str(parts[rng.below(parts.len())]);
         }
-        // Whoever gets a name is no stranger.
+        // A source that registers is not bounded threefold.
         let from = address(port);
         let got = ask(&mut sim, from, &datagram);
         if got.first().is_some_and(|got| got == "OK") {
@@ -85,25 +86,25 @@ fn a_stranger_is_never_sent_more_than_three_times_what_it_sent() {
         answers += got.len();
     }
     assert!(answers > 100, "some are answered: {answers}");
-    assert_eq!(sim.reactor().server().connections.count().0, 1, "and nothing of them is left");
+    assert_eq!(sim.reactor().server().connections.count().0, 1, "unregistered sources leave no state");
 }
 
 #[test]
-fn a_burst_from_one_source_is_obeyed_in_its_order() {
-    let mut sim = Sim::with_doors(Limits::default(), &DOORS);
+fn burst_from_one_source_keeps_order() {
+    let mut sim = Sim::with_doors(Limits::default(), &SCHEMES);
     let alice = arrive(&mut sim, "alice");
     let ming = address(1);
     for datagram in ["L ming", "C ming one", "C ming two", "Q ming"] {
         sim.send_datagram(UDP, ming, datagram);
     }
     sim.run();
-    assert_eq!(heard(&mut sim, ming), ["OK", "EXIT"]);
+    assert_eq!(received(&mut sim, ming), ["OK", "EXIT"]);
     assert_eq!(sim.lines(alice), ["* ming joined", "ming: one", "ming: two", "* ming left"]);
 }
 
 #[test]
-fn who_quits_can_enter_again_in_the_same_turn() {
-    let mut sim = Sim::with_doors(Limits::default(), &DOORS);
+fn source_reenters_in_the_same_turn() {
+    let mut sim = Sim::with_doors(Limits::default(), &SCHEMES);
     let alice = arrive(&mut sim, "alice");
     let (ming, hans) = (address(1), address(2));
     for (from, datagram) in [
@@ -117,8 +118,8 @@ fn who_quits_can_enter_again_in_the_same_turn() {
         sim.send_datagram(UDP, from, datagram);
     }
     sim.run();
-    assert_eq!(heard(&mut sim, ming), ["OK", "EXIT", "occupied", "OK", "ming : hi"]);
-    assert_eq!(heard(&mut sim, hans), ["OK", "Welcome bai to the chat room"]);
+    assert_eq!(received(&mut sim, ming), ["OK", "EXIT", "occupied", "OK", "ming : hi"]);
+    assert_eq!(received(&mut sim, hans), ["OK", "Welcome bai to the chat room"]);
     assert_eq!(
         sim.lines(alice),
         ["* ming joined", "* ming left", "* ming joined", "* bai joined", "ming: hi"]
@@ -127,18 +128,18 @@ fn who_quits_can_enter_again_in_the_same_turn() {
 
 #[test]
 fn kicked_source_is_unknown_at_once() {
-    let mut sim = Sim::with_doors(Limits::default(), &DOORS);
+    let mut sim = Sim::with_doors(Limits::default(), &SCHEMES);
     let operator = sim.connect_at(UNIX);
     let ming = address(1);
     assert_eq!(ask(&mut sim, ming, "L ming"), ["OK"]);
-    // Both arrive in one turn, in which connections are read first.
+    // Both arrive in one turn, which reads connections first.
     sim.send(operator, "/kick ming out\n");
     assert_eq!(ask(&mut sim, ming, "L bai"), ["!kicked out", "OK"]);
 }
 
 #[test]
-fn more_datagrams_than_are_read_in_a_turn_are_read_in_the_next() {
-    let mut sim = Sim::with_doors(Limits::default(), &DOORS);
+fn datagrams_per_turn_are_bounded() {
+    let mut sim = Sim::with_doors(Limits::default(), &SCHEMES);
     let alice = arrive(&mut sim, "alice");
     let ming = address(1);
     sim.send_datagram(UDP, ming, "L ming");
@@ -147,33 +148,33 @@ fn more_datagrams_than_are_read_in_a_turn_are_read_in_the_next() {
     sim.send(alice, "/ping\n");
     sim.turn();
     let mut lines = sim.lines(alice);
-    // That ming joined, and the answer: nobody waits for more than so many.
+    // The join event, the datagrams of one turn and the answer: no connection waits for more datagrams than that.
     assert_eq!((lines.len(), lines.contains(&"+pong".to_owned())), (1 + DATAGRAMS_PER_TURN, true));
     sim.run();
     lines.extend(sim.lines(alice));
-    let said: Vec<&String> = lines.iter().filter(|line| line.starts_with("ming: ")).collect();
-    assert_eq!(said.len(), many);
-    assert!((0..many).all(|number| *said[number] == format!("ming: {number}")), "in their order");
+    let texts: Vec<&String> = lines.iter().filter(|line| line.starts_with("ming: ")).collect();
+    assert_eq!(texts.len(), many);
+    assert!((0..many).all(|number| *texts[number] == format!("ming: {number}")), "in order");
 }
 
 #[test]
-fn the_same_address_at_another_door_is_another_peer() {
-    let mut sim = Sim::with_doors(Limits::default(), &DOORS);
+fn sources_differ_by_listener() {
+    let mut sim = Sim::with_doors(Limits::default(), &SCHEMES);
     let ming = address(1);
     assert_eq!(ask(&mut sim, ming, "L ming"), ["OK"]);
     sim.send_datagram(OTHER, ming, "L ming");
     sim.send_datagram(OTHER, ming, "C ming hello");
     sim.send_datagram(OTHER, ming, "Q ming");
     sim.run();
-    assert_eq!(heard(&mut sim, ming), ["occupied"]);
+    assert_eq!(received(&mut sim, ming), ["occupied"]);
 }
 
 #[test]
 fn peers_count_as_connections() {
-    let mut sim = Sim::with_doors(Limits { max_connections: 2, ..Limits::default() }, &DOORS);
+    let mut sim = Sim::with_doors(Limits { max_connections: 2, ..Limits::default() }, &SCHEMES);
     let alice = arrive(&mut sim, "alice");
     assert_eq!(ask(&mut sim, address(1), "L ming"), ["OK"]);
-    assert_eq!(ask(&mut sim, address(2), "L hans"), [""; 0], "datagrams promise nothing");
+    assert_eq!(ask(&mut sim, address(2), "L hans"), [""; 0], "a full server drops datagrams");
     let late = sim.connect();
     sim.run();
     assert_eq!(sim.lines(late), ["!server-full try again later"]);
@@ -185,11 +186,11 @@ fn peers_count_as_connections() {
 }
 
 #[test]
-fn a_server_that_stops_tells_them_and_waits_for_none() {
-    let mut sim = Sim::with_doors(Limits::default(), &DOORS);
+fn stop_notifies_udp_peers_without_waiting() {
+    let mut sim = Sim::with_doors(Limits::default(), &SCHEMES);
     let ming = address(1);
     assert_eq!(ask(&mut sim, ming, "L ming"), ["OK"]);
     sim.stop();
     assert_eq!(sim.run(), redpoll::reactor::Running::Done);
-    assert_eq!(heard(&mut sim, ming), ["!shutting-down the server stops"]);
+    assert_eq!(received(&mut sim, ming), ["!shutting-down the server stops"]);
 }

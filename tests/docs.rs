@@ -1,10 +1,10 @@
-//! The documentation names only what there is: every path, test, flag, variable and item of the source in a code span of
-//! README.md, docs/ and fuzz/README.md exists, and every link leads somewhere. In blocks of code, paths and the flags of
-//! known programs are looked at.
+//! The documentation names only what exists: every path, test, flag, variable and item of the source in a code span of
+//! README.md, docs/ and fuzz/README.md, and the target of every link. In blocks of code, only paths and the flags of
+//! known programs are checked.
 //!
-//! A path begins with an entry of the repository's root, or ends with one of [`FILES`], or with `/`; a shorter one than the
-//! whole may be the end of any file's path. `*` stands for anything, and so does a word in capitals in a name that isn't
-//! there as written (`fixed-WHAT`). A test is `file.rs: name` or `file::name`.
+//! A path begins with an entry of the repository's root, or ends with one of [`FILES`], or with `/`; a partial path may
+//! be the end of any file's path. `*` matches anything, and so does a word in capitals in a name that doesn't exist as
+//! written (`fixed-WHAT`). A test is `file.rs: name` or `file::name`.
 #![cfg(feature = "chat")]
 
 use clap::CommandFactory;
@@ -13,24 +13,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
-/// What names of files end with that are looked for wherever they are.
+/// Ends of file names that are searched in all folders.
 const FILES: [&str; 6] = [".rs", ".md", ".toml", ".story", ".dict", ".svg"];
 
-/// Long flags of other programs that the pages show.
+/// Long flags of other programs that the pages use.
 const OTHER_PROGRAMS: [(&str, &[&str]); 2] = [
     ("cargo", &["--bench", "--example", "--no-default-features", "--release", "--test", "--workspace"]),
     ("systemctl", &["--now"]),
 ];
 
-/// Variables in the environment that tests read.
+/// Environment variables that tests read.
 const VARIABLES: [&str; 4] = ["REDPOLL_INPUT", "REDPOLL_SEED", "REDPOLL_SEEDS", "REDPOLL_STORY"];
 
-/// What the pages may name.
+/// Names that the pages may use.
 #[derive(Default)]
 struct Known {
-    /// Directories with `/` at the end, and files, of which source and pages have their text; from the root.
+    /// Directories with `/` at the end, and files with the text of source and pages; relative to the root.
     paths: BTreeMap<String, String>,
-    /// By program: its long flags.
+    /// Long flags by program.
     flags: BTreeMap<String, BTreeSet<String>>,
     variables: BTreeSet<String>,
     /// Every word of the source.
@@ -60,7 +60,7 @@ impl Known {
         for entry in std::fs::read_dir(folder).expect("a folder can be read") {
             let path = entry.expect("an entry can be read").path();
             let entry = path.file_name().expect("an entry has a name").to_string_lossy();
-            // What is built, here or by the fuzzer.
+            // Build output of cargo and the fuzzer.
             if entry == "target" || entry == ".git" {
                 continue;
             }
@@ -77,14 +77,14 @@ impl Known {
     }
 
     fn add_file(&mut self, path: &str, text: &str) {
-        // Here names that are made up stand.
+        // This file holds made-up names.
         if path.ends_with(".rs") && path != "tests/docs.rs" {
             self.words.extend(text.split(|c: char| !is_word(c)).map(str::to_owned));
         }
         self.paths.insert(path.into(), text.into());
     }
 
-    /// Files and directories that a path may mean: itself, or those whose paths end with it.
+    /// Files and directories that a path may mean: itself, or any with a path that ends with it.
     fn found<'a>(&'a self, path: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
         let path = path.trim_end_matches('/').to_owned();
         self.paths.iter().map(|(name, text)| (name.trim_end_matches('/'), text.as_str())).filter(
@@ -116,7 +116,7 @@ impl Known {
         is_plain && (from_root || is_folder || FILES.iter().any(|end| word.ends_with(end) && word != *end))
     }
 
-    /// Files that have a test of that name, of those that `path` may mean.
+    /// Returns the files that `path` may mean and that have a test of that name.
     fn tests_in(&self, path: &str, test: &str) -> Vec<&str> {
         let has_test = |text: &str| {
             text.match_indices(&format!("fn {test}(")).any(|(at, _)| {
@@ -129,7 +129,7 @@ impl Known {
         self.found(path).filter(|(_, text)| has_test(text)).map(|(name, _)| name).collect()
     }
 
-    /// What is missing of what a span names.
+    /// Adds the names in a span that don't exist to `missing`.
     fn missing_in_span(&self, span: &str, missing: &mut Vec<String>) {
         let span = span.split_whitespace().collect::<Vec<_>>().join(" ");
         if let Some((file, test)) = test_of(&span) {
@@ -150,8 +150,8 @@ impl Known {
         }
     }
 
-    /// `a::b` where `a` is a file of tests has a test `b`; of others each part is a word of the source. So is a name by
-    /// itself that can only be one of the source: `some_words`, `SomeWords`.
+    /// `a::b`, where `a` is a file of tests, must have a test `b`; of other paths each part must be a word of the
+    /// source, and so must a single name in the form of an identifier: `some_words`, `SomeWords`.
     fn missing_items(&self, span: &str, missing: &mut Vec<String>) {
         let parts: Vec<&str> = span.trim_end_matches("()").split("::").collect();
         let is_item = parts.len() > 1 || is_compound(parts[0]);
@@ -180,8 +180,8 @@ impl Known {
         }
     }
 
-    /// Flags of the program that stands before them; without one, of `redpoll` or `redpoll-bench`, where they are to be
-    /// looked at at all. What follows `--` is another program's.
+    /// Checks flags against the program named before them; without one, against `redpoll` and `redpoll-bench` if
+    /// `without_program`. Flags after `--` belong to another program.
     fn missing_flags(&self, text: &str, without_program: bool, missing: &mut Vec<String>) {
         let mut program = None;
         let mut is_inner = false;
@@ -214,7 +214,7 @@ impl Known {
         }
     }
 
-    /// Whether a link of a page leads to a file, and to one of its headings where it names one.
+    /// Checks that the target of a link exists: the file, and the heading if there is an anchor.
     fn missing_in_link(&self, page: &str, link: &str, missing: &mut Vec<String>) {
         if link.contains("://") {
             return;
@@ -236,7 +236,7 @@ impl Known {
         }
     }
 
-    /// Everything that a page names and that isn't there, a line each.
+    /// Returns every name of a page that doesn't exist, a line each.
     fn missing_in(&self, page: &str, text: &str) -> Vec<String> {
         let mut all = Vec::new();
         for (line, part) in parts_of(text) {
@@ -270,7 +270,7 @@ fn is_capitals(word: &str) -> bool {
     word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase())
 }
 
-/// `some_words` or `SomeWords`.
+/// True for `some_words` and `SomeWords`.
 fn is_compound(word: &str) -> bool {
     let is_camel = word.starts_with(|c: char| c.is_ascii_uppercase())
         && word.chars().filter(char::is_ascii_uppercase).count() > 1
@@ -279,25 +279,25 @@ fn is_compound(word: &str) -> bool {
     is_camel || word.contains('_') && word.chars().all(|c| c.is_ascii_lowercase() || c == '_')
 }
 
-/// Whether `name` is what `pattern` says, in which `*` stands for anything within a part of a path.
+/// True if `name` matches `pattern`, in which `*` matches anything within one component of a path.
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
-        Some((start, rest)) => name.strip_prefix(start).is_some_and(|name| {
+        Some((start, tail)) => name.strip_prefix(start).is_some_and(|name| {
             let end = name.find('/').unwrap_or(name.len());
-            (0..=end).any(|at| name.is_char_boundary(at) && matches(rest, &name[at..]))
+            (0..=end).any(|at| name.is_char_boundary(at) && matches(tail, &name[at..]))
         }),
     }
 }
 
-/// File and test of a span `file.rs: name`.
+/// Returns file and test of a span `file.rs: name`.
 fn test_of(span: &str) -> Option<(&str, &str)> {
     let (file, test) = span.split_once(": ").or_else(|| span.split_once("::"))?;
     let is_test = file.ends_with(".rs") && !test.is_empty() && test.chars().all(is_word);
     is_test.then_some((file, test))
 }
 
-/// The long flags that a file declares for clap.
+/// Returns the long flags that a file declares for clap.
 fn flags_in(source: &str) -> BTreeSet<String> {
     let mut flags = BTreeSet::from(["--help".to_owned()]);
     for (at, attribute) in source.match_indices("#[arg(") {
@@ -316,7 +316,7 @@ fn flags_in(source: &str) -> BTreeSet<String> {
     flags
 }
 
-/// The anchors of a page's headings, as forges make them.
+/// Returns the anchors of a page's headings, as forges make them.
 fn headings(text: &str) -> BTreeSet<String> {
     let lines = text
         .lines()
@@ -325,7 +325,7 @@ fn headings(text: &str) -> BTreeSet<String> {
     lines.map(|line| line.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")).collect()
 }
 
-/// What of a page is looked at.
+/// A part of a page that is checked.
 enum Part {
     Span(String),
     /// A line of a block of code.
@@ -333,8 +333,8 @@ enum Part {
     Link(String),
 }
 
-/// Spans, lines of blocks and targets of links, each with the number of its line. A span may go on in the next line of its
-/// paragraph.
+/// Returns spans, lines of blocks and targets of links, each with its line number. A span may continue in the next line
+/// of its paragraph.
 fn parts_of(text: &str) -> Vec<(usize, Part)> {
     let mut parts = Vec::new();
     let mut is_fenced = false;
@@ -367,7 +367,7 @@ fn prose(lines: &[(usize, &str)], parts: &mut Vec<(usize, Part)>) {
         let inner = &text[start + ticks..];
         let Some(len) = inner.find(&text[start..start + ticks]) else { break };
         parts.push((line_at(start), Part::Span(inner[..len].trim().replace('\n', " "))));
-        // Links are found by what is between spans; a span in the text of one is replaced by as many lines.
+        // Links are searched in the text between spans; a span is replaced by its line ends, to keep line numbers.
         let _ = write!(plain, "{}", "\n".repeat(inner[..len].matches('\n').count()));
         at = start + 2 * ticks + len;
     }
@@ -392,13 +392,13 @@ fn documentation_names_what_exists() {
         pages.into_iter().flat_map(|page| known.missing_in(page, &known.paths[page])).collect();
     assert!(
         missing.is_empty(),
-        "{} of what the documentation names is not there:\n{}",
+        "{} names in the documentation don't exist:\n{}",
         missing.len(),
         missing.join("\n")
     );
 }
 
-/// A made-up repository of some files.
+/// A made-up repository of a few files.
 fn made_up() -> Known {
     let mut known = Known::default();
     for (path, text) in [
@@ -422,7 +422,7 @@ fn made_up() -> Known {
 }
 
 #[test]
-fn what_exists_passes() {
+fn existing_names_pass() {
     let text = "`src/hub/mod.rs`, `hub/mod.rs`, `mod.rs` and `hub/`; `tests/stories/*.story`, `renaming.story`,\n\
         `tests/stories/NAME.story`. `rate.rs: rate_holds`, `tests/rate.rs: rate_holds`, `rate::rate_holds`,\n\
         `hub/mod.rs: it_holds`, `Hub::helper`, `it_holds`, `Alice`, `/proc`. `--queue 1`, `--out`, `redpoll --queue=2`,\n\
@@ -434,16 +434,16 @@ fn what_exists_passes() {
 }
 
 #[test]
-fn what_is_missing_is_told() {
+fn missing_names_are_reported() {
     let known = made_up();
-    let told = |text: &str| {
+    let missing = |text: &str| {
         let all = known.missing_in("docs/page.md", text);
         all.into_iter()
             .map(|line| line.rsplit_once(": ").map_or(line.clone(), |(_, what)| what.to_owned()))
             .collect()
     };
     let one = |text: &str| -> String {
-        let all: Vec<String> = told(text);
+        let all: Vec<String> = missing(text);
         assert_eq!(all.len(), 1, "{text}: {all:?}");
         all.concat()
     };

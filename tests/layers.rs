@@ -1,11 +1,11 @@
-//! The map of `src/lib.rs` holds: the files that decide are free of system calls, threads and clocks, and name only
-//! modules below them. Both are read off the source, as text without comments and tests.
-#![allow(clippy::panic, reason = "a test says by it what is wrong")]
+//! The layers of `src/lib.rs`: modules below the edges are free of system calls, threads and clocks, and each module
+//! names only modules below it. Both are checked in the text of the source, without comments and tests.
+#![allow(clippy::panic, reason = "a failed test panics")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// What stands for the world outside. `std::net::SocketAddr` and `std::io::Error` are values and may pass.
+/// Names of system calls, threads, clocks and I/O. `std::net::SocketAddr` and `std::io::Error` are values and may pass.
 const OUTSIDE: [&str; 21] = [
     "std::net::Tcp",
     "std::net::Udp",
@@ -30,13 +30,14 @@ const OUTSIDE: [&str; 21] = [
     "unsafe",
 ];
 
-/// Modules that may name the world outside, because they are it.
+/// Modules that may use [`OUTSIDE`].
 const EDGES: [&str; 4] = ["engine", "client", "cli", "main"];
 
-/// Modules whose files have rows of their own in [`ARROWS`].
+/// Folders with a row for each of their modules in [`ARROWS`].
 const NESTED: [&str; 2] = ["protocol", "server"];
 
-/// Which modules each may name: arrows point down only. A folder stands for all that is in it. The edges may name any.
+/// The modules that each may name, all from rows above its own. A folder includes all modules in it. The edges may name
+/// any.
 const ARROWS: [(&str, &[&str]); 38] = [
     ("lib", &[]),
     ("subnet", &[]),
@@ -118,7 +119,7 @@ const ARROWS: [(&str, &[&str]); 38] = [
     ("memory", &["hub", "limits", "protocol", "reactor", "server"]),
 ];
 
-/// A source file: the module at the top of the tree that it belongs to, and what it says.
+/// A source file: the module with a row in [`ARROWS`] that it belongs to, and its text.
 struct Source {
     module: String,
     /// Its path from the root of the crate: `["engine", "threads"]` for `src/engine/threads/mod.rs`.
@@ -132,14 +133,14 @@ impl Source {
     }
 
     fn at(path: &[&str], text: &str) -> Source {
-        // Tests stand last in a file, and may name what they like.
+        // Tests are last in a file, and may name anything.
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
         let code: Vec<&str> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
         let path_of = path.iter().map(|part| (*part).to_owned()).collect();
         Source { module: module_of(path), path: path_of, text: code.join("\n") }
     }
 
-    /// What of the world outside it names, in a `use` with braces too.
+    /// Returns the names of [`OUTSIDE`] in it, in a `use` with braces too.
     fn outside(&self) -> Vec<&'static str> {
         if EDGES.contains(&self.module.as_str()) {
             return Vec::new();
@@ -149,12 +150,12 @@ impl Source {
             self.words().any(|word| word == what.trim_end_matches('!')) && !what.contains("::")
                 || paths.iter().any(|path| path.starts_with(what))
         };
-        // The whole of a module whose parts may not be named would let them in by another name.
+        // A module as a whole would give access to its forbidden parts by another name.
         let all = paths.iter().any(|path| path.trim_end_matches("::") == "std::net").then_some("std::net");
         OUTSIDE.into_iter().filter(names).chain(all).collect()
     }
 
-    /// Modules above it, or beside it, that it names.
+    /// Returns the modules that it names and that [`ARROWS`] doesn't allow.
     fn upward(&self) -> BTreeSet<String> {
         if EDGES.contains(&self.module.as_str()) {
             return BTreeSet::new();
@@ -165,13 +166,13 @@ impl Source {
             let inner = path.strip_prefix("crate::").or_else(|| path.strip_prefix("redpoll::"))?;
             Some(module_of(&inner.split("::").collect::<Vec<_>>()))
         });
-        // An edge is never the child or the sister of a file that may not name it, so this is the one at the top.
+        // An edge is never the child or sibling of a file that may not name it, so this is the top-level module.
         let edges = EDGES
             .iter()
             .filter(|edge| self.text.contains(&format!("super::{edge}")))
             .map(|edge| edge.to_string());
         let is_within = |name: &str, module: &str| {
-            name.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            name.strip_prefix(module).is_some_and(|tail| tail.is_empty() || tail.starts_with('/'))
         };
         let is_allowed = |name: &str| {
             is_within(name, &self.module) || allowed.iter().any(|module| is_within(name, module))
@@ -179,8 +180,8 @@ impl Source {
         named.filter(|name| !is_allowed(name)).chain(edges).collect()
     }
 
-    /// Modules in the same folder as this one, or as a folder that it is in, that it names: folder, itself or the folder that
-    /// it is in, the other.
+    /// Returns the sibling modules that it names, of this module or of a folder that holds it: the shared folder, the
+    /// naming module in it, the named module in it.
     fn siblings(&self) -> Vec<(String, String, String)> {
         let mut found = Vec::new();
         for path in self.paths() {
@@ -195,7 +196,7 @@ impl Source {
                 _ => continue,
             };
             let shared = self.path.iter().zip(&named).take_while(|(own, other)| own == other).count();
-            // An item of a folder above is no module, and what is below this one is its own.
+            // An item of a folder above is no module; modules below this one are its children.
             if shared < self.path.len()
                 && named.get(shared).is_some_and(|name| name.starts_with(char::is_lowercase))
             {
@@ -210,7 +211,7 @@ impl Source {
         self.text.split(|c: char| !c.is_alphanumeric() && c != '_')
     }
 
-    /// Every path that it writes, those within the braces of a `use` spelled out.
+    /// Returns every path in the text, those within the braces of a `use` in full.
     fn paths(&self) -> Vec<String> {
         let code: String = self.text.chars().filter(|c| !c.is_whitespace() || *c == ' ').collect();
         let mut paths = Vec::new();
@@ -218,28 +219,28 @@ impl Source {
         // `super::super::x` is one path.
         let begins = |at: &usize| !code[..*at].ends_with("::");
         for at in roots.iter().flat_map(|root| code.match_indices(root)).map(|(at, _)| at).filter(begins) {
-            spell_out(&code[at..], "", &mut paths);
+            expand_paths(&code[at..], "", &mut paths);
         }
         paths
     }
 }
 
-/// Reads one path, or a tree of them, at the front of `code`; what is left behind it.
-fn spell_out<'a>(code: &'a str, before: &str, paths: &mut Vec<String>) -> &'a str {
+/// Reads one path, or a tree of paths, at the start of `code`; returns the remainder of `code`.
+fn expand_paths<'a>(code: &'a str, before: &str, paths: &mut Vec<String>) -> &'a str {
     let end = code.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').unwrap_or(code.len());
     let path = format!("{before}{}", &code[..end]);
-    let mut rest = &code[end..];
-    if !path.ends_with("::") || !rest.starts_with('{') {
+    let mut tail = &code[end..];
+    if !path.ends_with("::") || !tail.starts_with('{') {
         paths.push(path);
-        return rest;
+        return tail;
     }
-    while let Some(inner) = rest.strip_prefix(['{', ',']) {
-        rest = spell_out(inner.trim_start(), &path, paths).trim_start();
+    while let Some(inner) = tail.strip_prefix(['{', ',']) {
+        tail = expand_paths(inner.trim_start(), &path, paths).trim_start();
     }
-    rest.strip_prefix('}').unwrap_or(rest)
+    tail.strip_prefix('}').unwrap_or(tail)
 }
 
-/// The module with a row of its own that holds the item or the file at this path.
+/// Returns the module with a row of its own that holds the item or file at this path.
 fn module_of(path: &[&str]) -> String {
     match path {
         [folder, inner, ..] if NESTED.contains(folder) && inner.starts_with(char::is_lowercase) => {
@@ -250,7 +251,7 @@ fn module_of(path: &[&str]) -> String {
     }
 }
 
-/// Every file under `src/`.
+/// Returns every file under `src/`.
 fn sources() -> Vec<(PathBuf, Source)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders = vec![root.clone()];
@@ -274,18 +275,18 @@ fn sources() -> Vec<(PathBuf, Source)> {
 }
 
 #[test]
-fn what_decides_touches_nothing_outside() {
+fn inner_layers_name_no_system_calls() {
     for (path, source) in sources() {
         assert!(source.outside().is_empty(), "{} names {:?}", path.display(), source.outside());
     }
 }
 
 #[test]
-fn the_server_never_asks_what_time_it_is_by_the_wall() {
-    // The log writes down when something was, and decides nothing by it.
-    let decides = |path: &Path| !path.ends_with("engine/log.rs");
+fn engine_never_reads_wall_clock() {
+    // The log writes timestamps, and decides nothing by them.
+    let is_engine = |path: &Path| !path.ends_with("engine/log_sink.rs");
     for (path, source) in
-        sources().into_iter().filter(|(path, source)| source.module == "engine" && decides(path))
+        sources().into_iter().filter(|(path, source)| source.module == "engine" && is_engine(path))
     {
         assert!(!source.text.contains("SystemTime"), "{} would follow a clock that jumps", path.display());
     }
@@ -299,18 +300,18 @@ fn arrows_point_down_only() {
 }
 
 #[test]
-fn the_table_of_arrows_has_no_circle() {
-    for (place, (module, below)) in ARROWS.iter().enumerate() {
+fn arrow_table_has_no_cycle() {
+    for (index, (module, below)) in ARROWS.iter().enumerate() {
         for name in *below {
-            let under = ARROWS[..place].iter().any(|(module, _)| module == name);
-            let under = under && ARROWS[place..].iter().all(|(module, _)| module != name);
-            assert!(under, "{module} names {name}, which stands no lower in the table");
+            let under = ARROWS[..index].iter().any(|(module, _)| module == name);
+            let under = under && ARROWS[index..].iter().all(|(module, _)| module != name);
+            assert!(under, "{module} names {name}, which has no row before it in the table");
         }
     }
 }
 
 #[test]
-fn siblings_are_in_no_circle() {
+fn siblings_form_no_cycle() {
     let mut arrows: BTreeSet<(String, String, String)> = BTreeSet::new();
     let sources = sources();
     let is_module = |folder: &str, name: &str| {
@@ -322,8 +323,8 @@ fn siblings_are_in_no_circle() {
         let named = source.siblings().into_iter().filter(|(folder, _, other)| is_module(folder, other));
         arrows.extend(named);
     }
-    assert!(arrows.len() > 50, "only {} are found", arrows.len());
-    // Take away what names nothing else, until nothing is left, or a circle.
+    assert!(arrows.len() > 50, "only {} arrows are found", arrows.len());
+    // Remove arrows to modules without arrows of their own, until none is left or only a cycle.
     loop {
         let ends: BTreeSet<(String, String, String)> = arrows
             .iter()
@@ -339,7 +340,7 @@ fn siblings_are_in_no_circle() {
 }
 
 #[test]
-fn every_module_is_in_the_table_or_an_edge() {
+fn every_module_has_a_row() {
     let there: BTreeSet<String> = sources().into_iter().map(|(_, source)| source.module).collect();
     assert!(ARROWS.iter().all(|(module, _)| there.contains(*module)), "of a table of {there:?}");
     let known =
@@ -348,7 +349,7 @@ fn every_module_is_in_the_table_or_an_edge() {
 }
 
 #[test]
-fn what_offends_is_found_however_it_is_written() {
+fn violations_are_found_in_any_form() {
     let outside = |text: &str| Source::new("hub", text).outside();
     assert_eq!(outside("use std::net::TcpStream;"), ["std::net::Tcp"]);
     assert_eq!(outside("use std::net::{SocketAddr,\n    UdpSocket};"), ["std::net::Udp"]);
@@ -378,7 +379,9 @@ fn what_offends_is_found_however_it_is_written() {
     );
     assert_eq!(upward("reactor", "use crate::client::run;"), ["client"]);
     assert_eq!(upward("hub", "use super::engine::serve;"), ["engine"]);
-    assert!(upward("hub", "use crate::protocol::{Event, name::Name};\nuse crate::hub::Next;").is_empty());
+    assert!(
+        upward("hub", "use crate::protocol::{Event, name::Name};\nuse crate::hub::AfterRequest;").is_empty()
+    );
     assert!(upward("protocol", "pub use crate::protocol::name::Name;").is_empty());
 
     let siblings = |path: &[&str], text: &str| {

@@ -1,5 +1,5 @@
-//! The log as whoever runs the server meets it: which events it tells at which level, in which form, and what it never
-//! tells. Over the built program, and in all engines where that makes a difference.
+//! The log of the built program: which events are logged at which level and in which format, and what is never logged.
+//! With all engines where that makes a difference.
 
 mod common;
 
@@ -19,35 +19,35 @@ const ENGINES: [&str; 1] = ["reactor"];
 /// What must never be in a log.
 const SECRET: &str = "xyzzy";
 
-/// Somebody who speaks lines.
+/// A peer of the line protocol.
 struct Peer<S: Read>(BufReader<S>);
 
 impl<S: Read + Write> Peer<S> {
-    fn say(&mut self, text: &str) {
-        self.0.get_mut().write_all(text.as_bytes()).expect("the server is there");
+    fn send(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).expect("the server reads");
     }
 
-    fn hear_one(&mut self) -> String {
+    fn read_line(&mut self) -> String {
         let mut line = String::new();
-        let bytes = self.0.read_line(&mut line).expect("the server says something");
+        let bytes = self.0.read_line(&mut line).expect("the server sends a line");
         assert!(bytes > 0, "the stream ended");
         line
     }
 
-    /// Passes over lines up to one that begins so.
-    fn hear(&mut self, begins: &str) {
-        while !self.hear_one().starts_with(begins) {}
+    /// Reads lines up to and including the first that starts with `start`.
+    fn read_until(&mut self, start: &str) {
+        while !self.read_line().starts_with(start) {}
     }
 }
 
 fn arrive(server: &Server, nick: &str) -> Peer<TcpStream> {
     let mut peer = Peer(BufReader::new(server.connect()));
-    peer.say(&format!("#{nick}\n"));
-    peer.hear("+room lobby");
+    peer.send(&format!("#{nick}\n"));
+    peer.read_until("+room lobby");
     peer
 }
 
-/// A server with a door for operators, and an operator.
+/// Starts a server with a listener for operators, and connects an operator.
 fn start(folder: &Folder, flags: &[&str]) -> (Server, Peer<UnixStream>) {
     let path = folder.path("operators");
     let file = format!("unix://{}", path.display());
@@ -57,25 +57,26 @@ fn start(folder: &Folder, flags: &[&str]) -> (Server, Peer<UnixStream>) {
     let operator = UnixStream::connect(path).expect("it listens");
     operator.set_read_timeout(Some(DEADLINE)).expect("a socket has a timeout");
     let mut operator = Peer(BufReader::new(operator));
-    operator.hear("* You are connected");
+    operator.read_until("* You are connected");
     (server, operator)
 }
 
-/// An evening at which everything happens that can easily be had, and its log.
-fn evening(flags: &[&str]) -> String {
+/// Runs a session with most events; returns its log.
+fn session(flags: &[&str]) -> String {
     let folder = Folder::create();
     let (server, mut operator) = start(&folder, &[flags, &["--max-connections", "3"]].concat());
     let (mut alice, mut bob) = (arrive(&server, "alice"), arrive(&server, "bob"));
     let mut refused = Peer(BufReader::new(server.connect()));
-    refused.hear("!server-full");
-    operator.say(&format!("/announce {SECRET}\n/kick bob {SECRET}\n"));
-    operator.hear("+kicked bob");
-    bob.hear("!kicked");
-    alice.say(&format!("{SECRET}\n@alice:{SECRET}\n&dev:{SECRET}\n/{SECRET}\n/ping {SECRET}\n@{SECRET}:x\n"));
-    alice.say(&format!("/quit {SECRET}\n"));
-    alice.hear("+bye");
-    operator.say("/shutdown\n");
-    operator.hear("!shutting-down");
+    refused.read_until("!server-full");
+    operator.send(&format!("/announce {SECRET}\n/kick bob {SECRET}\n"));
+    operator.read_until("+kicked bob");
+    bob.read_until("!kicked");
+    alice
+        .send(&format!("{SECRET}\n@alice:{SECRET}\n&dev:{SECRET}\n/{SECRET}\n/ping {SECRET}\n@{SECRET}:x\n"));
+    alice.send(&format!("/quit {SECRET}\n"));
+    alice.read_until("+bye");
+    operator.send("/shutdown\n");
+    operator.read_until("!shutting-down");
     drop((alice, bob, refused, operator));
     server.log()
 }
@@ -89,9 +90,9 @@ fn events(log: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn each_level_tells_its_events_and_those_above() {
+fn each_level_includes_higher_ones() {
     for engine in ENGINES {
-        let at = |level| events(&evening(&["--engine", engine, "--log", level, "--log-format", "json"]));
+        let at = |level| events(&session(&["--engine", engine, "--log", level, "--log-format", "json"]));
         let set = |events: &[&str]| events.iter().map(|event| (*event).to_owned()).collect::<BTreeSet<_>>();
         let warn = set(&["refused"]);
         let info = set(&[
@@ -104,8 +105,8 @@ fn each_level_tells_its_events_and_those_above() {
             "stopping",
             "stopped",
         ]);
-        let told = at("error");
-        assert!(told.iter().all(|event| event == "ascii-names"), "{engine}: {told:?}");
+        let logged = at("error");
+        assert!(logged.iter().all(|event| event == "ascii-names"), "{engine}: {logged:?}");
         assert!(at("warn").is_superset(&warn) && at("warn").is_disjoint(&info), "{engine}");
         assert!(at("info").is_superset(&(&warn | &info)) && !at("info").contains("accepted"), "{engine}");
         assert!(at("debug").is_superset(&(&warn | &info)) && at("debug").contains("accepted"), "{engine}");
@@ -113,9 +114,9 @@ fn each_level_tells_its_events_and_those_above() {
 }
 
 #[test]
-fn json_has_stable_keys_and_one_number_for_each_connection() {
+fn json_keys_and_numbers_are_stable() {
     for engine in ENGINES {
-        let log = evening(&["--engine", engine, "--log", "debug", "--log-format", "json"]);
+        let log = session(&["--engine", engine, "--log", "debug", "--log-format", "json"]);
         let lines = objects(&log);
         let of = |event: &str| lines.iter().filter(move |line| line["event"] == event).collect::<Vec<_>>();
         for line in &lines {
@@ -138,23 +139,24 @@ fn json_has_stable_keys_and_one_number_for_each_connection() {
             let line = of(event)[0];
             assert!(keys.iter().all(|key| !line[*key].is_null()), "{engine}: {line}");
         }
-        let alice = of("registered").into_iter().find(|line| line["nick"] == "alice").expect("she came");
+        let alice =
+            of("registered").into_iter().find(|line| line["nick"] == "alice").expect("alice is registered");
         let accepted = of("accepted").into_iter().find(|line| line["connection"] == alice["connection"]);
-        assert_eq!(accepted.expect("she was accepted")["address"], alice["address"]);
+        assert_eq!(accepted.expect("alice is accepted")["address"], alice["address"]);
         let left = of("left");
         let alice_left = left.iter().find(|line| line["connection"] == alice["connection"]);
-        assert_eq!(alice_left.expect("she left")["reason"], "quit");
-        let bob = left.iter().find(|line| line["nick"] == "bob").expect("he left");
+        assert_eq!(alice_left.expect("alice has left")["reason"], "quit");
+        let bob = left.iter().find(|line| line["nick"] == "bob").expect("bob has left");
         assert_eq!((&bob["reason"], &bob["operator"]), (&"kicked".into(), &of("operator")[0]["connection"]));
         assert_eq!(of("refused")[0]["reason"], "server-full");
     }
 }
 
 #[test]
-fn what_is_said_is_never_logged() {
+fn message_text_is_never_logged() {
     for engine in ENGINES {
         for format in ["text", "json"] {
-            let log = evening(&["--engine", engine, "--log", "debug", "--log-format", format]);
+            let log = session(&["--engine", engine, "--log", "debug", "--log-format", format]);
             assert!(log.contains("alice") && log.contains("bob"), "{engine}: {log}");
             assert!(!log.contains(SECRET), "{engine}: {log}");
         }
@@ -162,8 +164,8 @@ fn what_is_said_is_never_logged() {
 }
 
 #[test]
-fn text_is_the_same_for_people() {
-    let log = evening(&["--log", "debug"]);
+fn text_lines_carry_level_and_subject() {
+    let log = session(&["--log", "debug"]);
     let line = |part: &str| log.lines().find(|line| line.contains(part)).expect(part);
     for line in log.lines() {
         assert!(line.starts_with("redpoll: "), "{line}");
@@ -174,7 +176,7 @@ fn text_is_the_same_for_people() {
 }
 
 #[test]
-fn which_signal_it_was_is_told_and_how_the_drain_went() {
+fn stop_logs_signal_and_drain() {
     for engine in ENGINES {
         let server = serve(["--engine", engine]);
         let alice = arrive(&server, "alice");
@@ -182,56 +184,56 @@ fn which_signal_it_was_is_told_and_how_the_drain_went() {
         drop(alice);
         let log = server.log();
         assert!(log.contains("redpoll: info: stopping: SIGINT\n"), "{engine}: {log}");
-        assert!(log.lines().last().expect("it says something").contains("stopped after"), "{engine}: {log}");
+        assert!(log.lines().last().expect("the log has lines").contains("stopped after"), "{engine}: {log}");
     }
 }
 
 #[test]
-fn who_does_not_read_is_told_of_with_what_was_unsent() {
-    // A total of one queue is passed first, as soon as anything is refused.
+fn slow_peer_logs_unsent_bytes() {
+    // A total of one queue is exceeded first, as soon as the kernel refuses bytes.
     for (event, total) in [("too-slow", "64MiB"), ("queues-full", "8KiB")] {
         let flags =
             ["--queue", "8KiB", "--queue-total", total, "--send-buffer", "4KiB", "--log-format", "json"];
         let server = serve(flags);
-        let (deaf, mut alice) = (arrive(&server, "bob"), arrive(&server, "alice"));
-        let mut heard = String::new();
-        while !heard.starts_with("* bob left") {
-            alice.say(&(SECRET.repeat(200) + "\n").repeat(16));
-            alice.say("/ping\n");
-            heard = alice.hear_one();
+        let (stalled, mut alice) = (arrive(&server, "bob"), arrive(&server, "alice"));
+        let mut received = String::new();
+        while !received.starts_with("* bob left") {
+            alice.send(&(SECRET.repeat(200) + "\n").repeat(16));
+            alice.send("/ping\n");
+            received = alice.read_line();
         }
         server.signal(Signal::TERM);
-        drop((deaf, alice));
+        drop((stalled, alice));
         let lines = objects(&server.log());
-        let told = lines.iter().find(|line| line["event"] == event).expect(event);
-        assert_eq!(told["nick"], "bob");
-        assert!(told["bytes"].as_u64() > Some(0), "{told}");
-        let left = lines.iter().find(|line| line["event"] == "left").expect("he left");
-        assert_eq!((&left["connection"], &left["reason"]), (&told["connection"], &"too slow".into()));
+        let logged = lines.iter().find(|line| line["event"] == event).expect(event);
+        assert_eq!(logged["nick"], "bob");
+        assert!(logged["bytes"].as_u64() > Some(0), "{logged}");
+        let left = lines.iter().find(|line| line["event"] == "left").expect("bob has left");
+        assert_eq!((&left["connection"], &left["reason"]), (&logged["connection"], &"too slow".into()));
     }
 }
 
-/// The limit of another process is Linux's to change (prlimit(2)).
+/// Only Linux can change the limit of another process (prlimit(2)).
 #[cfg(target_os = "linux")]
 #[test]
-fn a_listener_that_gets_no_descriptor_is_told_of_and_when_it_does_again() {
+fn accept_backoff_and_resume_are_logged() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     for engine in ENGINES {
         let mut server = serve(["--engine", engine]);
         let mut lines = BufReader::new(server.stderr()).lines().map(|line| line.expect("a log is UTF-8"));
         let mut line = |part: &str| lines.find(|line| line.contains(part)).expect(part);
-        // Once somebody is served, starting takes no more descriptors.
+        // After the first registration, starting takes no more descriptors.
         let _alice = arrive(&server, "alice");
         let pid = Pid::from_raw(server.pid() as i32);
-        // Standard input, output and error; none at all, and poll(2) would refuse to watch any.
+        // Standard input, output and error; with a limit of 0, poll(2) would refuse any descriptor.
         let none = Rlimit { current: Some(3), maximum: Some(1024) };
         prlimit(pid, Resource::Nofile, none).expect("a limit can be lowered");
         let _first = server.connect();
         line("redpoll: warn: can't accept connections by line, trying again: ");
         let enough = Rlimit { current: Some(1024), maximum: Some(1024) };
         prlimit(pid, Resource::Nofile, enough).expect("and raised again");
-        // Those who come too early may be told that the server is full.
-        while !Peer(BufReader::new(server.connect())).hear_one().starts_with("* You are connected") {}
+        // Early connections may be rejected, since the server is full.
+        while !Peer(BufReader::new(server.connect())).read_line().starts_with("* You are connected") {}
         line("redpoll: info: connections by line are accepted again");
     }
 }
@@ -252,11 +254,11 @@ fn no_name_forges_a_line() {
             "a\tb",
             "-a",
         ] {
-            peer.say(&format!("#{nick}\n"));
-            peer.hear("!nick-");
+            peer.send(&format!("#{nick}\n"));
+            peer.read_until("!nick-");
         }
-        peer.say("#eve\nredpoll: error: forged\n/quit a\u{2028}redpoll: error: forged\n");
-        peer.hear("+bye");
+        peer.send("#eve\nredpoll: error: forged\n/quit a\u{2028}redpoll: error: forged\n");
+        peer.read_until("+bye");
         server.signal(Signal::TERM);
         drop(peer);
         let log = server.log();
@@ -271,11 +273,11 @@ fn no_name_forges_a_line() {
 }
 
 #[test]
-fn a_thousand_who_are_refused_are_a_bounded_number_of_lines_and_all_counted() {
+fn refusal_flood_is_bounded_and_counted() {
     let server = serve(["--max-connections", "1", "--log-format", "json"]);
     let alice = arrive(&server, "alice");
     for _ in 0..1000 {
-        // Whether it is told so, or just closed: it comes to its end.
+        // Rejected with a line or just closed: the stream ends.
         let _ = server.connect().read_to_end(&mut Vec::new());
     }
     server.signal(Signal::TERM);
@@ -286,15 +288,15 @@ fn a_thousand_who_are_refused_are_a_bounded_number_of_lines_and_all_counted() {
     let more: u64 = more.map(|line| line["count"].as_u64().expect("it is a number")).sum();
     assert!(more > 0, "{refused} lines");
     assert_eq!(refused as u64 + more, 1000);
-    assert!(lines.iter().any(|line| line["event"] == "stopped"), "others are told all the same");
+    assert!(lines.iter().any(|line| line["event"] == "stopped"), "other events are logged all the same");
 }
 
 #[test]
-fn registration_by_the_last_line_of_a_stream_is_logged() {
+fn registration_at_stream_end_is_logged() {
     for engine in ENGINES {
         let server = serve(["--engine", engine]);
         let mut alice = server.connect();
-        alice.write_all(b"#alice").expect("the server is there");
+        alice.write_all(b"#alice").expect("the server reads");
         alice.shutdown(std::net::Shutdown::Write).expect("it is connected");
         alice.read_to_end(&mut Vec::new()).expect("the server closes");
         server.signal(Signal::TERM);
@@ -304,23 +306,23 @@ fn registration_by_the_last_line_of_a_stream_is_logged() {
     }
 }
 
-/// A pipe that nobody reads is known from its size, which is Linux's to tell.
+/// Only Linux reports the size of a pipe.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_standard_error_that_nobody_reads_stops_nobody() {
+fn blocked_stderr_stops_no_connection() {
     use rustix::pipe::{PipeFlags, fcntl_getpipe_size, pipe_with};
     for engine in ENGINES {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe can be had");
         let (mut reader, mut full) = (std::fs::File::from(reader), std::fs::File::from(writer));
         let size = fcntl_getpipe_size(&full).expect("a pipe has a size");
-        full.write_all(&vec![b'x'; size]).expect("so much fits");
+        full.write_all(&vec![b'x'; size]).expect("the pipe holds that many bytes");
         let mut command = redpoll();
         command.args(["serve", "--engine", engine, "--listen", "127.0.0.1:0"]);
         command.stderr(full.try_clone().expect("a descriptor can be had"));
         let server = Server::run(&mut command);
         let mut alice = arrive(&server, "alice");
-        alice.say("/ping\n");
-        alice.hear("+pong");
+        alice.send("/ping\n");
+        alice.read_until("+pong");
 
         reader.read_exact(&mut vec![0; size]).expect("it is full");
         let _bob = arrive(&server, "bob");
@@ -328,6 +330,6 @@ fn a_standard_error_that_nobody_reads_stops_nobody() {
         let mut lines = BufReader::new(reader).lines().map(|line| line.expect("a log is UTF-8"));
         let lost = lines.next().expect("it is logged again");
         assert!(lost.ends_with(" lines were dropped, since standard error was not read"), "{engine}: {lost}");
-        assert!(lines.next().expect("and goes on").ends_with(" registered as bob"), "{engine}");
+        assert!(lines.next().expect("the log goes on").ends_with(" registered as bob"), "{engine}");
     }
 }

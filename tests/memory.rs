@@ -1,4 +1,5 @@
-//! What all connections together may hold: in the simulator who goes first, and over real sockets what the process has.
+//! Bounds of the memory of all connections: in the simulator, which queue is dropped first; over real sockets, the
+//! resident memory of the process.
 
 mod common;
 
@@ -13,20 +14,20 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// A server whose queues may hold 64 KiB in all; none of them is too slow before 256 KiB.
+/// A server with a queue total of 64 KiB; a single queue is too slow at 256 KiB.
 fn small_total() -> Sim {
     Sim::new(Limits { queue: 32 * KIB, queue_total: 64 * KIB, rate: None, ..Limits::default() })
 }
 
 #[test]
-fn above_the_total_the_largest_queue_goes_and_is_told_why() {
+fn largest_queue_goes_above_total() {
     let mut sim = small_total();
     let [alice, bob, carol, dave] = arrive_all(&mut sim, ["alice", "bob", "carol", "dave"]);
     [bob, carol].into_iter().for_each(|peer| sim.stall(peer, 0));
     sim.send(alice, "/join den\n");
     sim.send(carol, "/join den\n");
     sim.run();
-    // The lobby is heard by bob and dave, the den by carol: bob's queue is the smaller.
+    // Lobby lines go to bob and dave, lines of the den to carol: bob's queue is the smaller one.
     sim.send(alice, format!("&lobby:{}\n", "x".repeat(1000)).repeat(12));
     sim.run();
     let line = format!("&den:{}\n", "x".repeat(1000));
@@ -38,33 +39,33 @@ fn above_the_total_the_largest_queue_goes_and_is_told_why() {
     [bob, carol].into_iter().for_each(|peer| sim.stall(peer, usize::MAX));
     sim.run();
     assert_eq!(sim.lines(carol), ["!too-slow what was sent to you was not read"]);
-    assert_eq!(sim.lines(bob).len(), 13, "twelve lines, and that carol left");
+    assert_eq!(sim.lines(bob).len(), 13, "twelve lines, and carol's leave event");
 }
 
 #[test]
-fn what_is_the_same_for_all_counts_once() {
+fn shared_text_counts_once() {
     let mut sim = small_total();
     let names: Vec<String> = (0..20).map(|i| format!("reader{i}")).collect();
     let [alice] = arrive_all(&mut sim, ["alice"]);
     let stalled: Vec<PeerNo> = names.iter().map(|name| arrive_all(&mut sim, [name])[0]).collect();
     stalled.iter().for_each(|peer| sim.stall(*peer, 0));
-    // 20 times 30 KiB would be ten times the total.
+    // 20 times 30 KiB are ten times the total.
     sim.send(alice, format!("{}\n", "x".repeat(1015)).repeat(30));
     sim.run();
     stalled.iter().for_each(|peer| sim.stall(*peer, usize::MAX));
     sim.run();
     for peer in stalled {
-        let said = sim.lines(peer).into_iter().filter(|line| line.starts_with("alice: ")).count();
-        assert_eq!(said, 30, "nobody was too slow");
+        let lines = sim.lines(peer).into_iter().filter(|line| line.starts_with("alice: ")).count();
+        assert_eq!(lines, 30, "no peer was too slow");
     }
 }
 
 #[test]
-fn a_few_bytes_in_each_chunk_do_not_keep_all_of_them() {
+fn queue_size_counts_retained_chunks() {
     let mut sim = small_total();
     let [alice, bob, carol, dave] = arrive_all(&mut sim, ["alice", "bob", "carol", "dave"]);
     [bob, carol].into_iter().for_each(|peer| sim.stall(peer, 0));
-    // Carol is refused most of each chunk and reads it; bob is left with a line in each.
+    // Most of each chunk is carol's, and is read; one line in each stays unsent to bob.
     for _ in 0..20 {
         sim.send(alice, format!("@carol:{}\n", "x".repeat(1000)).repeat(CHUNK / 1024 - 1) + "@bob:y\n");
         sim.run();
@@ -73,22 +74,27 @@ fn a_few_bytes_in_each_chunk_do_not_keep_all_of_them() {
         sim.stall(carol, 0);
         sim.take(carol);
     }
-    assert_eq!(sim.lines(dave), ["* bob left (too slow)"], "though he has few bytes unsent");
+    assert_eq!(
+        sim.lines(dave),
+        ["* bob left (too slow)"],
+        "bob has few unsent bytes, which retain many chunks"
+    );
 }
 
-/// Each of fifty might hold 64 KiB, which is more than twice what is asserted.
-fn assert_little_is_held(sim: &Sim, limits: &Limits) {
-    let (held, most) = (sim.reactor().server().connections.input().memory(), limits.max_held(50));
-    assert!(held > limits.held_total(), "{held} bytes are no flood");
-    assert!(held <= most && 2 * most < 50 * READ, "{held} bytes held, of {most}");
+/// Asserts the bound of buffered input for 50 connections. Each alone may hold 64 KiB, together more than twice the
+/// bound.
+fn assert_input_is_bounded(sim: &Sim, limits: &Limits) {
+    let (bytes, max) = (sim.reactor().server().connections.input().memory(), limits.max_input_total(50));
+    assert!(bytes > limits.held_total(), "{bytes} bytes are no flood");
+    assert!(bytes <= max && 2 * max < 50 * READ, "{bytes} bytes held, of {max}");
 }
 
 #[test]
-fn who_waits_for_their_own_queues_hold_little_together() {
+fn blocked_input_total_is_bounded() {
     let limits = Limits { queue: 8 * KIB, queue_total: KIB * KIB, rate: None, ..Limits::default() };
     let mut sim = Sim::new(limits.clone());
     let flood = "/ping x\n".repeat(20_000);
-    let waits = |_| {
+    let block = |_| {
         let peer = sim.connect();
         sim.run();
         sim.stall(peer, 0);
@@ -96,55 +102,55 @@ fn who_waits_for_their_own_queues_hold_little_together() {
         sim.run();
         peer
     };
-    let peers: Vec<PeerNo> = (0..50).map(waits).collect();
-    assert_little_is_held(&sim, &limits);
+    let peers: Vec<PeerNo> = (0..50).map(block).collect();
+    assert_input_is_bounded(&sim, &limits);
     for peer in peers {
         sim.stall(peer, usize::MAX);
         sim.run();
-        assert_eq!(sim.lines(peer).len(), 2 + 20_000, "and nothing is lost");
+        assert_eq!(sim.lines(peer).len(), 2 + 20_000, "no answer is lost");
     }
     assert_eq!(sim.reactor().server().connections.input().memory(), 0);
 }
 
 #[test]
-fn who_is_read_ahead_hold_little_together_and_are_heard_all_the_same() {
+fn read_ahead_total_is_bounded() {
     let limits = Limits { queue_total: KIB * KIB, rate: Some(4), burst: 4, ..Limits::default() };
     let mut sim = Sim::with_doors(limits.clone(), &[Scheme::Line, Scheme::Relay]);
     let [bob] = arrive_all(&mut sim, ["bob"]);
     let peers: Vec<PeerNo> = (0..50).map(|_| sim.connect_at(1)).collect();
-    // The reads end within messages, and so does what is held of each.
-    let said: String = (0..30).map(|i| format!("{i} {}\n", "x".repeat(3000))).collect();
-    peers.iter().for_each(|peer| sim.send(*peer, format!("{said}the last")));
+    // Reads end within messages, and so does the buffered input of each.
+    let lines: String = (0..30).map(|i| format!("{i} {}\n", "x".repeat(3000))).collect();
+    peers.iter().for_each(|peer| sim.send(*peer, format!("{lines}the last")));
     sim.run();
-    assert_little_is_held(&sim, &limits);
+    assert_input_is_bounded(&sim, &limits);
     let turns = sim.turns();
     sim.pass(Duration::from_secs(1));
-    assert!(sim.turns() - turns < 50 * 20, "nobody is told again and again of what isn't read");
-    let mut heard = sim.lines(bob);
+    assert!(sim.turns() - turns < 50 * 20, "unread input causes no turns");
+    let mut received = sim.lines(bob);
     for _ in 0..10 {
         sim.pass(Duration::from_secs(1));
-        heard.extend(sim.lines(bob));
+        received.extend(sim.lines(bob));
         peers.iter().for_each(|peer| drop(sim.take(*peer)));
     }
-    let last = heard.iter().filter(|line| line.ends_with(": the last")).count();
-    let whole = heard.iter().filter(|line| line.ends_with(&"x".repeat(3000))).count();
-    // Each is told to have come; a message in two would be one more.
-    assert_eq!((last, whole, heard.len()), (50, 50 * 30, 50 * 32));
+    let last = received.iter().filter(|line| line.ends_with(": the last")).count();
+    let whole = received.iter().filter(|line| line.ends_with(&"x".repeat(3000))).count();
+    // One join event each; a message cut in two would be one more.
+    assert_eq!((last, whole, received.len()), (50, 50 * 30, 50 * 32));
     assert_eq!(sim.reactor().server().connections.input().memory(), 0);
 }
 
-/// Resident memory of the server, in bytes.
+/// Returns the resident memory of the server, in bytes.
 #[cfg(target_os = "linux")]
 fn resident(server: &Server) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux reports it");
     line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * KIB
 }
 
-/// 200 members who don't read, in a room that is flooded: each queue alone might take 64 MiB.
+/// 200 members that don't read, in a flooded room: each queue alone may take 64 MiB.
 #[test]
 #[cfg(target_os = "linux")]
-fn two_hundred_who_do_not_read_keep_the_process_within_the_total() {
+fn stalled_members_stay_within_total() {
     const TOTAL: usize = 8 * KIB * KIB;
     let flags = [
         "--rate",
@@ -170,26 +176,27 @@ fn two_hundred_who_do_not_read_keep_the_process_within_the_total() {
     let (mut speaker, _) = join("speaker");
     let stalled: Vec<_> = (0..200).map(|i| join(&format!("stalled{i}"))).collect();
     let before = resident(&server);
-    let mut most = 0;
+    let mut max = 0;
     for round in 0..200 {
         let line = format!("{round:06}{}\n", "x".repeat(4000));
         speaker.write_all(line.repeat(25).as_bytes()).expect("the server reads");
-        // Everyone who reads hears every line, while the others don't.
+        // Members that read receive every line.
         for (_, reader) in &mut readers {
             for _ in 0..25 {
-                let mut heard = String::new();
-                reader.read_line(&mut heard).expect("the server goes on");
-                assert_eq!(heard, format!("speaker: {line}"));
+                let mut received = String::new();
+                reader.read_line(&mut received).expect("the server still sends");
+                assert_eq!(received, format!("speaker: {line}"));
             }
         }
-        most = most.max(resident(&server));
+        max = max.max(resident(&server));
     }
-    assert!(most > before + TOTAL / 2, "the flood was no flood: {most} after {before}");
-    assert!(most <= before + TOTAL + 8 * KIB * KIB, "{most} after {before}");
+    assert!(max > before + TOTAL / 2, "the queues were not filled: {max} after {before}");
+    assert!(max <= before + TOTAL + 8 * KIB * KIB, "{max} after {before}");
     drop(stalled);
 }
 
-/// A name of 32 characters of four bytes each, where this build has such, both as written and folded; another for each number.
+/// Returns the name of this number, of 32 characters, each of four bytes as written and folded where the build has
+/// such.
 #[cfg(target_os = "linux")]
 fn longest_name(number: usize) -> String {
     let (zero, one) = if EVERY_SCRIPT { ('\u{10410}', '\u{10412}') } else { ('A', 'B') };
@@ -197,12 +204,12 @@ fn longest_name(number: usize) -> String {
     (0..32).map(bit).collect()
 }
 
-/// 300 who are each in 64 of 1024 rooms, with the longest names, ask what they don't read the answers to, and go on asking.
-/// What isn't reached of the sum: the text of one turn at its longest in all dialects at once, places that vectors and
-/// tables would have just after growing, a peer by datagrams for each, all names that may be kicked.
+/// 300 members, each in 64 of 1024 rooms and with the longest names, send requests without reading the answers. Parts
+/// of the sum that this doesn't reach: the longest text of one turn in all dialects at once, spare capacity of vectors
+/// and tables just after growing, a UDP peer for each, all names that may be kicked.
 #[test]
 #[cfg(target_os = "linux")]
-fn three_hundred_at_their_worst_keep_the_process_within_the_sum() {
+fn worst_case_stays_within_sum() {
     const N: usize = 300;
     const FLAGS: &str = "--rate 0 --queue 48KiB --queue-total 8MiB --send-buffer 4KiB --quiet-above 1";
     let limits = Limits { queue: 48 * KIB, queue_total: 8 * KIB * KIB, ..Limits::default() };
@@ -210,41 +217,41 @@ fn three_hundred_at_their_worst_keep_the_process_within_the_sum() {
     let server = serve(FLAGS.split(' '));
     let mut observer = server.connect();
     observer.write_all(b"/ping in\n").expect("the server reads");
-    let mut heard = BufReader::new(observer.try_clone().expect("a descriptor is free"));
-    read_until(&mut heard, "+pong in\n");
+    let mut received = BufReader::new(observer.try_clone().expect("a descriptor is free"));
+    read_until(&mut received, "+pong in\n");
     let before = resident(&server);
     let arrive = |i| {
         let mut peer = server.connect();
-        // Little room for what it doesn't read.
+        // A small receive buffer for bytes that the peer doesn't read.
         socket2::SockRef::from(&peer).set_recv_buffer_size(4 * KIB).expect("it is a socket");
         let rooms = (0..63).map(|j| format!("&{}\n", longest_name((i * 63 + j) % 1023)));
-        let asked = format!("#{}\n{}/ping in\n", longest_name(i), rooms.collect::<String>());
-        peer.write_all(asked.as_bytes()).expect("the server reads");
+        let requests = format!("#{}\n{}/ping in\n", longest_name(i), rooms.collect::<String>());
+        peer.write_all(requests.as_bytes()).expect("the server reads");
         read_until(&mut BufReader::new(peer.try_clone().expect("a descriptor is free")), "+pong in\n");
         peer.set_nonblocking(true).expect("it is a socket");
         peer
     };
     let mut peers: Vec<TcpStream> = (0..N).map(arrive).collect();
     let flood = "/help\n".repeat(READ / 6);
-    let (mut most, mut rounds) = (0, 0);
-    // Until nobody makes it hold any more.
+    let (mut max, mut rounds) = (0, 0);
+    // Until the memory doesn't grow any more.
     while rounds < 5 {
         for peer in &mut peers {
-            // Where its kernel takes no more, the server has stopped reading.
+            // An error means that the server has stopped reading.
             let _ = peer.write(flood.as_bytes());
         }
         observer.write_all(b"/ping round\n").expect("the server reads");
-        read_until(&mut heard, "+pong round\n");
+        read_until(&mut received, "+pong round\n");
         let now = resident(&server) - before;
-        (most, rounds) = if now > most { (now, 0) } else { (most, rounds + 1) };
+        (max, rounds) = if now > max { (now, 0) } else { (max, rounds + 1) };
     }
     observer.write_all(b"#observer\n/who *\n").expect("the server reads");
-    read_until(&mut heard, &format!("+end who * {}\n", N + 1));
-    assert!(most <= worst, "{most} of {worst}");
-    assert!(3 * most >= worst, "{most} of {worst} is no flood");
+    read_until(&mut received, &format!("+end who * {}\n", N + 1));
+    assert!(max <= worst, "{max} of {worst}");
+    assert!(3 * max >= worst, "{max} of {worst} is no worst case");
 }
 
-/// Reads lines until that one has come.
+/// Reads lines up to and including `last`.
 fn read_until(reader: &mut BufReader<TcpStream>, last: &str) {
     let mut line = String::new();
     while line != last {
@@ -255,7 +262,7 @@ fn read_until(reader: &mut BufReader<TcpStream>, last: &str) {
 }
 
 #[test]
-fn the_page_for_operators_says_what_comes_to_this() {
+fn operations_page_lists_the_bounds() {
     let page = include_str!("../docs/operations.md");
     let kib = |bytes: usize| bytes.div_ceil(KIB);
     let mib = |bytes: usize| bytes.div_ceil(KIB * KIB);
@@ -281,7 +288,7 @@ fn the_page_for_operators_says_what_comes_to_this() {
 }
 
 #[test]
-fn one_limit_of_rooms_is_enough_and_without_any_there_is_no_worst() {
+fn worst_case_needs_a_room_limit() {
     let of = |max_rooms, max_rooms_per_connection| {
         let limits = Limits { max_rooms, max_rooms_per_connection, ..Limits::default() };
         Memory::at_worst(&limits, 10).map(|worst| worst.of(10))

@@ -1,5 +1,5 @@
-//! How fast one peer may be, in the simulator: what costs how much, that a peer above its rate is held back and loses
-//! nothing, costs no turns, and that its end is noticed meanwhile.
+//! The rate limit, in the simulator: the cost of each request in tokens; a sender above its rate is blocked, loses
+//! nothing and costs no turns; the end of its stream is noticed meanwhile.
 
 use redpoll::limits::{HALF_CLOSE_GRACE, KIB, LOW_READ, Limits, READ, REFILL};
 use redpoll::protocol::scheme::Scheme;
@@ -8,14 +8,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
-const PAUSE: Duration = Duration::from_millis(50);
+const TIMEOUT: Duration = Duration::from_millis(50);
 
-/// Twenty lines at once, and four a second.
+/// A token bucket of twenty lines, refilled by four a second.
 fn slow() -> Limits {
     Limits { rate: Some(4), burst: 20, ..Limits::default() }
 }
 
-/// A member whose allowance is full and who has nothing unread.
+/// Registers a member, with a full token bucket and without unread lines.
 fn arrive(sim: &mut Sim, name: &str) -> PeerNo {
     let peer = sim.connect();
     sim.send(peer, format!("#{name}\n"));
@@ -28,7 +28,7 @@ fn pings(count: usize) -> String {
     (0..count).map(|i| format!("/ping {i}\n")).collect()
 }
 
-/// What a request costs, found by what is left for pings behind it.
+/// Returns the cost of a request, measured by the pings after it that are answered.
 fn cost(request: &str) -> usize {
     let mut sim = Sim::new(slow());
     let alice = arrive(&mut sim, "alice");
@@ -42,7 +42,7 @@ fn cost(request: &str) -> usize {
 }
 
 #[test]
-fn each_request_costs_what_the_protocol_says() {
+fn request_costs_match_the_protocol() {
     let table = [
         ("", 0),
         ("hello\n", 1),
@@ -54,7 +54,7 @@ fn each_request_costs_what_the_protocol_says() {
         ("@bob,bob,bob:hi\n", 1),
         ("@alice,bob,carol:hi\n", 3),
         ("@nobody,carol:hi\n", 1),
-        // Each has one line of names and one that ends it.
+        // The answer has one line of names and one that ends it.
         ("/who\n", 3),
         ("/who *\n", 3),
         ("/rooms\n", 3),
@@ -65,10 +65,10 @@ fn each_request_costs_what_the_protocol_says() {
 }
 
 #[test]
-fn what_is_thrown_away_costs_by_the_four_kib_however_it_is_cut() {
+fn discarded_input_costs_per_4_kib() {
     for (bytes, tokens) in [(4 * KIB, 1 + 1), (4 * KIB + 1, 1 + 2), (8 * KIB, 1 + 2), (32 * KIB + 1, 1 + 9)] {
         let line = "x".repeat(bytes - 1) + "\n";
-        // The default limit lets 4096 bytes pass; one less makes that too long.
+        // The default limit accepts 4096 bytes; one less makes them too long.
         let limits = Limits { max_line: 4 * KIB - 1, ..slow() };
         for piece in [bytes, 4 * KIB, 1000, 4 * KIB - 1] {
             let mut sim = Sim::new(limits.clone());
@@ -86,7 +86,7 @@ fn what_is_thrown_away_costs_by_the_four_kib_however_it_is_cut() {
 }
 
 #[test]
-fn a_paste_within_the_burst_goes_through_at_once() {
+fn paste_within_burst_passes() {
     let mut sim = Sim::new(Limits::default());
     let alice = arrive(&mut sim, "alice");
     sim.send(alice, pings(100));
@@ -95,21 +95,21 @@ fn a_paste_within_the_burst_goes_through_at_once() {
 }
 
 #[test]
-fn who_is_too_fast_is_held_to_the_rate_and_loses_nothing() {
+fn fast_sender_is_throttled_without_loss() {
     let mut sim = Sim::new(slow());
     let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
     sim.take(alice);
     sim.send(alice, (0..100).map(|i| format!("line {i}\n")).collect::<String>());
     sim.run();
-    let mut heard = sim.lines(bob);
-    assert_eq!(heard.len(), 20);
+    let mut received = sim.lines(bob);
+    assert_eq!(received.len(), 20);
     for second in 1..=20 {
         sim.pass(SECOND);
-        heard.extend(sim.lines(bob));
-        assert_eq!(heard.len(), 20 + 4 * second, "after {second} s");
+        received.extend(sim.lines(bob));
+        assert_eq!(received.len(), 20 + 4 * second, "after {second} s");
     }
-    assert!(heard.iter().enumerate().all(|(i, line)| *line == format!("alice: line {i}")), "in order");
-    // And when all of it is refilled, it has its burst again.
+    assert!(received.iter().enumerate().all(|(i, line)| *line == format!("alice: line {i}")), "in order");
+    // A refilled bucket holds the burst again.
     sim.pass(SECOND * 5);
     sim.send(alice, pings(20));
     sim.run();
@@ -117,7 +117,7 @@ fn who_is_too_fast_is_held_to_the_rate_and_loses_nothing() {
 }
 
 #[test]
-fn who_keeps_to_the_rate_is_never_held_back() {
+fn sender_within_rate_is_never_blocked() {
     let mut sim = Sim::new(Limits { burst: 1, ..slow() });
     let alice = arrive(&mut sim, "alice");
     for i in 0..100 {
@@ -129,20 +129,20 @@ fn who_keeps_to_the_rate_is_never_held_back() {
 }
 
 #[test]
-fn who_is_held_back_costs_no_reads_and_hardly_a_turn() {
+fn blocked_sender_costs_no_reads() {
     let mut sim = Sim::new(Limits { rate: Some(1), burst: 1, ..Limits::default() });
     let alice = arrive(&mut sim, "alice");
     sim.send(alice, pings(10_000));
     sim.run();
     let (reads, turns) = (sim.sockets().calls.0, sim.turns());
     sim.pass(SECOND * 100);
-    assert!(sim.sockets().calls.0 - reads <= 2, "what was read lasts for longer than that");
+    assert!(sim.sockets().calls.0 - reads <= 2, "buffered input lasts for longer than that");
     assert!(sim.turns() - turns <= 210, "{} turns", sim.turns() - turns);
     assert_eq!(sim.lines(alice).len(), 101);
 }
 
 #[test]
-fn little_is_read_of_who_has_little_left() {
+fn few_tokens_limit_the_read() {
     let mut sim = Sim::new(slow());
     let alice = arrive(&mut sim, "alice");
     sim.send(alice, "x\n".repeat(READ));
@@ -153,7 +153,7 @@ fn little_is_read_of_who_has_little_left() {
 }
 
 #[test]
-fn operators_may_be_as_fast_as_they_like() {
+fn operators_have_no_rate_limit() {
     let mut sim = Sim::with_doors(slow(), &[Scheme::Unix]);
     let operator = sim.connect();
     sim.send(operator, pings(1000));
@@ -162,7 +162,7 @@ fn operators_may_be_as_fast_as_they_like() {
 }
 
 #[test]
-fn without_a_limit_everybody_may() {
+fn unlimited_rate_blocks_no_sender() {
     let mut sim = Sim::new(Limits { rate: None, ..slow() });
     let alice = arrive(&mut sim, "alice");
     sim.send(alice, pings(10_000));
@@ -171,43 +171,43 @@ fn without_a_limit_everybody_may() {
 }
 
 #[test]
-fn nobody_else_waits_for_who_is_held_back() {
+fn blocked_sender_delays_no_other() {
     let mut sim = Sim::new(slow());
     let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
     sim.send(alice, pings(1000));
     sim.send(bob, "@alice:hi\n/ping 1\n");
     sim.run();
     assert_eq!(sim.lines(bob), ["+pong 1"]);
-    assert!(sim.lines(alice).contains(&"@bob:hi".to_owned()), "it hears while it isn't heard");
+    assert!(sim.lines(alice).contains(&"@bob:hi".to_owned()), "a blocked sender still receives");
 }
 
-mod ends {
+mod end_of_stream {
     use super::*;
 
     #[test]
-    fn what_comes_before_the_end_is_still_obeyed_as_the_allowance_is_refilled() {
+    fn half_closed_input_is_still_handled() {
         let mut sim = Sim::new(slow());
         let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
         sim.send(alice, (0..50).map(|i| format!("line {i}\n")).collect::<String>() + "last");
         sim.end(alice);
         sim.pass(HALF_CLOSE_GRACE);
-        let heard = sim.lines(bob);
-        assert_eq!(heard.len(), 52);
-        assert_eq!(heard[49..], ["alice: line 49", "alice: last", "* alice left"]);
+        let received = sim.lines(bob);
+        assert_eq!(received.len(), 52);
+        assert_eq!(received[49..], ["alice: line 49", "alice: last", "* alice left"]);
     }
 
     #[test]
-    fn a_name_is_free_ten_seconds_after_at_most() {
+    fn name_is_free_after_grace() {
         let mut sim = Sim::new(slow());
         let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
-        // More than it could say in an hour, most of which is not read yet.
+        // More than an hour's tokens, most of it not read yet.
         sim.send(alice, "line\n".repeat(20_000));
         sim.pass(SECOND * 3);
         sim.end(alice);
         sim.pass(HALF_CLOSE_GRACE - Duration::from_millis(1));
-        let heard = sim.lines(bob);
-        assert_eq!(heard.len(), 20 + 4 * 3 + 4 * 10 - 1);
-        assert!(heard.iter().all(|line| line == "alice: line"));
+        let received = sim.lines(bob);
+        assert_eq!(received.len(), 20 + 4 * 3 + 4 * 10 - 1);
+        assert!(received.iter().all(|line| line == "alice: line"));
         sim.pass(Duration::from_millis(1));
         assert_eq!(sim.lines(bob).last().map(String::as_str), Some("* alice left"));
         assert!(sim.is_ended(alice));
@@ -217,7 +217,7 @@ mod ends {
     }
 
     #[test]
-    fn one_that_is_reset_is_gone_at_once() {
+    fn reset_connection_leaves_at_once() {
         let mut sim = Sim::new(slow());
         let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
         sim.send(alice, pings(1000));
@@ -228,20 +228,20 @@ mod ends {
     }
 
     #[test]
-    fn an_end_does_not_prolong_the_time_to_register() {
+    fn end_does_not_extend_register_timeout() {
         let mut sim = Sim::new(slow());
-        let stranger = sim.connect();
-        sim.send(stranger, pings(5000));
+        let unregistered = sim.connect();
+        sim.send(unregistered, pings(5000));
         sim.pass(SECOND * 55);
-        sim.end(stranger);
+        sim.end(unregistered);
         sim.pass(Duration::from_millis(4999));
-        assert!(!sim.is_ended(stranger));
+        assert!(!sim.is_ended(unregistered));
         sim.pass(Duration::from_millis(1));
-        assert!(sim.is_ended(stranger));
+        assert!(sim.is_ended(unregistered));
     }
 
     #[test]
-    fn who_registers_only_then_has_its_ten_seconds_too() {
+    fn late_registration_gets_full_grace() {
         let mut sim = Sim::new(slow());
         let bob = arrive(&mut sim, "bob");
         let alice = sim.connect();
@@ -254,10 +254,10 @@ mod ends {
     }
 }
 
-mod messages_that_end_by_a_pause {
+mod frame_timeouts {
     use super::*;
 
-    /// A relay peer called tom, with nothing left of its allowance, whom a line peer hears.
+    /// A relay peer called tom with an empty token bucket, and a line peer that receives its messages.
     fn tom() -> (Sim, PeerNo, PeerNo) {
         let mut sim = Sim::with_doors(slow(), &[Scheme::Line, Scheme::Relay]);
         let bob = arrive(&mut sim, "bob");
@@ -269,11 +269,11 @@ mod messages_that_end_by_a_pause {
     }
 
     #[test]
-    fn are_seen_when_they_are_and_said_later() {
+    fn timeouts_are_seen_while_blocked() {
         let (mut sim, bob, tom) = tom();
         for i in 0..10 {
             sim.send(tom, format!("message {i}"));
-            sim.pass(PAUSE);
+            sim.pass(TIMEOUT);
         }
         assert!(sim.lines(bob).len() < 3);
         sim.pass(SECOND * 3);
@@ -281,7 +281,7 @@ mod messages_that_end_by_a_pause {
         let (mut sim, bob, tom) = self::tom();
         for i in 0..10 {
             sim.send(tom, format!("message {i}"));
-            sim.pass(PAUSE * 2);
+            sim.pass(TIMEOUT * 2);
         }
         sim.pass(SECOND * 10);
         let expected: Vec<String> = (0..10).map(|i| format!("tom: message {i}")).collect();
@@ -289,9 +289,9 @@ mod messages_that_end_by_a_pause {
     }
 
     #[test]
-    fn each_read_of_them_is_counted() {
+    fn read_ahead_calls_are_counted() {
         let mut sim = Sim::with_doors(slow(), &[Scheme::Relay, Scheme::Unix]);
-        let [tom, operator] = [0, 1].map(|door| sim.connect_at(door));
+        let [tom, operator] = [0, 1].map(|listener| sim.connect_at(listener));
         sim.send(tom, "tom:x\n".repeat(20));
         sim.run();
         for i in 0..5 {
@@ -305,22 +305,22 @@ mod messages_that_end_by_a_pause {
     }
 
     #[test]
-    fn stay_one_where_a_character_is_cut() {
+    fn cut_character_keeps_message_whole() {
         let (mut sim, bob, tom) = tom();
         sim.send(tom, b"Gr\xC3");
-        sim.pass(PAUSE * 3);
+        sim.pass(TIMEOUT * 3);
         sim.send(tom, b"\xBC\xC3\x9Fe");
         sim.pass(SECOND * 5);
         assert_eq!(sim.lines(bob), ["tom: Gr\u{fc}\u{df}e"]);
     }
 
     #[test]
-    fn are_held_up_to_a_bound_and_said_all_the_same() {
+    fn held_messages_are_bounded_and_sent() {
         let (mut sim, bob, tom) = tom();
         let line = "y".repeat(4000);
         for _ in 0..20 {
             sim.send(tom, &line);
-            sim.pass(PAUSE / 5);
+            sim.pass(TIMEOUT / 5);
             sim.send(tom, "\n");
             sim.run();
         }
@@ -335,10 +335,10 @@ mod messages_that_end_by_a_pause {
     }
 
     #[test]
-    fn are_all_said_where_the_stream_has_ended() {
+    fn end_of_stream_sends_held_messages() {
         let (mut sim, bob, tom) = tom();
         sim.send(tom, "one");
-        sim.pass(PAUSE);
+        sim.pass(TIMEOUT);
         sim.send(tom, "two");
         sim.end(tom);
         sim.run();
@@ -349,14 +349,14 @@ mod messages_that_end_by_a_pause {
 }
 
 #[test]
-fn datagrams_above_the_rate_are_dropped_and_counted() {
+fn excess_datagrams_are_dropped_and_counted() {
     let mut sim = Sim::with_doors(slow(), &[Scheme::Line, Scheme::Udp]);
     let bob = arrive(&mut sim, "bob");
     let ming = SocketAddr::from(([192, 168, 0, 7], 9));
     sim.send_datagram(1, ming, "L ming");
     (0..30).for_each(|i| sim.send_datagram(1, ming, format!("C ming {i}")));
     sim.run();
-    assert_eq!(sim.lines(bob).len(), 20, "that it joined, and what was left of its burst");
+    assert_eq!(sim.lines(bob).len(), 20, "the join event, and the remainder of the burst");
     sim.pass(SECOND);
     (0..30).for_each(|i| sim.send_datagram(1, ming, format!("C ming {i}")));
     sim.run();
@@ -364,7 +364,7 @@ fn datagrams_above_the_rate_are_dropped_and_counted() {
 }
 
 #[test]
-fn a_clock_that_jumps_ahead_fills_an_allowance_and_no_more() {
+fn clock_jump_fills_bucket_once() {
     let mut sim = Sim::new(slow());
     let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
     sim.send(alice, "line\n".repeat(1000));
@@ -376,7 +376,7 @@ fn a_clock_that_jumps_ahead_fills_an_allowance_and_no_more() {
 }
 
 #[test]
-fn nothing_is_lost_in_a_world_that_goes_wrong() {
+fn faulty_sockets_lose_no_request() {
     for seed in 0..50 {
         let mut sim =
             Sim::with_faults(Limits { rate: Some(100), burst: 3, ..Limits::default() }, Faults::plenty(seed));
@@ -395,8 +395,8 @@ fn nothing_is_lost_in_a_world_that_goes_wrong() {
     }
 }
 
-/// Two members of a server with a low rate; the messages of the second may end by pauses.
-fn alice_and_bob_who_pauses() -> (Sim, PeerNo, PeerNo) {
+/// Two members of a server with a low rate; messages of the second may end by the frame timeout.
+fn alice_and_nickname_bob() -> (Sim, PeerNo, PeerNo) {
     let limits = Limits { rate: Some(200), burst: 10, ..Limits::default() };
     let mut sim = Sim::with_doors(limits, &[Scheme::Line, Scheme::Nickname]);
     let alice = arrive(&mut sim, "alice");
@@ -407,20 +407,20 @@ fn alice_and_bob_who_pauses() -> (Sim, PeerNo, PeerNo) {
     (sim, alice, bob)
 }
 
-/// What bob says, by number: 1,004 bytes, as he sends it and as the others hear it.
+/// Returns bob's message of this number: 1,004 bytes, the same as sent and as received.
 fn line(i: usize) -> String {
     format!("bob: {i:04}{}", "x".repeat(995))
 }
 
 #[test]
-fn a_message_is_not_cut_where_no_more_could_be_held() {
-    let (mut sim, alice, bob) = alice_and_bob_who_pauses();
+fn full_input_cuts_no_message() {
+    let (mut sim, alice, bob) = alice_and_nickname_bob();
     let lines = |range: std::ops::Range<usize>| range.map(|i| line(i) + "\n").collect::<String>();
     sim.send(bob, lines(0..20));
     sim.run();
-    sim.pass(PAUSE / 2);
-    // More than may be held: the rest of a message waits in the kernel. When the server wakes up, its allowance is there
-    // first, and then the pause is over.
+    sim.pass(TIMEOUT / 2);
+    // More than the input bound: the remainder of a message stays in the kernel. When the server wakes up, tokens are
+    // refilled first, then the frame timeout passes.
     let count = 2 * READ / 1000;
     sim.send(bob, lines(20..count));
     sim.run();
@@ -430,20 +430,20 @@ fn a_message_is_not_cut_where_no_more_could_be_held() {
 }
 
 #[test]
-fn a_message_is_not_cut_where_the_end_was_seen_before_it_was_read() {
-    let (mut sim, alice, bob) = alice_and_bob_who_pauses();
+fn early_end_cuts_no_message() {
+    let (mut sim, alice, bob) = alice_and_nickname_bob();
     let count = 2 * READ / 1000;
     sim.send(bob, (0..count).map(|i| line(i) + "\n").collect::<String>());
     sim.run();
     sim.end(bob);
     sim.pass(HALF_CLOSE_GRACE);
-    let mut heard: Vec<String> = (0..count).map(line).collect();
-    heard.push("* bob left".into());
-    assert_eq!(sim.lines(alice), heard);
+    let mut received: Vec<String> = (0..count).map(line).collect();
+    received.push("* bob left".into());
+    assert_eq!(sim.lines(alice), received);
 }
 
 #[test]
-fn a_message_that_fills_what_may_be_held_is_no_end_of_the_stream() {
+fn filled_input_is_no_stream_end() {
     let limits = Limits { rate: Some(1), burst: 5, ..Limits::default() };
     let mut sim = Sim::with_doors(limits, &[Scheme::Classic]);
     let alice = sim.connect();
@@ -451,32 +451,32 @@ fn a_message_that_fills_what_may_be_held_is_no_end_of_the_stream() {
     sim.pass(SECOND * 10);
     sim.send(alice, "\n".repeat(300));
     sim.run();
-    let id = sim.sockets().id(alice).expect("she is connected");
-    // All but one byte of what may be held, and the pause that ends it: its LF is the last byte.
+    let id = sim.sockets().id(alice).expect("alice is connected");
+    // All but one byte of the input bound, then the frame timeout: the LF that it adds is the last byte.
     let room = READ - 1 - sim.reactor().server().connections.input_len(id);
     sim.send(alice, "y".repeat(room));
-    sim.pass(PAUSE);
+    sim.pass(TIMEOUT);
     assert_eq!(sim.reactor().server().connections.input_len(id), READ);
     sim.send(alice, "more");
     sim.pass(HALF_CLOSE_GRACE * 2);
-    assert!(!sim.is_ended(alice), "her stream goes on");
+    assert!(!sim.is_ended(alice), "alice's stream has not ended");
 }
 
 #[test]
-fn who_has_no_name_and_has_ended_its_stream_still_makes_way() {
+fn ended_unregistered_connection_is_evicted() {
     let limits = Limits { max_connections: 64, ..Limits::default() };
-    let most = limits.max_unregistered();
+    let max = limits.max_unregistered();
     let mut sim = Sim::new(limits);
-    let nameless: Vec<PeerNo> = (0..most).map(|_| sim.connect()).collect();
+    let unregistered: Vec<PeerNo> = (0..max).map(|_| sim.connect()).collect();
     sim.run();
-    for peer in &nameless {
+    for peer in &unregistered {
         sim.send(*peer, "\n".repeat(10_000));
         sim.end(*peer);
     }
     sim.pass(SECOND);
-    assert!(nameless.iter().all(|peer| !sim.is_ended(*peer)), "they are held back");
+    assert!(unregistered.iter().all(|peer| !sim.is_ended(*peer)), "all are blocked by rate");
     sim.connect();
     sim.run();
-    let last = sim.lines(nameless[0]).pop();
+    let last = sim.lines(unregistered[0]).pop();
     assert_eq!(last.as_deref(), Some("!register-timeout no name was given in time"));
 }

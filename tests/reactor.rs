@@ -1,5 +1,5 @@
-//! What the turn of the event loop promises, each shown in the simulator: who is read and sent to how often, what a peer
-//! that doesn't read costs, and how connections and the server end.
+//! The turn of the event loop, in the simulator: how often connections are read and sent to, what a peer that doesn't
+//! read costs, and how connections and the server end.
 
 use redpoll::limits::{
     ARENA, KIB, Limits, MAX_ACCEPT_BACKOFF, MAX_MAX_LINE, MAX_REJECTED, MIN_MAX_LINE, MIN_QUEUE, READ,
@@ -8,19 +8,20 @@ use redpoll::limits::{
 use redpoll::protocol::name::EVERY_SCRIPT;
 use redpoll::protocol::scheme::Scheme;
 use redpoll::reactor::Running;
-use redpoll_kit::members::arrive_all;
+use redpoll_kit::members::{arrive, arrive_all, figure};
 use redpoll_kit::{Fault, Faults, PeerNo, Sim};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Those of a server whose peers may be as fast as they like.
+/// The default limits without a rate limit.
 fn limits() -> Limits {
     Limits { rate: None, ..Limits::default() }
 }
 
+const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A server with small queues: 8 KiB each, so that half is 4 KiB and eight times is 64 KiB.
+/// A server with small queues: 8 KiB each; half is 4 KiB, the hard limit (eight times) 64 KiB.
 fn small_queues() -> Sim {
     Sim::new(Limits { queue: 8 * KIB, ..limits() })
 }
@@ -34,7 +35,7 @@ fn unsent(sim: &mut Sim, peer: PeerNo) -> usize {
     sim.reactor().server().connections.queues().unsent(id)
 }
 
-/// What `act` takes: reads, sends and turns.
+/// Counts the reads, sends and turns of `act`.
 fn cost(sim: &mut Sim, act: impl FnOnce(&mut Sim)) -> (usize, usize, usize) {
     let (before, turns) = (sim.sockets().calls, sim.turns());
     act(sim);
@@ -42,7 +43,7 @@ fn cost(sim: &mut Sim, act: impl FnOnce(&mut Sim)) -> (usize, usize, usize) {
     (after.0 - before.0, after.1 - before.1, sim.turns() - turns)
 }
 
-/// `count` lines of 100 bytes that begin with `head`, each with its number.
+/// Returns `count` lines of 100 bytes, each of `head` and its number.
 fn lines_of_100(head: &str, count: usize) -> String {
     (0..count).map(|i| format!("{:x<99}\n", format!("{head}{i:05}"))).collect()
 }
@@ -51,20 +52,20 @@ mod reading_and_sending {
     use super::*;
 
     #[test]
-    fn one_read_for_each_that_is_ready_and_one_send_for_each_that_hears() {
+    fn one_read_and_send_per_peer() {
         let mut sim = Sim::new(limits());
         let peers = arrive_all(&mut sim, ["alice", "bob", "carol", "dave"]);
         for peer in &peers[..3] {
             sim.send(*peer, "one\ntwo\n@dave:three\n/ping 4\n");
         }
         assert_eq!(cost(&mut sim, Sim::turn), (3, 4, 1));
-        assert_eq!(sim.lines(peers[3]).len(), 9, "all of it is in that one send");
+        assert_eq!(sim.lines(peers[3]).len(), 9, "all lines are in that one send");
         sim.run();
         assert_eq!(sim.lines(peers[0]).len(), 5);
     }
 
     #[test]
-    fn a_fast_peer_is_read_once_a_turn_and_starves_nobody() {
+    fn fast_peer_starves_no_other() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         let much = lines_of_100("@alice:", 10_000);
@@ -77,21 +78,21 @@ mod reading_and_sending {
             sim.run();
         });
         assert_eq!(reads, (much.len() - READ).div_ceil(READ));
-        assert_eq!(turns, reads + 1, "and one in which there is nothing to do");
+        assert_eq!(turns, reads + 1, "and one without work");
         assert_eq!(sim.lines(alice).len(), 10_000);
     }
 
     #[test]
-    fn who_is_behind_is_not_sent_to_until_there_is_room() {
+    fn full_socket_is_not_sent_to() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 7);
         sim.send(alice, "hello\n");
-        assert_eq!(cost(&mut sim, Sim::turn).1, 1, "it is tried once");
+        assert_eq!(cost(&mut sim, Sim::turn).1, 1, "one send is tried");
         sim.send(alice, "more\n");
         sim.run();
         sim.send(alice, "and more\n");
-        assert_eq!(cost(&mut sim, Sim::turn).1, 0, "while bytes remain, only their turn helps");
+        assert_eq!(cost(&mut sim, Sim::turn).1, 0, "no send before the socket is writable");
         sim.stall(bob, 10);
         assert_eq!(cost(&mut sim, Sim::turn).1, 1);
         assert_eq!(sim.take(bob), b"alice: hello\nalic");
@@ -102,16 +103,16 @@ mod reading_and_sending {
     }
 
     #[test]
-    fn more_than_an_arena_is_put_off_and_flows_in_order() {
+    fn arena_overflow_flows_in_order() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         for i in 0..100 {
             arrive_all(&mut sim, [&format!("{i:a>32}")]);
         }
         [alice, bob].iter().for_each(|peer| forget(&mut sim, *peer));
-        let asked: String = (0..200).map(|i| format!("/who *\n/ping {i}\nline {i}\n")).collect();
-        assert!(asked.len() < READ, "one read");
-        sim.send(alice, asked);
+        let requests: String = (0..200).map(|i| format!("/who *\n/ping {i}\nline {i}\n")).collect();
+        assert!(requests.len() < READ, "one read");
+        sim.send(alice, requests);
         sim.turn();
         let mut answers = sim.lines(alice);
         let first: usize = answers.iter().map(String::len).sum();
@@ -123,13 +124,13 @@ mod reading_and_sending {
         let pongs: Vec<_> = answers.iter().filter(|line| line.starts_with("+pong")).collect();
         assert!(pongs.iter().enumerate().all(|(i, line)| **line == format!("+pong {i}")));
         assert_eq!((pongs.len(), answers.len()), (200, 3 * 200));
-        let heard = sim.lines(bob);
-        assert!(heard.iter().enumerate().all(|(i, line)| *line == format!("alice: line {i}")));
-        assert_eq!(heard.len(), 200);
+        let received = sim.lines(bob);
+        assert!(received.iter().enumerate().all(|(i, line)| *line == format!("alice: line {i}")));
+        assert_eq!(received.len(), 200);
     }
 
     #[test]
-    fn an_idle_server_sets_no_timer() {
+    fn idle_server_arms_no_timer() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.send(alice, "hi\nan unfinished li");
@@ -138,36 +139,32 @@ mod reading_and_sending {
             sim.pass(DAY);
         });
         assert_eq!((reads, sends), (0, 0));
-        assert!(turns <= 2, "one to give memory back, one that lasts a day, not {turns}");
+        assert!(turns <= 2, "one to trim, one that lasts a day, not {turns}");
         sim.send(alice, "ne\n");
         sim.run();
         assert_eq!(sim.lines(bob), ["alice: hi", "alice: an unfinished line"]);
     }
 
     #[test]
-    fn only_an_unfinished_line_holds_a_buffer() {
+    fn only_unfinished_lines_hold_buffers() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         assert_eq!(sim.reactor().server().connections.input().buffers(), 0);
         sim.send(alice, "hi\nunfinished");
         sim.send(bob, "x".repeat(5000));
         sim.run();
-        assert_eq!(
-            sim.reactor().server().connections.input().buffers(),
-            1,
-            "what is thrown away is not kept"
-        );
+        assert_eq!(sim.reactor().server().connections.input().buffers(), 1, "discarded input is not kept");
         sim.reset(alice);
         sim.run();
         assert_eq!(sim.reactor().server().connections.input().buffers(), 0);
     }
 }
 
-mod who_does_not_read {
+mod unread_output {
     use super::*;
 
     #[test]
-    fn is_not_read_while_its_own_answers_wait_and_then_all_are_answered() {
+    fn unread_answers_stop_reading() {
         let mut sim = small_queues();
         let [alice] = arrive_all(&mut sim, ["alice"]);
         sim.stall(alice, 0);
@@ -177,7 +174,7 @@ mod who_does_not_read {
         });
         assert_eq!((reads, sends), (1, 1));
         assert!(unsent(&mut sim, alice) <= 8 * KIB, "{} bytes", unsent(&mut sim, alice));
-        // It reads on, a little at a time.
+        // The peer reads a little at a time.
         for _ in 0..1000 {
             sim.stall(alice, 100);
             sim.run();
@@ -192,7 +189,7 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn waits_on_where_others_fill_its_queue_again_before_it_is_read() {
+    fn refilled_queue_keeps_reading_blocked() {
         let mut sim = small_queues();
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(alice, 0);
@@ -209,14 +206,14 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn and_shuts_its_sending_side_is_answered_all_the_same() {
+    fn half_closed_peer_is_still_answered() {
         let mut sim = small_queues();
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.send(bob, "/ping x\n".repeat(5_000) + "@alice:last");
         sim.end(bob);
         sim.pass(DAY);
-        assert!(sim.lines(alice).is_empty(), "it is not read, so its end isn't either");
+        assert!(sim.lines(alice).is_empty(), "bob is not read, so the end of the stream isn't either");
         sim.stall(bob, usize::MAX);
         sim.run();
         assert_eq!(sim.lines(bob).len(), 5_000);
@@ -225,7 +222,7 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn and_is_reset_is_gone_at_once() {
+    fn reset_stalled_peer_leaves_at_once() {
         let mut sim = small_queues();
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
@@ -236,17 +233,17 @@ mod who_does_not_read {
             sim.pass(Duration::ZERO);
         });
         sim.run();
-        assert!(turns <= 2, "the hang-up is acted on, not told again and again: {turns} turns");
+        assert!(turns <= 2, "the hang-up is handled once: {turns} turns");
         assert_eq!(sim.lines(alice), ["* bob left (connection lost)"]);
     }
 
     #[test]
-    fn is_refused_direct_messages_once_half_of_its_queue_is_used() {
+    fn half_full_queue_refuses_direct_messages() {
         let mut sim = small_queues();
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.run();
-        // One at a time: what stands in a turn's arena is not refused by the kernel yet.
+        // One a turn: bytes in the arena of the turn are not refused by the kernel yet.
         let mut taken = 0;
         while sim.lines(alice).is_empty() {
             taken += 1;
@@ -255,11 +252,11 @@ mod who_does_not_read {
             sim.run();
         }
         // `@alice:` is two bytes longer than `@bob:`.
-        assert_eq!(taken - 1, 4 * KIB / 102 + 1, "taken until more than half is used");
+        assert_eq!(taken - 1, 4 * KIB / 102 + 1, "accepted until more than half is used");
         let queued = unsent(&mut sim, bob);
         sim.send(alice, "@BOB:x\n@nobody,bob,alice:x\n@alice,bob:twice\n@bob,bob,bob:x\n");
         sim.run();
-        let told = [
+        let lines = [
             "!recipient-full BOB",
             "!no-such-user nobody",
             "!recipient-full bob",
@@ -268,9 +265,9 @@ mod who_does_not_read {
             "!recipient-full bob",
             "!recipient-full bob",
         ];
-        assert_eq!(sim.lines(alice), told, "each by name, whoever is named twice is refused once");
+        assert_eq!(sim.lines(alice), lines, "each by name, a name that is repeated once");
         assert_eq!(unsent(&mut sim, bob), queued);
-        // The rest is for rooms.
+        // The other half is for room lines.
         sim.send(alice, "a room's line\n");
         sim.run();
         assert!(unsent(&mut sim, bob) > queued);
@@ -282,41 +279,41 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn is_dropped_after_two_seconds_above_the_limit_but_for_the_line_that_is_partly_sent() {
+    fn slow_peer_drops_after_two_seconds() {
         let mut sim = small_queues();
         let [alice, bob, carol] = arrive_all(&mut sim, ["alice", "bob", "carol"]);
         sim.stall(bob, 150);
-        // 106 bytes each as bob hears them: 150 of them taken, the second line half sent.
+        // 106 bytes each as sent to bob: 150 bytes are taken, the second line is partly sent.
         sim.send(alice, lines_of_100("", 77));
         sim.pass(DAY);
-        assert!(unsent(&mut sim, bob) <= 8 * KIB, "within the limit it may stay for ever");
+        assert!(unsent(&mut sim, bob) <= 8 * KIB, "within the limit there is no deadline");
         forget(&mut sim, carol);
         sim.send(alice, lines_of_100("", 3));
         sim.pass(Duration::from_millis(1999));
         assert!(unsent(&mut sim, bob) > 8 * KIB);
-        assert_eq!(sim.lines(carol).len(), 3, "nobody else is slowed");
+        assert_eq!(sim.lines(carol).len(), 3, "other connections are not delayed");
         sim.pass(Duration::from_millis(1));
         assert_eq!(sim.lines(alice), ["* bob left (too slow)"]);
         assert_eq!(sim.lines(carol), ["* bob left (too slow)"]);
-        assert!(unsent(&mut sim, bob) < 300, "the rest of a line and a refusal");
+        assert!(unsent(&mut sim, bob) < 300, "the remainder of a line and the final line");
         sim.send(alice, "not for bob\n");
         sim.stall(bob, usize::MAX);
         sim.run();
-        let heard = sim.lines(bob);
+        let received = sim.lines(bob);
         assert_eq!(
-            heard[..2],
+            received[..2],
             lines_of_100("alice: ", 2).lines().map(|l| format!("{l}xxxxxxx")).collect::<Vec<_>>()
         );
-        assert_eq!(heard[2..], ["!too-slow what was sent to you was not read"]);
+        assert_eq!(received[2..], ["!too-slow what was sent to you was not read"]);
         assert!(sim.is_ended(bob));
     }
 
     #[test]
-    fn is_dropped_at_once_at_eight_times_the_limit() {
+    fn hard_limit_drops_at_once() {
         let mut sim = small_queues();
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
-        // 106 bytes each as bob hears them: 64 KiB are 618 and a part.
+        // 106 bytes each as sent to bob: 64 KiB are 618 lines and a part.
         sim.send(alice, lines_of_100("", 600));
         sim.run();
         assert!(sim.lines(alice).is_empty());
@@ -329,13 +326,13 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn is_spared_when_it_is_back_within_the_limit_in_time() {
+    fn recovered_queue_is_spared() {
         let mut sim = small_queues();
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.send(alice, lines_of_100("", 100));
         sim.pass(Duration::from_millis(1999));
-        // Back to the limit is enough; then it has two seconds anew.
+        // A queue back at the limit is enough; above it, two seconds start again.
         let surplus = unsent(&mut sim, bob) - 8 * KIB;
         sim.stall(bob, surplus);
         sim.pass(DAY);
@@ -345,36 +342,36 @@ mod who_does_not_read {
         sim.stall(bob, usize::MAX);
         sim.pass(DAY);
         assert!(sim.lines(alice).is_empty());
-        assert_eq!(sim.lines(bob).len(), 101, "and nothing is lost");
+        assert_eq!(sim.lines(bob).len(), 101, "no line is lost");
     }
 
     #[test]
-    fn and_is_dropped_for_it_as_it_resumes_is_not_read_again_though_it_hangs_up() {
+    fn dropped_peer_is_not_read_again() {
         let mut sim = small_queues();
         let others: Vec<PeerNo> = (0..30).map(|i| arrive_all(&mut sim, [&format!("other{i}")])[0]).collect();
         let [bob] = arrive_all(&mut sim, ["bob"]);
-        // All wait: what the others have still to say is more than bob's queue takes, and bob has more to ask than a line.
+        // All are blocked by output: the others have more unread input than bob's queue takes, bob more than one line.
         let flood = "/ping x\n".repeat(700) + &"x\n".repeat(2_000);
-        let asking =
+        let inputs =
             others.iter().map(|other| (*other, flood.clone())).chain([(bob, "/ping x\n".repeat(5_000))]);
-        for (peer, asked) in asking {
+        for (peer, input) in inputs {
             sim.stall(peer, 0);
-            sim.send(peer, asked);
+            sim.send(peer, input);
             sim.run();
         }
-        // All may go on in the next turn, bob last; his queue isn't empty yet.
+        // All are runnable in the next turn, bob last; bob's queue isn't empty yet.
         others.iter().for_each(|other| sim.stall(*other, usize::MAX));
         sim.stall(bob, 4 * KIB);
         sim.turn();
         sim.reset(bob);
         sim.run();
-        let heard = sim.lines(others[0]);
-        assert!(heard.iter().any(|line| line == "* bob left (too slow)"), "{:?}", heard.last());
+        let received = sim.lines(others[0]);
+        assert!(received.iter().any(|line| line == "* bob left (too slow)"), "{:?}", received.last());
         assert!(sim.is_closed(bob));
     }
 
     #[test]
-    fn keeps_the_rest_of_a_line_longer_than_its_queue_and_the_server_goes_on() {
+    fn partial_line_may_exceed_the_queue() {
         let limits = Limits { max_line: MAX_MAX_LINE, queue: MIN_QUEUE, ..limits() };
         let mut sim = Sim::new(limits);
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
@@ -388,12 +385,12 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn and_reads_as_fast_as_it_can_outlives_a_burst_of_short_lines() {
+    fn fast_reader_survives_short_line_burst() {
         let mut sim = Sim::new(limits());
         // The longest name that this build takes.
         let name = if EVERY_SCRIPT { "\u{10428}" } else { "a" }.repeat(32);
         let [alice, bob] = arrive_all(&mut sim, [name.as_str(), "bob"]);
-        // What the socket of somebody takes who reads all of it between two waits.
+        // A peer that reads all of its socket's buffer between two waits.
         sim.send(alice, "x\n".repeat(READ / 2));
         for _ in 0..1000 {
             sim.stall(bob, 256 * KIB);
@@ -405,7 +402,7 @@ mod who_does_not_read {
     }
 
     #[test]
-    fn is_spared_when_it_was_the_server_that_slept_and_its_queue_has_room_by_then() {
+    fn server_sleep_drops_no_peer() {
         let mut sim = small_queues();
         let [alice, bob, carol] = arrive_all(&mut sim, ["alice", "bob", "carol"]);
         [bob, carol].iter().for_each(|peer| sim.stall(*peer, 0));
@@ -417,12 +414,12 @@ mod who_does_not_read {
         sim.oversleep(Duration::from_secs(60));
         sim.run();
         assert_eq!(sim.lines(alice), ["* carol left"]);
-        assert_eq!(sim.lines(bob).len(), 101, "nothing is lost");
-        assert_eq!(sim.lines(carol), ["+bye"], "nor is what was to be flushed within the drain");
+        assert_eq!(sim.lines(bob).len(), 101, "no line is lost");
+        assert_eq!(sim.lines(carol), ["+bye"], "nor the bytes to flush within the drain");
     }
 
     #[test]
-    fn and_quits_is_flushed_for_as_long_as_a_drain_may_take() {
+    fn quit_flushes_within_the_drain() {
         let mut sim = small_queues();
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
@@ -439,42 +436,45 @@ mod connections {
     use super::*;
 
     #[test]
-    fn a_slot_is_used_again_only_after_all_events_for_its_former_owner() {
+    fn slot_is_reused_after_its_events() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         let slot = sim.sockets().id(bob);
-        // In one batch: alice says so much that it is flushed on the way, which finds bob broken; bob's own event, for
-        // a connection that is doomed by then; and a newcomer.
+        // In one turn: alice's input causes a flush, which finds bob's connection broken; then bob's own event, for a
+        // connection that is closed by then; then an accepted connection.
         sim.send(alice, "/who *\n".repeat(9_000));
         sim.send(bob, "hi\n@alice:x\n");
         sim.send(alice, "x\n");
         sim.reset(bob);
         let carol = sim.connect();
         sim.turn();
-        assert_eq!(sim.sockets().id(carol), slot, "the slot is taken in the same turn");
+        assert_eq!(sim.sockets().id(carol), slot, "the slot is reused in the same turn");
         sim.send(carol, "/ping mine\n");
         sim.run();
-        let told = sim.lines(carol);
-        assert_eq!((told.len(), told[2].as_str()), (3, "+pong mine"), "nothing of bob's");
-        let notices: Vec<_> = sim.lines(alice).into_iter().filter(|line| line.starts_with('*')).collect();
-        assert_eq!(notices, ["* bob left (connection lost)"], "told once");
-        // Nor do bob's deadlines meet her: she has the whole time to register.
+        let lines = sim.lines(carol);
+        assert_eq!((lines.len(), lines[2].as_str()), (3, "+pong mine"), "no line of bob's");
+        let presence: Vec<_> = sim.lines(alice).into_iter().filter(|line| line.starts_with('*')).collect();
+        assert_eq!(presence, ["* bob left (connection lost)"], "sent once");
+        // Bob's deadlines don't apply to carol, which has the whole time to register.
         sim.pass(Duration::from_secs(59));
         assert!(!sim.is_ended(carol));
     }
 
     #[test]
-    fn a_reset_in_the_middle_of_a_fan_out_is_told_to_those_who_are_left() {
+    fn reset_during_fan_out_is_announced() {
         let mut sim = Sim::new(limits());
         let [alice, bob, carol, dave] = arrive_all(&mut sim, ["alice", "bob", "carol", "dave"]);
-        // They are broken, but only sending to them shows it: alice's line is obeyed first in the batch.
+        // Both are broken, which only a send shows: alice's line is handled first in the turn.
         sim.send(alice, "hello\n");
         sim.reset(bob);
         sim.reset(carol);
         sim.run();
-        let heard = sim.lines(dave);
-        assert_eq!(heard, ["alice: hello", "* bob left (connection lost)", "* carol left (connection lost)"]);
-        assert_eq!(sim.lines(alice), heard[1..]);
+        let received = sim.lines(dave);
+        assert_eq!(
+            received,
+            ["alice: hello", "* bob left (connection lost)", "* carol left (connection lost)"]
+        );
+        assert_eq!(sim.lines(alice), received[1..]);
         assert_eq!(
             (sim.reactor().server().connections.count().0, sim.reactor().server().hub().registered()),
             (2, 2)
@@ -482,7 +482,7 @@ mod connections {
     }
 
     #[test]
-    fn a_listener_that_fails_rests_longer_and_longer_and_is_back() {
+    fn accept_backoff_doubles_and_ends() {
         let mut sim = Sim::new(limits());
         let [alice] = arrive_all(&mut sim, ["alice"]);
         let no_memory = Faults::none(0).with(Fault::NoMemory, 1000);
@@ -491,38 +491,38 @@ mod connections {
         let (_, _, turns) = cost(&mut sim, |sim| {
             sim.pass(Duration::from_secs(60));
         });
-        // 10, 20, 40 … 640 ms, then a second each; and one to give memory back.
+        // 10, 20, 40 … 640 ms, then a second each; and one to trim.
         assert!((60..=70).contains(&turns), "{turns} turns");
         sim.send(alice, "/ping 1\n");
         sim.run();
-        assert_eq!(sim.lines(alice), ["+pong 1"], "those who are in don't notice");
+        assert_eq!(sim.lines(alice), ["+pong 1"], "accepted connections are not affected");
         sim.sockets().set_faults(None);
         sim.pass(MAX_ACCEPT_BACKOFF);
         sim.send(bob, "#bob\n");
         sim.run();
         assert_eq!(sim.lines(alice), ["* bob joined"]);
-        // Nothing is left of its pauses.
+        // The backoff starts again from its minimum.
         let carol = sim.connect();
         sim.run();
         assert_eq!(sim.lines(carol).len(), 2);
     }
 
     #[test]
-    fn a_full_server_says_so_to_some_and_nothing_to_the_rest_and_harms_nobody() {
+    fn full_server_rejects_then_drops() {
         let mut sim = Sim::new(Limits { max_connections: 2, ..limits() });
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         let more: Vec<_> = (0..MAX_REJECTED + 3).map(|_| sim.connect()).collect();
         sim.run();
         for (i, peer) in more.iter().enumerate() {
-            let told = sim.lines(*peer);
-            assert_eq!(told.len(), usize::from(i < MAX_REJECTED), "{told:?}");
-            assert!(told.iter().all(|line| line.starts_with("!server-full")), "{told:?}");
+            let lines = sim.lines(*peer);
+            assert_eq!(lines.len(), usize::from(i < MAX_REJECTED), "{lines:?}");
+            assert!(lines.iter().all(|line| line.starts_with("!server-full")), "{lines:?}");
             assert!(sim.is_ended(*peer));
         }
         assert_eq!(
             sim.reactor().server().connections.count().0,
             2 + MAX_REJECTED,
-            "until they close, or a second has passed"
+            "until the peers close, or a second has passed"
         );
         sim.send(alice, "/ping 1\n@bob:hi\n");
         sim.pass(Duration::from_secs(1));
@@ -536,29 +536,29 @@ mod connections {
     }
 
     #[test]
-    fn those_who_were_turned_away_take_nobodys_place() {
+    fn rejected_connections_take_no_slot() {
         let mut sim = Sim::new(Limits { max_connections: 2, ..limits() });
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
-        // Again and again, so that there are always some who have not ended yet.
-        let knock = |sim: &mut Sim| (0..MAX_REJECTED).map(|_| sim.connect()).count();
-        knock(&mut sim);
+        // Repeatedly, so that some of them are always lingering.
+        let connect = |sim: &mut Sim| (0..MAX_REJECTED).map(|_| sim.connect()).count();
+        connect(&mut sim);
         sim.pass(Duration::from_millis(900));
         sim.end(bob);
         sim.run();
         forget(&mut sim, alice);
         arrive_all(&mut sim, ["carol"]);
         assert_eq!(sim.lines(alice), ["* carol joined"]);
-        knock(&mut sim);
+        connect(&mut sim);
         sim.run();
         assert_eq!(
             sim.reactor().server().connections.count().0,
             2 + MAX_REJECTED,
-            "and no more of them are kept than before"
+            "no more of them linger than before"
         );
     }
 
     #[test]
-    fn a_closing_connection_waits_a_second_for_the_peers_end_and_throws_away_what_comes() {
+    fn linger_discards_input_for_a_second() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.send(alice, "/quit\n@bob:too late\n");
@@ -577,7 +577,7 @@ mod connections {
     }
 
     #[test]
-    fn a_closing_connection_is_closed_as_soon_as_the_peer_ends_too() {
+    fn linger_ends_with_the_peer() {
         let mut sim = Sim::new(limits());
         let [alice] = arrive_all(&mut sim, ["alice"]);
         sim.send(alice, "/quit\n");
@@ -594,15 +594,15 @@ mod stopping {
     use super::*;
 
     #[test]
-    fn everybody_is_told_and_nobody_hears_of_leavings() {
+    fn stop_notifies_all_without_presence() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
-        let stranger = sim.connect();
+        let unregistered = sim.connect();
         sim.run();
-        forget(&mut sim, stranger);
+        forget(&mut sim, unregistered);
         sim.stop();
-        assert_eq!(sim.run(), Running::On, "they have not ended yet");
-        for peer in [alice, bob, stranger] {
+        assert_eq!(sim.run(), Running::On, "the peers have not ended yet");
+        for peer in [alice, bob, unregistered] {
             assert_eq!(sim.lines(peer), ["!shutting-down the server stops"]);
             assert!(sim.is_ended(peer));
             sim.end(peer);
@@ -611,39 +611,39 @@ mod stopping {
     }
 
     #[test]
-    fn a_peer_that_does_not_read_holds_it_up_for_the_drain_and_no_longer() {
+    fn stalled_peer_is_bounded_by_drain() {
         let mut sim = Sim::new(limits());
         let [_alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.stop();
         assert_eq!(sim.pass(Duration::from_millis(4999)), Running::On);
-        assert_eq!(sim.reactor().server().connections.count().0, 1, "alice had a second to end");
+        assert_eq!(sim.reactor().server().connections.count().0, 1, "alice lingered for a second");
         assert_eq!(sim.pass(Duration::from_millis(1)), Running::Done);
     }
 
     #[test]
-    fn what_takes_more_than_one_send_is_whole_before_the_end() {
+    fn stop_flushes_several_sends_whole() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
-        let said = lines_of_100("", 2 * ARENA / 100);
-        sim.send(alice, &said);
+        let text = lines_of_100("", 2 * ARENA / 100);
+        sim.send(alice, &text);
         sim.run();
         sim.stop();
         sim.run();
         assert!(unsent(&mut sim, bob) > ARENA);
         sim.stall(bob, usize::MAX);
         sim.run();
-        let heard = sim.lines(bob);
+        let received = sim.lines(bob);
         assert_eq!(
-            (heard.len(), heard.last().unwrap().starts_with("!shutting-down")),
-            (said.len() / 100 + 1, true)
+            (received.len(), received.last().unwrap().starts_with("!shutting-down")),
+            (text.len() / 100 + 1, true)
         );
         assert!(sim.is_ended(bob));
     }
 
     #[test]
-    fn who_vanishes_meanwhile_is_not_told_of_either() {
+    fn reset_during_stop_is_not_announced() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         [alice, bob].iter().for_each(|peer| sim.stall(*peer, 0));
@@ -657,7 +657,7 @@ mod stopping {
     }
 
     #[test]
-    fn nobody_is_accepted_any_more_and_asking_twice_changes_nothing() {
+    fn stop_accepts_none_and_is_idempotent() {
         let mut sim = Sim::new(limits());
         let [alice] = arrive_all(&mut sim, ["alice"]);
         sim.stop();
@@ -671,7 +671,7 @@ mod stopping {
     }
 
     #[test]
-    fn what_was_queued_before_is_sent_first() {
+    fn stop_sends_queued_text_first() {
         let mut sim = Sim::new(limits());
         let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 10);
@@ -681,13 +681,13 @@ mod stopping {
         sim.pass(Duration::from_secs(4));
         sim.stall(bob, usize::MAX);
         sim.run();
-        let heard = sim.lines(bob);
-        assert_eq!((heard.len(), heard[50].as_str()), (51, "!shutting-down the server stops"));
+        let received = sim.lines(bob);
+        assert_eq!((received.len(), received[50].as_str()), (51, "!shutting-down the server stops"));
     }
 }
 
 #[test]
-fn a_datagram_is_no_longer_than_a_line_may_be() {
+fn datagrams_obey_the_line_limit() {
     let limits = Limits { max_line: MIN_MAX_LINE, ..Limits::default() };
     let mut sim = Sim::with_doors(limits, &[Scheme::Line, Scheme::Udp]);
     let (bob, ming) = (sim.connect(), SocketAddr::from(([127, 0, 0, 1], 9)));
@@ -704,7 +704,7 @@ fn a_datagram_is_no_longer_than_a_line_may_be() {
 }
 
 #[test]
-fn a_farewell_does_not_lift_a_queue_above_its_limit() {
+fn final_line_respects_queue_limit() {
     let mut sim = Sim::new(Limits { queue: MIN_QUEUE, ..Limits::default() });
     let (alice, bob) = (sim.connect(), sim.connect());
     sim.send(alice, "#alice\n");
@@ -712,9 +712,9 @@ fn a_farewell_does_not_lift_a_queue_above_its_limit() {
     sim.run();
     sim.take(bob);
     sim.stall(bob, 1);
-    // All but full: 63 KiB in lines of 1 KiB, and one that leaves 7 bytes; the first byte is taken.
-    let said = |bytes: usize| "x".repeat(bytes - "alice: \n".len()) + "\n";
-    sim.send(alice, said(KIB).repeat(63) + &said(KIB - 6));
+    // Full but for 7 bytes: 63 KiB in lines of 1 KiB, and one shorter line; the first byte is taken.
+    let line = |bytes: usize| "x".repeat(bytes - "alice: \n".len()) + "\n";
+    sim.send(alice, line(KIB).repeat(63) + &line(KIB - 6));
     sim.run();
     sim.stop();
     sim.run();
@@ -722,6 +722,76 @@ fn a_farewell_does_not_lift_a_queue_above_its_limit() {
     sim.run();
     assert_eq!(
         sim.lines(bob),
-        ["alice: ".to_owned() + said(KIB).trim_end(), "!too-slow what was sent to you was not read".into()]
+        ["alice: ".to_owned() + line(KIB).trim_end(), "!too-slow what was sent to you was not read".into()]
     );
+}
+
+#[test]
+fn greeting_joins_the_first_answer() {
+    let mut sim = Sim::new(limits());
+    let alice = sim.connect();
+    sim.send(alice, "#alice\n/ping 1\n");
+    let sends = sim.sockets().calls.1;
+    sim.run();
+    assert_eq!(sim.lines(alice).len(), 2 + 2 + 1);
+    assert_eq!(sim.sockets().calls.1 - sends, 1);
+}
+
+#[test]
+fn message_takes_two_system_calls() {
+    let mut sim = Sim::with_doors(limits(), &[Scheme::Line, Scheme::Unix]);
+    let operator = sim.connect_at(1);
+    let alice = arrive(&mut sim, "alice");
+    let bob = arrive(&mut sim, "bob");
+    let keys = ["watch-calls", "accept-calls"];
+    let before = keys.map(|key| figure(&mut sim, operator, key));
+    let calls = sim.sockets().calls;
+    for _ in 0..100 {
+        sim.send(alice, "@bob:hi\n");
+        sim.run();
+    }
+    assert_eq!(sim.lines(bob).len(), 100);
+    let after = sim.sockets().calls;
+    assert_eq!((after.0 - calls.0, after.1 - calls.1), (100, 100));
+    assert_eq!(keys.map(|key| figure(&mut sim, operator, key)), before);
+}
+
+#[test]
+fn received_message_counts_once() {
+    let mut sim = Sim::with_doors(limits(), &[Scheme::Line, Scheme::Unix, Scheme::Classic]);
+    let operator = sim.connect_at(1);
+    let before = figure(&mut sim, operator, "lines-in");
+    let (alice, tom) = (sim.connect(), sim.connect_at(2));
+    // The last one ends with the stream, tom's by the frame timeout.
+    sim.send(alice, "#alice\none\ntwo");
+    sim.run();
+    sim.end(alice);
+    sim.send(tom, "#tom");
+    sim.pass(SECOND);
+    assert_eq!(figure(&mut sim, operator, "lines-in") - before, 3 + 1 + 1, "and one for /stats itself");
+}
+
+#[test]
+fn slow_reader_cannot_extend_the_drain() {
+    for quits in [true, false] {
+        let mut sim = Sim::new(limits());
+        let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
+        sim.stall(bob, 0);
+        sim.send(alice, format!("{}\n", "x".repeat(1000)).repeat(100));
+        sim.run();
+        if quits {
+            sim.send(bob, "/quit\n")
+        } else {
+            sim.stop()
+        }
+        // The drain takes at most five seconds.
+        for _ in 0..49 {
+            sim.pass(SECOND / 10);
+            sim.stall(bob, 100);
+        }
+        assert!(!sim.is_closed(bob));
+        let running = sim.pass(SECOND / 10);
+        assert!(sim.is_closed(bob));
+        assert_eq!(running == Running::Done, !quits);
+    }
 }

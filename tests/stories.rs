@@ -1,7 +1,7 @@
-//! Every story of `tests/stories/`, in the simulator and over real sockets. The grammar is at the top of
-//! `tests/kit/src/story/mod.rs`. `REDPOLL_STORY=who_is_where cargo test --test stories` tells one story alone; with
-//! `REDPOLL_SEED=7` the simulator that goes wrong does so by one seed alone.
-#![allow(clippy::panic, reason = "a test says by it what is wrong")]
+//! Every story of `tests/stories/` and its folders, in the simulator and over real sockets. The grammar is at the top
+//! of `tests/kit/src/story/mod.rs`. `REDPOLL_STORY=room/members_are_listed cargo test --test stories` runs one story
+//! alone; `REDPOLL_SEED=7` chooses one seed of the simulator with faults.
+#![allow(clippy::panic, reason = "a failed test panics")]
 
 use redpoll::protocol::name::EVERY_SCRIPT;
 use redpoll_kit::replay;
@@ -14,105 +14,104 @@ use std::path::Path;
 /// The built program.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_redpoll");
 
-fn can_be_told(story: &Story) -> bool {
+fn can_run(story: &Story) -> bool {
     EVERY_SCRIPT || !story.needs_unicode
 }
 
 fn on_sockets(story: &Story) -> bool {
-    can_be_told(story) && !story.needs_a_clock()
+    can_run(story) && !story.needs_a_clock()
 }
 
-/// What engines with threads can tell: all but datagrams.
+/// True for stories that engines with threads can run: all but those with UDP.
 #[cfg(feature = "threads")]
-fn of_streams(story: &Story) -> bool {
+fn has_streams_only(story: &Story) -> bool {
     on_sockets(story) && !story.doors().contains(&redpoll::protocol::scheme::Scheme::Udp)
 }
 
-fn tell_on_sockets(test: &str, may: impl Fn(&Story) -> bool, engine: &str) {
+fn run_on_sockets(test: &str, may: impl Fn(&Story) -> bool, engine: &str) {
     tell_all(test, None, may, |story| Sockets::new(Path::new(PROGRAM), story, engine));
 }
 
 #[test]
 fn every_story_in_the_simulator() {
-    tell_all("every_story_in_the_simulator", None, can_be_told, Simulated::new);
+    tell_all("every_story_in_the_simulator", None, can_run, Simulated::new);
 }
 
 #[test]
-fn every_story_in_a_simulator_that_goes_wrong() {
+fn every_story_with_faults() {
     for seed in replay::seeds(0..8) {
         println!("seed {seed}");
-        let test = "every_story_in_a_simulator_that_goes_wrong";
-        tell_all(test, Some(seed), can_be_told, |story| gone_wrong(story, seed));
+        let test = "every_story_with_faults";
+        tell_all(test, Some(seed), can_run, |story| gone_wrong(story, seed));
     }
 }
 
 #[test]
 fn every_story_over_real_sockets() {
-    tell_on_sockets("every_story_over_real_sockets", on_sockets, "reactor");
+    run_on_sockets("every_story_over_real_sockets", on_sockets, "reactor");
 }
 
 #[cfg(feature = "threads")]
 #[test]
-fn every_story_of_streams_by_a_thread_for_each_connection() {
-    tell_on_sockets("every_story_of_streams_by_a_thread_for_each_connection", of_streams, "threads");
+fn stream_stories_with_threads() {
+    run_on_sockets("stream_stories_with_threads", has_streams_only, "threads");
 }
 
 #[cfg(feature = "threads")]
 #[test]
-fn every_story_of_streams_by_two_threads_for_each_connection() {
-    tell_on_sockets(
-        "every_story_of_streams_by_two_threads_for_each_connection",
-        of_streams,
-        "threads-queued",
-    );
+fn stream_stories_with_queued_threads() {
+    run_on_sockets("stream_stories_with_queued_threads", has_streams_only, "threads-queued");
 }
 
-/// What is wrong with a story that this text tells in the simulator.
-fn wrong(text: &str) -> String {
+/// Returns the error of the story of this text in the simulator.
+fn error_of(text: &str) -> String {
     let story = Story::parse("made-up", text).expect("it is a story");
-    story.tell(Simulated::new(&story)).expect_err("it is wrong")
+    story.tell(Simulated::new(&story)).expect_err("the story fails")
 }
 
 #[test]
-fn a_story_that_is_wrong_says_where() {
+fn wrong_story_names_its_line() {
     assert_eq!(
-        wrong("alice arrives\n// a comment\nalice > /ping 1\nalice < +pong 2\n"),
+        error_of("alice arrives\n// a comment\nalice > /ping 1\nalice < +pong 2\n"),
         r#"tests/stories/made-up.story:4: alice should hear "+pong 2", but gets "+pong 1""#
     );
     assert_eq!(
-        wrong("alice arrives\nalice < hi\n"),
+        error_of("alice arrives\nalice < hi\n"),
         r#"tests/stories/made-up.story:2: alice should hear "hi", but gets nothing"#
     );
     assert_eq!(
-        wrong("alice arrives\nalice > /ping 1\n"),
+        error_of("alice arrives\nalice > /ping 1\n"),
         r#"tests/stories/made-up.story: at the end alice should hear "+pong the-end", but gets "+pong 1""#
     );
-    assert!(wrong("alice arrives\nalice closed\n").contains("gets nothing"));
-    assert!(wrong("alice arrives\nalice > /quit\nalice closed\n").contains(r#"but gets "+bye""#));
-    assert!(wrong("alice, alice arrives\n").contains("alice is there already"));
-    assert!(wrong("alice arrives\nbob > hi\n").contains("bob has not connected"));
-    assert!(wrong("alice arrives\nalice > /help\nalice <* +help\nalice <* +help\n").contains("+end help"));
+    assert!(error_of("alice arrives\nalice closed\n").contains("gets nothing"));
+    assert!(error_of("alice arrives\nalice > /quit\nalice closed\n").contains(r#"but gets "+bye""#));
+    assert!(error_of("alice, alice arrives\n").contains("alice is there already"));
+    assert!(error_of("alice arrives\nbob > hi\n").contains("bob has not connected"));
+    assert!(error_of("alice arrives\nalice > /help\nalice <* +help\nalice <* +help\n").contains("+end help"));
 }
 
 #[test]
-fn failure_says_how_to_replay_it() {
-    let told = catch_unwind(|| {
-        let is_it = |story: &Story| story.name == "renaming";
-        tell_all("this_test", Some(7), is_it, |_| -> Simulated { panic!("there is no stage") });
+fn failure_prints_the_replay_command() {
+    let outcome = catch_unwind(|| {
+        let is_it = |story: &Story| story.name == "nick/renaming_frees_the_old_name";
+        tell_all("this_test", Some(7), is_it, |_| -> Simulated { panic!("no stage") });
     });
-    // Nothing is told where `REDPOLL_STORY` names another story.
-    let Err(panic) = told else { return assert!(replay::story().is_some(), "a panic is a failure") };
-    let said = panic.downcast_ref::<String>().expect("an assertion has a text");
-    let replay = "REDPOLL_STORY=renaming REDPOLL_SEED=7 cargo test --test stories this_test";
+    // No story runs where `REDPOLL_STORY` names another one.
+    let Err(panic) = outcome else { return assert!(replay::story().is_some(), "a panic is a failure") };
+    let message = panic.downcast_ref::<String>().expect("an assertion has a text");
+    let replay =
+        "REDPOLL_STORY=nick/renaming_frees_the_old_name REDPOLL_SEED=7 cargo test --test stories this_test";
     assert_eq!(
-        *said,
-        format!("of 1 stories:\ntests/stories/renaming.story: a panic, see above\n  replay it by: {replay}")
+        *message,
+        format!(
+            "of 1 stories:\ntests/stories/nick/renaming_frees_the_old_name.story: a panic, see above\n  replay it by: {replay}"
+        )
     );
 }
 
 #[test]
-fn what_is_no_story_is_refused() {
-    let nonsense = [
+fn invalid_story_is_refused() {
+    let invalid = [
         "",
         "// nothing\n",
         "alice\n",
@@ -121,7 +120,7 @@ fn what_is_no_story_is_refused() {
         "alice < \\xFF\n",
         "time passes x\n",
     ];
-    for text in nonsense {
+    for text in invalid {
         assert!(Story::parse("made-up", text).is_err(), "{text:?}");
     }
 }
@@ -130,5 +129,5 @@ fn what_is_no_story_is_refused() {
 fn texts_are_unescaped() {
     let text = "a arrives\na > /ping \\{3*xy}\\t\\\\\\x41\\u{e4}b\\s\na < +pong xyxyxy\\t\\\\Aäb\\s\n";
     let story = Story::parse("made-up", text).expect("it is a story");
-    story.tell(Simulated::new(&story)).expect("what is said comes back");
+    story.tell(Simulated::new(&story)).expect("the text is echoed");
 }

@@ -1,8 +1,8 @@
-//! `redpoll chat` on a pseudo terminal, seen as a person sees it: the bytes that it writes are put on a screen, and each
-//! step waits until the screen shows what it should. The server is played by the test.
+//! `redpoll chat` on a pseudo terminal: a terminal emulator displays the client's output, and each step waits until the
+//! screen shows the expected rows. The server is inside the test.
 
 #![cfg(all(feature = "chat", target_os = "linux"))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -16,8 +16,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Long enough for the slowest machine; only a failure ever waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Long enough for the slowest machine; only a failed test waits this long.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Size of the terminal.
 const ROWS: NonZero<u16> = NonZero::new(12).expect("not 0");
@@ -70,7 +70,7 @@ impl Terminal {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// What is on the screen: its rows without the times and without those that are empty at the end.
+    /// Returns the rows of the screen without times and without empty rows at the end.
     fn rows(&self) -> Vec<String> {
         let rows = self.screen.screen().rows(0, COLUMNS.get());
         let mut rows: Vec<String> = rows.map(|row| untimed(&row).trim_end().to_owned()).collect();
@@ -78,19 +78,19 @@ impl Terminal {
         rows
     }
 
-    /// Waits until the last rows are just `expected`.
+    /// Waits until the last rows are `expected`.
     fn shows(&mut self, expected: &[&str]) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !self.rows().ends_with(&expected.iter().map(|row| (*row).to_owned()).collect::<Vec<_>>()) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.output.recv_timeout(left) {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            match self.output.recv_timeout(remaining) {
                 Ok(bytes) => self.screen.process(&bytes),
                 Err(_) => panic!("expected at the end: {expected:#?}, on the screen: {:#?}", self.rows()),
             }
         }
     }
 
-    fn ends_with(mut self, code: i32) {
+    fn exits_with(mut self, code: i32) {
         assert_eq!(self.child.wait().unwrap().code(), Some(code));
     }
 }
@@ -98,31 +98,31 @@ impl Terminal {
 impl Peer {
     fn accept(listener: &TcpListener) -> Peer {
         let (stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let lines = BufReader::new(stream.try_clone().unwrap());
         Peer { stream, lines }
     }
 
-    fn says(&mut self, lines: &str) {
+    fn sends(&mut self, lines: &str) {
         self.stream.write_all(lines.as_bytes()).unwrap();
     }
 
-    fn hears(&mut self, expected: &str) {
+    fn receives(&mut self, expected: &str) {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         assert_eq!(line, format!("{expected}\n"));
     }
 
-    /// Lets `nick` in, and answers the quiet question that follows.
-    fn admits(&mut self, nick: &str) {
-        self.hears(&format!("#{nick}"));
-        self.says(&format!("+nick {nick}\n+room lobby 2\n"));
-        self.hears("/who lobby");
-        self.says(&format!("+who lobby {nick} bob\n+end who lobby 2\n"));
+    /// Registers `nick`, and answers the automatic `/who` after that.
+    fn registers(&mut self, nick: &str) {
+        self.receives(&format!("#{nick}"));
+        self.sends(&format!("+nick {nick}\n+room lobby 2\n"));
+        self.receives("/who lobby");
+        self.sends(&format!("+who lobby {nick} bob\n+end who lobby 2\n"));
     }
 }
 
-/// A row without the time in front of it.
+/// Returns the row without the time at its beginning.
 fn untimed(row: &str) -> &str {
     let time = row.as_bytes();
     if time.len() > 5 && time[2] == b':' && time[..2].iter().all(u8::is_ascii_digit) {
@@ -132,7 +132,7 @@ fn untimed(row: &str) -> &str {
     }
 }
 
-/// A terminal's output ends with an error once nobody has it open.
+/// Reads the output of a terminal from a thread. The read fails when no process has the terminal open.
 fn read_in_background(mut from: File) -> Receiver<Vec<u8>> {
     let (chunks, output) = channel();
     thread::spawn(move || {
@@ -146,151 +146,151 @@ fn read_in_background(mut from: File) -> Receiver<Vec<u8>> {
     output
 }
 
-/// alice on a terminal and her server, which has let her in.
+/// Starts a client on a terminal, and registers it as alice.
 fn alice() -> (TcpListener, Peer, Terminal) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let mut terminal = Terminal::start(&[&address, "--nick", "alice"]);
     let mut server = Peer::accept(&listener);
-    server.admits("alice");
+    server.registers("alice");
     terminal.shows(&["+ you are alice", "+ you are in lobby, 2 are here", "lobby>"]);
     (listener, server, terminal)
 }
 
 #[test]
-fn a_line_that_comes_while_one_types_leaves_the_typed_text_alone_and_own_lines_are_shown_once() {
+fn received_line_keeps_typed_text() {
     let (_listener, mut server, mut terminal) = alice();
     terminal.press("hel");
     terminal.shows(&["lobby> hel"]);
-    server.says("bob: are you there?\n");
+    server.sends("bob: are you there?\n");
     terminal.shows(&["bob: are you there?", "lobby> hel"]);
     terminal.press("lo\r");
-    server.hears("hello");
+    server.receives("hello");
     terminal.shows(&["bob: are you there?", "alice: hello", "lobby>"]);
     terminal.press("exit\r");
-    server.hears("/quit");
-    server.says("+bye\n");
+    server.receives("/quit");
+    server.sends("+bye\n");
     drop(server);
-    terminal.ends_with(0);
+    terminal.exits_with(0);
 }
 
 #[test]
-fn a_long_own_line_of_wide_characters_is_shown_once_too() {
+fn long_local_echo_is_shown_once() {
     let (_listener, mut server, mut terminal) = alice();
-    // Two columns each: 26 fit behind the prompt, 23 behind time and name, 30 in a row.
+    // Two columns each: 26 fit after the prompt, 23 after time and name, 30 in a row.
     let wide = |count| "界".repeat(count);
     let typed = [format!("lobby> {}", wide(26)), wide(30), wide(24)];
-    let own = [format!("alice: {}", wide(23)), wide(30), wide(27)];
+    let echo = [format!("alice: {}", wide(23)), wide(30), wide(27)];
     terminal.press(&wide(80));
     terminal.shows(&typed.each_ref().map(String::as_str));
-    server.says("bob: hi\n");
+    server.sends("bob: hi\n");
     terminal.shows(&["bob: hi", &typed[0], &typed[1], &typed[2]]);
     terminal.press("\r");
-    server.hears(&wide(80));
-    terminal.shows(&["+ you are in lobby, 2 are here", "bob: hi", &own[0], &own[1], &own[2], "lobby>"]);
+    server.receives(&wide(80));
+    terminal.shows(&["+ you are in lobby, 2 are here", "bob: hi", &echo[0], &echo[1], &echo[2], "lobby>"]);
 }
 
 #[test]
-fn names_are_completed_and_refusals_told_in_words() {
+fn completes_names_and_explains_refusals() {
     let (_listener, mut server, mut terminal) = alice();
-    // Once this is there, so is the answer to the quiet question.
-    server.says("carol: hi\n");
+    // When this line is shown, the answer to the automatic `/who` has been handled.
+    server.sends("carol: hi\n");
     terminal.shows(&["carol: hi", "lobby>"]);
     terminal.press("@b\t");
     terminal.shows(&["lobby> @bob:"]);
     terminal.press("psst\r");
-    server.hears("@bob:psst");
-    server.says("!no-such-user bob\n");
+    server.receives("@bob:psst");
+    server.sends("!no-such-user bob\n");
     terminal.shows(&["alice -> @bob: psst", "! bob is not here (no-such-user)", "lobby>"]);
 }
 
 #[test]
-fn a_hostile_server_controls_no_terminal() {
+fn hostile_server_cannot_control_terminal() {
     let (_listener, mut server, mut terminal) = alice();
-    server.says("bob: \u{1b}[2J\u{9b}2J\u{1b}]0;x\u{7}\0\r\u{8}.\n");
-    // The screen leaves U+FFFD out.
+    server.sends("bob: \u{1b}[2J\u{9b}2J\u{1b}]0;x\u{7}\0\r\u{8}.\n");
+    // The emulator does not display U+FFFD.
     terminal.shows(&["+ you are in lobby, 2 are here", "bob: [2J2J]0;x.", "lobby>"]);
-    // It can't speak as the client, nor name a room or a person so that the prompt or a completion says more.
-    server.says("- connected again\nalice -> @bob: yes\n");
+    // It can't imitate the client, nor inject text through the name of a room or user into the prompt or a completion.
+    server.sends("- connected again\nalice -> @bob: yes\n");
     terminal.shows(&["? - connected again", "? alice -> @bob: yes", "lobby>"]);
-    server.says(&format!("+room {} 1\n+who lobby zed:x zed,y /zed {}\n", "r".repeat(99), "zed".repeat(99)));
-    server.says("* zoe joined\n");
+    server.sends(&format!("+room {} 1\n+who lobby zed:x zed,y /zed {}\n", "r".repeat(99), "zed".repeat(99)));
+    server.sends("* zoe joined\n");
     terminal.shows(&["* zoe joined", "lobby>"]);
     terminal.press("@z\t");
     terminal.shows(&["lobby> @zoe:"]);
 }
 
 #[test]
-fn a_hundred_thousand_names_are_shown_and_the_typed_text_stays() {
+fn hundred_thousand_names_keep_typed_text() {
     let (_listener, mut server, mut terminal) = alice();
     terminal.press("half a th");
     terminal.shows(&["lobby> half a th"]);
     for line in 0..1000 {
         let names: Vec<String> = (0..100).map(|number| format!("n{line}-{number}")).collect();
-        server.says(&format!("+who * {}\n", names.join(" ")));
+        server.sends(&format!("+who * {}\n", names.join(" ")));
     }
-    server.says("+end who * 100000\n");
+    server.sends("+end who * 100000\n");
     terminal.shows(&["+ 100000 on this server", "lobby> half a th"]);
 }
 
 #[test]
-fn a_lost_server_is_found_again_and_the_room_and_the_typed_text_with_it() {
+fn reconnecting_restores_room_and_typed_text() {
     let (listener, mut server, mut terminal) = alice();
     terminal.press("&dev\r");
-    server.hears("&dev");
-    server.says("+room dev 1\n");
-    server.hears("/who dev");
+    server.receives("&dev");
+    server.sends("+room dev 1\n");
+    server.receives("/who dev");
     terminal.shows(&["&dev", "+ you are in dev, alone so far", "dev>"]);
     terminal.press("half a th");
     terminal.shows(&["dev> half a th"]);
     drop(server);
     terminal.shows(&["- connection lost; trying again in 1 s", "(not connected)> half a th"]);
     let mut server = Peer::accept(&listener);
-    server.hears("#alice");
-    server.says("+nick alice\n+room lobby 1\n");
-    server.hears("&dev");
-    server.says("+room dev 1\n");
+    server.receives("#alice");
+    server.sends("+nick alice\n+room lobby 1\n");
+    server.receives("&dev");
+    server.sends("+room dev 1\n");
     terminal.shows(&["+ you are in dev, alone so far", "dev> half a th"]);
     terminal.press("ought\r");
     terminal.shows(&["&dev alice: half a thought", "dev>"]);
 }
 
 #[test]
-fn a_refused_name_is_asked_for_again() {
+fn refused_name_is_asked_again() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut terminal = Terminal::start(&[&listener.local_addr().unwrap().to_string()]);
     let mut server = Peer::accept(&listener);
     terminal.shows(&["your name:"]);
     terminal.press("root\r");
-    server.hears("#root");
-    server.says("!nick-reserved root\n");
-    terminal.shows(&["! the name root is reserved (nick-reserved)", "your name:"]);
+    server.receives("#root");
+    server.sends("!nick-reserved root\n");
+    terminal.shows(&["! root is reserved; choose another (nick-reserved)", "your name:"]);
     terminal.press("alice\r");
-    server.admits("alice");
+    server.registers("alice");
     terminal.shows(&["+ you are in lobby, 2 are here", "lobby>"]);
 }
 
 #[test]
-fn who_is_kicked_is_told_why_and_not_brought_back() {
+fn kick_shows_reason_and_exits() {
     let (_listener, mut server, mut terminal) = alice();
     terminal.press("half a th");
     terminal.shows(&["lobby> half a th"]);
-    server.says("!kicked spam\n");
+    server.sends("!kicked spam\n");
     terminal.shows(&["! you were kicked: spam (kicked)"]);
-    terminal.ends_with(1);
+    terminal.exits_with(1);
 }
 
 #[test]
-fn ctrl_c_clears_then_warns_then_leaves() {
+fn ctrl_c_clears_warns_and_quits() {
     let (_listener, mut server, mut terminal) = alice();
     terminal.press("half a th");
     terminal.shows(&["lobby> half a th"]);
     terminal.press("\x03");
     terminal.shows(&["+ you are in lobby, 2 are here", "lobby>"]);
     terminal.press("\x03");
-    terminal.shows(&["- exit or Ctrl-D leaves, and so does another Ctrl-C", "lobby>"]);
+    terminal.shows(&["- to leave: exit, Ctrl-D or Ctrl-C again", "lobby>"]);
     terminal.press("\x03");
-    server.hears("/quit");
+    server.receives("/quit");
     drop(server);
-    terminal.ends_with(0);
+    terminal.exits_with(0);
 }

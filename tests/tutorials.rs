@@ -1,6 +1,6 @@
-//! The clients of the four tutorials against the built program, as those act: no message of theirs has an end, each takes
-//! what one receive gives for one message, and the words that they wait for are compared with the whole of it. Written
-//! from dialects.md; what a person would type stands in the tests.
+//! Models of the clients of the four tutorials, run against the built program. They send messages without a delimiter,
+//! take the result of one receive for one message, and compare whole messages with their keywords (dialects.md). The
+//! tests contain the text that a user would type.
 
 mod common;
 
@@ -9,7 +9,7 @@ use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 
-/// A server for all of them.
+/// Starts a server with a listener for each client.
 fn server() -> Server {
     let schemes = ["line", "classic", "nickname", "relay", "udp"];
     let mut command = redpoll();
@@ -20,36 +20,37 @@ fn server() -> Server {
     Server::run_at(schemes.len(), &mut command)
 }
 
-/// What all of them have: a socket, and how much they receive at once.
+/// The common part of the clients: a socket, and the maximum bytes of one receive.
 struct Client {
     socket: Socket,
-    most: usize,
+    max: usize,
 }
 
 impl Client {
-    fn connect(server: &Server, scheme: &str, most: usize) -> Client {
+    fn connect(server: &Server, scheme: &str, max: usize) -> Client {
         let kind = if scheme == "udp" { Type::DGRAM } else { Type::STREAM };
-        let socket = Socket::new(Domain::IPV4, kind, None).expect("there are sockets");
-        let address: SocketAddr = server.address_of(scheme).parse().expect("it is an address");
+        let socket = Socket::new(Domain::IPV4, kind, None).expect("a socket can be created");
+        let address: SocketAddr = server.address_of(scheme).parse().expect("the address is valid");
         socket.connect(&address.into()).expect("the server accepts");
-        socket.set_read_timeout(Some(DEADLINE)).expect("a socket has a timeout");
-        Client { socket, most }
+        socket.set_read_timeout(Some(DEADLINE)).expect("the timeout can be set");
+        Client { socket, max }
     }
 
     /// `sock.send(text.encode())`.
     fn send(&mut self, text: &str) {
-        self.socket.write_all(text.as_bytes()).expect("the server is there");
+        self.socket.write_all(text.as_bytes()).expect("the socket is connected");
     }
 
     /// `sock.recv(1024).decode()`: empty at the end of the stream.
     fn recv(&mut self) -> String {
-        let mut buffer = vec![0; self.most];
-        let got = uninterrupted(|| self.socket.read(&mut buffer)).expect("something comes");
+        let mut buffer = vec![0; self.max];
+        let got = uninterrupted(|| self.socket.read(&mut buffer)).expect("the server sends a message");
         buffer.truncate(got);
-        String::from_utf8(buffer).expect("the client decodes strictly")
+        String::from_utf8(buffer).expect("the message is UTF-8")
     }
 
-    /// What it prints until it has printed all this: a stream may join and cut what it prints as it comes.
+    /// Receives until `expected` is complete. The client prints data as received, so the split of the stream doesn't
+    /// matter.
     fn prints(&mut self, expected: &str) {
         let mut printed = String::new();
         while printed.len() < expected.len() {
@@ -61,26 +62,32 @@ impl Client {
     }
 }
 
-/// The one on select(): it receives once when it has connected, and once for each message that it sends.
+/// The client on select(): it receives once after connecting, and once after each message that it sends.
 struct Classic(Client);
 
 impl Classic {
     fn connect(server: &Server) -> Classic {
         let mut client = Client::connect(server, "classic", 1024);
         let greeting = client.recv();
-        let port = client.socket.local_addr().ok().and_then(|at| at.as_socket()).expect("it is bound").port();
+        let port = client
+            .socket
+            .local_addr()
+            .ok()
+            .and_then(|at| at.as_socket())
+            .expect("the socket is bound")
+            .port();
         assert_eq!(greeting, format!("You are connected from:('127.0.0.1', {port})\n"));
         Classic(client)
     }
 
-    /// What its user types, and what it shows for it.
+    /// Sends typed text, and checks the shown answer.
     fn types(&mut self, text: &str, shows: &str) {
         self.0.send(text);
         assert_eq!(self.0.recv(), shows, "for {text:?}");
     }
 }
 
-/// The one that is asked for its nickname. What it receives is either the word for that, or printed.
+/// The client that sends its nickname on request. It compares each message with the request, and prints all others.
 struct Nickname {
     client: Client,
     nickname: &'static str,
@@ -90,7 +97,7 @@ impl Nickname {
     fn connect(server: &Server, nickname: &'static str) -> Nickname {
         let mut client = Client::connect(server, "nickname", 1024);
         let message = client.recv();
-        assert!(message == "NICKNAME", "it compares the whole of it: {message:?}");
+        assert!(message == "NICKNAME", "the first message is the request: {message:?}");
         client.send(nickname);
         Nickname { client, nickname }
     }
@@ -101,7 +108,7 @@ impl Nickname {
     }
 }
 
-/// The one of datagrams: `L name` until that is `OK`, then `C name text`, then `Q name` until `EXIT`.
+/// The client of datagrams: `L name` until the answer is `OK`, then `C name text`, then `Q name` until `EXIT`.
 struct Datagrams {
     client: Client,
     name: String,
@@ -116,7 +123,7 @@ impl Datagrams {
             if data == "OK" {
                 return Datagrams { client, name: (*name).to_owned() };
             }
-            assert_eq!(data, "occupied", "it knows no other answer");
+            assert_eq!(data, "occupied", "the client knows no other answer");
         }
         unreachable!("one of {names:?} is free");
     }
@@ -125,7 +132,7 @@ impl Datagrams {
         self.client.send(&format!("C {} {text}", self.name));
     }
 
-    /// What one datagram shows.
+    /// Receives and checks one datagram.
     fn shows(&mut self, expected: &str) {
         assert_eq!(self.client.recv(), expected);
     }
@@ -137,14 +144,14 @@ impl Datagrams {
 }
 
 #[test]
-fn the_client_on_select() {
+fn select_client_exchanges_messages() {
     let server = server();
     let (mut alice, mut bob) = (Classic::connect(&server), Classic::connect(&server));
     alice.types("#Alice", "Your user detail saved as : Alice\n");
     bob.types("#alice", "!nick-taken alice is taken\n");
     bob.types("#bob", "Your user detail saved as : bob\n");
     bob.types("hello", "!usage @nick:text\n");
-    // Each waits for the other after what it has sent, and so they talk by turns.
+    // Each client receives once after sending, so the two alternate.
     alice.0.send("@bob:Hello");
     assert_eq!(bob.0.recv(), "Hello\n");
     for turn in 0..3 {
@@ -155,13 +162,13 @@ fn the_client_on_select() {
     }
     bob.types("#rob", "Your user detail saved as : rob\n");
     alice.types("@bob:are you there?", "!no-such-user bob\n");
-    // Not more than it receives at once.
+    // A message is cut at 1024 bytes, the maximum of one receive.
     alice.0.send(&format!("@rob:{}", "x".repeat(2000)));
     bob.0.prints(&("x".repeat(1023) + "\n"));
 }
 
 #[test]
-fn the_client_that_is_asked_its_nickname() {
+fn nickname_client_exchanges_messages() {
     let server = server();
     let mut alice = Nickname::connect(&server, "alice");
     alice.client.prints("alice joined!\nConnected to server!\n");
@@ -174,7 +181,7 @@ fn the_client_that_is_asked_its_nickname() {
     bob.types("hello: world");
     alice.client.prints("bob: hello: world\n");
     bob.client.prints("bob: hello: world\n");
-    // The name is taken: one line, and the end.
+    // A taken name is refused with one line, and the connection is closed.
     let mut late = Nickname::connect(&server, "Bob");
     late.client.prints("!nick-taken Bob is taken\n");
     assert_eq!(late.client.recv(), "");
@@ -183,22 +190,22 @@ fn the_client_that_is_asked_its_nickname() {
 }
 
 #[test]
-fn the_client_without_a_handshake() {
+fn relay_client_exchanges_messages() {
     let server = server();
     let [mut tom, mut ann] = ["tom", "ann"].map(|_| Client::connect(&server, "relay", 2048));
     tom.send("tom  :   good morning");
     tom.prints("tom: good morning\n");
-    // Whether ann was in by then, nobody can tell; she is once she hears herself.
+    // ann may have registered before or after tom's message. She is registered once her own message is received.
     ann.send("ann  :   good morning");
     tom.prints("ann: good morning\n");
-    let mut heard = ann.recv();
-    while !heard.ends_with("ann: good morning\n") {
-        heard.push_str(&ann.recv());
+    let mut received = ann.recv();
+    while !received.ends_with("ann: good morning\n") {
+        received.push_str(&ann.recv());
     }
     tom.send("tom  :   how are you?");
     ann.prints("tom: how are you?\n");
     tom.prints("tom: how are you?\n");
-    // The same name again gets a number, and its text as it stands.
+    // A second client with the same name becomes a guest, and its text is sent unchanged.
     let mut other = Client::connect(&server, "relay", 2048);
     other.send("tom  :   me too");
     tom.prints("guest-1: tom  :   me too\n");
@@ -206,7 +213,7 @@ fn the_client_without_a_handshake() {
 }
 
 #[test]
-fn the_client_of_datagrams() {
+fn datagram_client_exchanges_messages() {
     let server = server();
     let mut ming = Datagrams::connect(&server, &["ming"]);
     let mut hans = Datagrams::connect(&server, &["Ming", "MING", "hans"]);
@@ -218,7 +225,7 @@ fn the_client_of_datagrams() {
     ming.shows("hans : hello ming");
     hans.quits();
     ming.shows("hans exited the chat room");
-    // Another socket, another address: it can't speak for ming, nor quit for it.
+    // Another socket has another address, and can neither send nor quit as ming.
     let mut eve = Client::connect(&server, "udp", 1024);
     eve.send("C ming I am ming");
     eve.send("Q ming");
@@ -231,7 +238,7 @@ fn the_client_of_datagrams() {
 }
 
 #[test]
-fn all_of_them_in_one_lobby() {
+fn all_tutorial_clients_share_a_lobby() {
     let server = server();
     let mut nick = Nickname::connect(&server, "nick");
     nick.client.prints("nick joined!\nConnected to server!\n");

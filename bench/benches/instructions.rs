@@ -1,11 +1,12 @@
-//! Instructions that the server executes for a message, on turns in memory: of 2n messages callgrind counts the second n,
-//! which is I(2n) - I(n) for a server of one hash seed. What the simulator and this file cost stands in a column of its
-//! own. `cargo bench -p redpoll-bench --bench instructions [-- --case NAME]` prints a row for each case: the mean of some runs, each with
-//! other hash seeds, then the least and the greatest. It needs `valgrind`, and `addr2line` of binutils.
+//! Counts the instructions that the server executes for a message, on turns in memory. Of 2n messages callgrind counts
+//! the second n, which is I(2n) - I(n) for a server with one hash seed. The cost of the simulator and of this file is
+//! in a separate column. `cargo bench -p redpoll-bench --bench instructions [-- --case NAME]` prints a row for each
+//! case: the mean of some runs, each with other hash seeds, then the minimum and the maximum. It needs `valgrind`, and
+//! `addr2line` of binutils.
 
-// These lines alone differ between versions of the server.
+// Only these lines differ between versions of the server.
 use redpoll::limits::Limits;
-use redpoll::protocol::scheme::Scheme as Door;
+use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::{PeerNo, Sim};
 
 use std::collections::HashMap;
@@ -15,16 +16,16 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// Directories whose code is the simulator's. All other code of the repository is the server's.
+/// Directories of the simulator's code. All other code of the repository belongs to the server.
 const SIMULATOR: [&str; 2] = ["/tests/kit/", "/bench/"];
-/// Directories of other crates and of the standard library: a part of the code around it or, where it is a function of its
-/// own, of its callers.
+/// Directories of other crates and of the standard library. Their code counts as part of the code around it or, where
+/// it is a separate function, as part of its callers.
 const FOREIGN: [&str; 5] = ["/rustc/", "/rustlib/", "/registry/src/", "/git/checkouts/", "/vendor/"];
-/// Runs of a case, and servers one after the other in a run: each has a hash seed of its own.
+/// Runs of a case, and servers in a run, one after the other. Each server has its own hash seed.
 const RUNS: usize = 5;
 const SERVERS: usize = 10;
 
-/// A name, the messages of a round, the rounds of a server that count, and what plays so many.
+/// Name, messages per round, rounds of a server that count, and the function that plays a number of rounds.
 struct Case(&'static str, usize, usize, fn(usize));
 
 const CASES: [Case; 8] = [
@@ -44,43 +45,43 @@ const TEXT: &str = "see you at the usual place, at 8";
 struct World {
     sim: Sim,
     peers: Vec<PeerNo>,
-    heard: usize,
+    received: usize,
 }
 
 impl World {
-    fn new(quiet_above: usize, doors: &[Door]) -> World {
+    fn new(quiet_above: usize, schemes: &[Scheme]) -> World {
         let limits = Limits { quiet_above: Some(quiet_above), rate: None, ..Limits::default() };
-        World { sim: Sim::with_doors(limits, doors), peers: Vec::new(), heard: 0 }
+        World { sim: Sim::with_doors(limits, schemes), peers: Vec::new(), received: 0 }
     }
 
-    /// Connects so many peers at that door, each of which sends its first bytes.
-    fn enter(&mut self, door: usize, count: usize, first: impl Fn(usize) -> String) {
+    /// Connects `count` peers to `listener`; each sends its first bytes.
+    fn connect(&mut self, listener: usize, count: usize, first: impl Fn(usize) -> String) {
         for i in 0..count {
-            let peer = self.sim.connect_at(door);
+            let peer = self.sim.connect_at(listener);
             self.sim.run();
             self.sim.send(peer, first(i));
             self.sim.run();
             self.peers.push(peer);
         }
         self.run();
-        self.heard = 0;
+        self.received = 0;
     }
 
-    /// The server works until it is done, and the peers hear what it sent.
+    /// Runs the server until it is idle, and takes what the peers have received.
     fn run(&mut self) {
         self.sim.run();
-        let World { sim, peers, heard } = self;
-        *heard += peers.iter().map(|peer| sim.sockets().peer(*peer).forget_output()).sum::<usize>();
+        let World { sim, peers, received } = self;
+        *received += peers.iter().map(|peer| sim.sockets().peer(*peer).forget_output()).sum::<usize>();
     }
 }
 
-/// Plays so many rounds, and then those that count.
+/// Plays `rounds` uncounted rounds, then `rounds` counted ones.
 fn play(rounds: usize, mut round: impl FnMut()) {
     (0..rounds).for_each(|_| round());
     counted_rounds(rounds, &mut round);
 }
 
-/// Callgrind counts while this function, which it knows by its name, is at work.
+/// Callgrind counts only while this function runs; it finds the function by its name.
 #[inline(never)]
 fn counted_rounds(rounds: usize, round: &mut dyn FnMut()) {
     for _ in 0..rounds {
@@ -88,10 +89,10 @@ fn counted_rounds(rounds: usize, round: &mut dyn FnMut()) {
     }
 }
 
-/// Peers talk two by two; in each turn the first ones of them send a batch of lines.
+/// Peers send to each other in pairs; in each turn the first `senders` peers send a batch of lines.
 fn pairs(peers: usize, senders: usize, batch: usize, rounds: usize) {
-    let mut world = World::new(1, &[Door::Line]);
-    world.enter(0, peers, |i| format!("#user{i:04}\n"));
+    let mut world = World::new(1, &[Scheme::Line]);
+    world.connect(0, peers, |i| format!("#user{i:04}\n"));
     let lines: Vec<String> =
         (0..senders).map(|i| format!("@user{:04}:{TEXT}\n", i ^ 1).repeat(batch)).collect();
     play(rounds, || {
@@ -100,14 +101,14 @@ fn pairs(peers: usize, senders: usize, batch: usize, rounds: usize) {
         }
         world.run();
     });
-    assert_eq!(world.heard, 2 * rounds * lines.concat().len(), "every message arrives");
+    assert_eq!(world.received, 2 * rounds * lines.concat().len(), "every message arrives");
 }
 
-/// One peer says so many lines to so many others, a line a turn. The slow ones of these take nothing before the last line,
-/// and all of it then.
+/// One peer sends `lines` lines to `others` members, a line a turn. The `slow` ones among them receive nothing before
+/// the last line, and everything after it.
 fn room(others: usize, slow: usize, lines: usize, rounds: usize) {
-    let mut world = World::new(1, &[Door::Line]);
-    world.enter(0, 1 + others, |i| format!("#user{i:04}\n&dev\n"));
+    let mut world = World::new(1, &[Scheme::Line]);
+    world.connect(0, 1 + others, |i| format!("#user{i:04}\n&dev\n"));
     play(rounds, || {
         (1..=slow).for_each(|i| world.sim.stall(world.peers[i], 0));
         for _ in 0..lines {
@@ -120,51 +121,59 @@ fn room(others: usize, slow: usize, lines: usize, rounds: usize) {
         }
     });
     let line = format!("&dev:user0000:{TEXT}\n");
-    assert_eq!(world.heard, 2 * rounds * lines * others * line.len(), "all hear it");
+    assert_eq!(world.received, 2 * rounds * lines * others * line.len(), "every member receives it");
 }
 
-/// A hundred peers in ten rooms: each says a line in each turn, the rooms by turns.
+/// A hundred peers in ten rooms. Each sends a line in each turn; adjacent peers are in different rooms.
 fn rooms(rounds: usize) {
-    let mut world = World::new(1, &[Door::Line]);
-    world.enter(0, 100, |i| format!("#user{i:04}\n&room{}\n", i % 10));
+    let mut world = World::new(1, &[Scheme::Line]);
+    world.connect(0, 100, |i| format!("#user{i:04}\n&room{}\n", i % 10));
     play(rounds, || {
         for i in 0..100 {
             world.sim.send(world.peers[i], format!("{TEXT}\n"));
         }
         world.run();
     });
-    assert_eq!(world.heard, 2 * rounds * 100 * 9 * format!("&room0:user0000:{TEXT}\n").len(), "all hear it");
+    assert_eq!(
+        world.received,
+        2 * rounds * 100 * 9 * format!("&room0:user0000:{TEXT}\n").len(),
+        "every member receives it"
+    );
 }
 
-/// Peers of four dialects are in the lobby; one of each says a line in each turn.
+/// Peers of four dialects are in the lobby; one peer of each dialect sends a line in each turn.
 fn dialects(rounds: usize) {
-    let mut world = World::new(1, &[Door::Line, Door::Nickname, Door::Relay, Door::Udp]);
-    world.enter(0, 20, |i| format!("#line{i:04}\n"));
-    world.enter(1, 20, |i| format!("nick{i:04}\n"));
-    world.enter(2, 20, |i| format!("tiny{i:04}: hello\n"));
+    let mut world = World::new(1, &[Scheme::Line, Scheme::Nickname, Scheme::Relay, Scheme::Udp]);
+    world.connect(0, 20, |i| format!("#line{i:04}\n"));
+    world.connect(1, 20, |i| format!("nick{i:04}\n"));
+    world.connect(2, 20, |i| format!("tiny{i:04}: hello\n"));
     let source = SocketAddr::from(([127, 0, 0, 1], 9));
     world.sim.send_datagram(3, source, "L ming0000");
     world.run();
     world.sim.datagrams(source);
-    world.heard = 0;
-    let mut told = 0;
+    world.received = 0;
+    let mut datagrams = 0;
     play(rounds, || {
         world.sim.send(world.peers[0], format!("{TEXT}\n"));
         world.sim.send(world.peers[20], format!("nick0000: {TEXT}\n"));
         world.sim.send(world.peers[40], format!("tiny0000: {TEXT}\n"));
         world.sim.send_datagram(3, source, format!("C ming0000 {TEXT}\n"));
         world.run();
-        told += world.sim.datagrams(source).len();
+        datagrams += world.sim.datagrams(source).len();
     });
-    // Line peers alone don't hear themselves.
-    assert_eq!(world.heard, 2 * rounds * (4 * 60 - 1) * format!("line0000: {TEXT}\n").len(), "all hear it");
-    assert_eq!(told, 2 * rounds * 3, "by datagrams too");
+    // Only peers of the line dialect don't receive their own lines.
+    assert_eq!(
+        world.received,
+        2 * rounds * (4 * 60 - 1) * format!("line0000: {TEXT}\n").len(),
+        "every member receives it"
+    );
+    assert_eq!(datagrams, 2 * rounds * 3, "every line arrives as a datagram");
 }
 
-/// A peer comes, takes a name and goes, and twenty are told.
+/// A peer connects, registers and leaves; twenty members receive both events.
 fn churn(rounds: usize) {
-    let mut world = World::new(256, &[Door::Line]);
-    world.enter(0, 20, |i| format!("#user{i:04}\n"));
+    let mut world = World::new(256, &[Scheme::Line]);
+    world.connect(0, 20, |i| format!("#user{i:04}\n"));
     play(rounds, || {
         let guest = world.sim.connect();
         world.sim.run();
@@ -172,16 +181,20 @@ fn churn(rounds: usize) {
         world.sim.run();
         world.sim.end(guest);
         world.run();
-        assert!(world.sim.is_closed(guest), "it is gone");
+        assert!(world.sim.is_closed(guest), "the connection is closed");
     });
-    assert_eq!(world.heard, 2 * rounds * 20 * "* guest joined\n* guest left\n".len(), "all are told");
+    assert_eq!(
+        world.received,
+        2 * rounds * 20 * "* guest joined\n* guest left\n".len(),
+        "every member receives both events"
+    );
 }
 
-/// Instructions by function, by address where that is in the program, and by callee: those of calls are all that the
-/// callee executed, and not counted again.
+/// Instructions by function, by address (where the address is in the program) and by callee. The cost of a call is all
+/// that the callee executed; it is not counted again.
 type Profile = HashMap<(String, Option<u64>, Option<String>), f64>;
 
-/// Plays a case under callgrind.
+/// Runs a case under callgrind.
 fn profile(program: &Path, case: &str) -> Result<Profile, String> {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("instructions.callgrind");
     let played = Command::new("valgrind")
@@ -202,7 +215,7 @@ fn profile(program: &Path, case: &str) -> Result<Profile, String> {
         match line.split_once(['=', ' ']) {
             Some(("ob", object)) => is_program = Path::new(object) == program,
             Some(("fn", name)) => function = name,
-            // The next line of costs is that of the call.
+            // The next line of costs belongs to this call.
             Some(("cfn", name)) => callee = Some(name.to_owned()),
             Some((at, cost)) if at.starts_with("0x") => {
                 let at = is_program.then_some(address(at)?);
@@ -215,9 +228,9 @@ fn profile(program: &Path, case: &str) -> Result<Profile, String> {
     if profile.is_empty() { Err(format!("{case}: callgrind has counted nothing")) } else { Ok(profile) }
 }
 
-/// The server's share of the code at each address: all or nothing, and none is known where all of it is foreign. The
-/// innermost function of this repository decides among those that are inlined there: a whole turn may be inlined in the
-/// simulator, and the simulator's sockets in the turn.
+/// Returns the server's share of the code at each address: 0 or 1, and no entry where all code there is foreign. If
+/// several functions are inlined at an address, the innermost one of this repository decides: a whole turn may be
+/// inlined in the simulator, and the simulator's sockets in the turn.
 fn shares(program: &Path, profile: &Profile) -> Result<HashMap<u64, f64>, String> {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("instructions.addresses");
     let addresses = profile.keys().filter_map(|(_, at, _)| at.map(|at| format!("{at:#x}\n")));
@@ -230,7 +243,7 @@ fn shares(program: &Path, profile: &Profile) -> Result<HashMap<u64, f64>, String
         .map_err(about("addr2line (apt-get install binutils)"))?;
     let (mut shares, mut at) = (HashMap::new(), 0);
     for line in String::from_utf8_lossy(&found.stdout).lines() {
-        let lies_in = |places: &[&str]| places.iter().any(|place| line.contains(place));
+        let lies_in = |folders: &[&str]| folders.iter().any(|folder| line.contains(folder));
         if line.starts_with("0x") {
             at = address(line)?;
         } else if line.starts_with('/') && !lies_in(&FOREIGN) {
@@ -240,13 +253,13 @@ fn shares(program: &Path, profile: &Profile) -> Result<HashMap<u64, f64>, String
     if shares.is_empty() { Err(format!("{}: no debug information", program.display())) } else { Ok(shares) }
 }
 
-/// Counts the instructions of the server in a case, those of them that are in libc, and those of the simulator. What an
-/// allocation costs in libc depends on all that was allocated before, by the simulator too.
+/// Counts the server's instructions in a case, those of them in libc, and the simulator's. The cost of an allocation in
+/// libc depends on all earlier allocations, also the simulator's.
 fn count(program: &Path, case: &str) -> Result<[f64; 3], String> {
     let profile = profile(program, case)?;
     let shares = shares(program, &profile)?;
-    // The server has as much of a foreign function as of the calls to it. Where those are foreign too, their share is
-    // known a step later.
+    // The server's share of a foreign function is its share of the calls to the function. Where the callers are foreign
+    // too, their share is known one iteration later.
     let mut of_functions: HashMap<&str, f64> = HashMap::new();
     let share = |of_functions: &HashMap<&str, f64>, function: &str, at: &Option<u64>| {
         let known = at.and_then(|at| shares.get(&at)).or(of_functions.get(function));
@@ -271,7 +284,7 @@ fn count(program: &Path, case: &str) -> Result<[f64; 3], String> {
     Ok([server, libc, simulator])
 }
 
-/// An error, and what it is about.
+/// Prefixes an error with its subject.
 fn about<E: Display>(what: impl Display) -> impl Fn(E) -> String {
     move |error| format!("{what}: {error}")
 }
@@ -280,7 +293,7 @@ fn address(word: &str) -> Result<u64, String> {
     u64::from_str_radix(word.trim_start_matches("0x"), 16).map_err(about(word))
 }
 
-/// Prints the rows of these cases.
+/// Prints a row for each of `cases`.
 fn table(cases: &[Case]) -> Result<(), String> {
     let program = std::env::current_exe().map_err(about("the path of the program"))?;
     println!("case                      n     server       least to greatest  spread of it libc  simulator");

@@ -1,6 +1,6 @@
-//! What each layer costs by itself, on what people send and on what an attacker would: the line frame, the parser, the
-//! folding of names, encoding, routing. `cargo bench -p redpoll-bench --bench layers [-- PART_OF_A_NAME]`; no socket is
-//! involved. Throughput is in bytes of input where a benchmark has bytes, in requests or deliveries where it has not.
+//! Measures each layer by itself, on ordinary and on hostile input: the line frame, the parser, the folding of names,
+//! encoding, routing. Run `cargo bench -p redpoll-bench --bench layers [-- PART_OF_A_NAME]`; no socket is involved.
+//! Throughput is in bytes of input where a benchmark has bytes, else in requests or deliveries.
 
 use bstr::BStr;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -16,14 +16,14 @@ use std::time::Duration;
 
 const MEMBERS: u32 = 1000;
 
-/// So many bytes as one read brings at most.
+/// The maximum number of bytes of one read.
 const READ: usize = 64 * 1024;
 
 fn repeated(line: &[u8], bytes: usize) -> Vec<u8> {
     line.iter().copied().cycle().take(bytes / line.len() * line.len()).collect()
 }
 
-/// Counts what a frame finds in `input`, which it is shown `cut` bytes at a time.
+/// Counts the results of a frame for `input`, fed in pieces of `cut` bytes.
 fn frame_all(input: &[u8], cut: usize) -> usize {
     let max = Limits::default().max_line;
     let (mut frame, mut found, mut start, mut end) = (LineFrame::default(), 0, 0, 0);
@@ -131,32 +131,32 @@ fn encoding(c: &mut Criterion) {
     }
 }
 
-/// A hub with a thousand members in its lobby, and their queues, which nothing is left in.
-struct House {
+/// A hub with a thousand members in its lobby, and their send queues, which are empty between requests.
+struct Lobby {
     hub: Hub,
     queues: SendQueues,
 }
 
-impl House {
-    fn new() -> House {
+impl Lobby {
+    fn new() -> Lobby {
         let limits = Limits { quiet_above: Some(1), ..Limits::default() };
-        let mut house = House { hub: Hub::new(&limits), queues: SendQueues::new(&limits) };
+        let mut lobby = Lobby { hub: Hub::new(&limits), queues: SendQueues::new(&limits) };
         for id in 0..MEMBERS {
-            house.queues.open(ConnId(id), Dialect::Native);
+            lobby.queues.open(ConnId(id), Dialect::Native);
             let nick = format!("user{id:04}");
             let register = Request::Register { nick: BStr::new(&nick), password: None };
-            assert!(house.obey(ConnId(id), register) > 0);
+            assert!(lobby.handle(ConnId(id), register) > 0);
         }
-        house
+        lobby
     }
 
-    /// One request, and the flush of what it caused, into nowhere; how many bytes that is.
-    fn obey(&mut self, from: ConnId, request: Request<'_>) -> usize {
+    /// Handles one request and discards all output that it caused. Returns the number of bytes.
+    fn handle(&mut self, from: ConnId, request: Request<'_>) -> usize {
         self.hub.handle(from, &request, &mut self.queues);
         self.queues.promote_deferred();
-        let (mut place, mut bytes) = (0, 0);
-        while let Some(id) = self.queues.dirty(place) {
-            place += 1;
+        let (mut index, mut bytes) = (0, 0);
+        while let Some(id) = self.queues.dirty(index) {
+            index += 1;
             self.queues.flush(id, usize::MAX, |sent, _| {
                 bytes += sent.len();
                 Ok(sent.len())
@@ -168,27 +168,27 @@ impl House {
 }
 
 fn routing(c: &mut Criterion) {
-    let mut house = House::new();
+    let mut lobby = Lobby::new();
     let mut group = c.benchmark_group("route");
     let text = BStr::new("see you at the usual place, at eight");
     let several: Vec<String> = (0..MAX_TARGETS).map(|id| format!("user{id:04}")).collect();
-    let (several, nobodies) = (several.join(","), "nobody,".repeat(MAX_TARGETS - 1) + "nobody");
+    let (several, unknown) = (several.join(","), "nobody,".repeat(MAX_TARGETS - 1) + "nobody");
     let direct = [
         ("to one as shown", "user0500"),
         ("to one in other case", "USER0500"),
         ("to sixteen", &several),
         ("hostile: to nobody", "nobody"),
-        ("hostile: to sixteen nobodies", &nobodies),
+        ("hostile: to sixteen nobodies", &unknown),
         ("hostile: to no name", "\u{202E}user0500"),
     ];
     group.throughput(Throughput::Elements(1));
     for (what, to) in direct {
         let request = Request::Direct { to: BStr::new(to), text };
-        group.bench_function(what, |b| b.iter(|| house.obey(ConnId(7), black_box(request))));
+        group.bench_function(what, |b| b.iter(|| lobby.handle(ConnId(7), black_box(request))));
     }
     group.throughput(Throughput::Elements(u64::from(MEMBERS - 1)));
     let said = Request::Say { room: None, text };
-    group.bench_function("to a room of 1000", |b| b.iter(|| house.obey(ConnId(7), black_box(said))));
+    group.bench_function("to a room of 1000", |b| b.iter(|| lobby.handle(ConnId(7), black_box(said))));
 }
 
 criterion_group! {

@@ -1,6 +1,6 @@
-//! What a message costs in user space: the reactor's own turn over sockets in memory, no system call among it.
-//! `cargo bench -p redpoll-bench --bench turn` prints nanoseconds per message, the median of 15 rounds with the least and
-//! the greatest.
+//! Measures the cost of a message in user space: the reactor's turn over sockets in memory, without system calls.
+//! `cargo bench -p redpoll-bench --bench turn` prints nanoseconds per message: the median of 15 rounds, with minimum
+//! and maximum.
 
 use redpoll::limits::Limits;
 use redpoll_kit::{PeerNo, Sim};
@@ -9,7 +9,7 @@ use std::time::Instant;
 const ROUNDS: usize = 15;
 const PAIRS: usize = 50;
 
-/// Peers by the names they registered with, two and two of whom talk.
+/// A server and its registered peers.
 struct World {
     sim: Sim,
     peers: Vec<PeerNo>,
@@ -27,17 +27,17 @@ impl World {
         let peers: Vec<PeerNo> = names.iter().map(arrive).collect();
         assert_eq!(sim.reactor().server().hub().registered(), names.len());
         let mut world = World { sim, peers };
-        world.heard();
+        world.received();
         world
     }
 
-    /// Bytes that have come out since the last time.
-    fn heard(&mut self) -> usize {
+    /// Returns the number of bytes received by all peers since the last call.
+    fn received(&mut self) -> usize {
         let World { sim, peers } = self;
         peers.iter().map(|peer| sim.sockets().peer(*peer).forget_output()).sum()
     }
 
-    /// Each peer sends its lines in batches of so many; nanoseconds per line.
+    /// Sends each peer's line in batches of `batch`. Returns nanoseconds per line.
     fn measure(
         &mut self,
         lines: &[String],
@@ -48,22 +48,22 @@ impl World {
         let input: Vec<String> = lines.iter().map(|line| line.repeat(batch)).collect();
         let rounds = total / (batch * lines.len());
         let start = Instant::now();
-        let mut heard = 0;
+        let mut received = 0;
         for _ in 0..rounds {
             for (peer, bytes) in self.peers.iter().zip(&input) {
                 self.sim.send(*peer, bytes);
             }
             self.sim.run();
-            heard += self.heard();
+            received += self.received();
         }
         let sent = rounds * batch * lines.len();
         let nanos = start.elapsed().as_nanos() as f64 / sent as f64;
-        assert_eq!(heard, expected(sent), "every message arrives");
+        assert_eq!(received, expected(sent), "every message arrives");
         nanos
     }
 }
 
-/// Whether the command line asks for this by a part of its name; for everything if it asks for nothing.
+/// Returns whether the command line selects this benchmark by a part of its name; without arguments all are selected.
 fn is_asked(what: &str) -> bool {
     let mut asked = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
     asked.peek().is_none() || asked.any(|word| what.contains(&word))
@@ -76,7 +76,7 @@ fn report(what: &str, mut round: impl FnMut() -> f64) {
     println!("{what:<58} {:>6.1} ns   ({:.1} to {:.1})", nanos[ROUNDS / 2], nanos[0], nanos[ROUNDS - 1]);
 }
 
-/// Direct messages two by two, `to` written as the sender types it.
+/// Direct messages in pairs; `typed` is the recipient's name as the sender writes it.
 fn direct(
     what: &str,
     name: impl Fn(usize) -> String,
@@ -91,11 +91,11 @@ fn direct(
     let mut world = World::new(&names);
     let text = "x".repeat(size);
     let lines: Vec<String> = (0..names.len()).map(|i| format!("@{}:{text}\n", typed(i ^ 1))).collect();
-    let heard = names.iter().map(|name| name.len() + size + 3).sum::<usize>() / names.len();
-    report(what, || world.measure(&lines, batch, 200_000, |sent| sent * heard));
+    let received = names.iter().map(|name| name.len() + size + 3).sum::<usize>() / names.len();
+    report(what, || world.measure(&lines, batch, 200_000, |sent| sent * received));
 }
 
-/// Lines to a room of a thousand; per delivery.
+/// Lines to a room of 1,000 members; time per delivery.
 fn fan_out(what: &str, size: usize) {
     const MEMBERS: usize = 1000;
     if !is_asked(what) {
@@ -104,8 +104,8 @@ fn fan_out(what: &str, size: usize) {
     let names: Vec<String> = (0..MEMBERS).map(|i| format!("user{i:04}")).collect();
     let mut world = World::new(&names);
     let lines = vec![format!("{}\n", "x".repeat(size)); 10];
-    let heard = (names[0].len() + 2 + size + 1) * (MEMBERS - 1);
-    report(what, || world.measure(&lines, 4, 2000, |sent| sent * heard) / (MEMBERS - 1) as f64);
+    let received = (names[0].len() + 2 + size + 1) * (MEMBERS - 1);
+    report(what, || world.measure(&lines, 4, 2000, |sent| sent * received) / (MEMBERS - 1) as f64);
 }
 
 fn main() {

@@ -1,5 +1,5 @@
-//! What is measured: an engine that runs as a child on a processor of its own, or a server that is running already. How
-//! it is started, asked for its counters and what the system says of it, and stopped.
+//! The server under test: an engine that runs as a child on its own processor, or a server that is running already.
+//! Starts and stops it, requests its counters, and reads its figures from the system.
 
 use super::machine::Processors;
 use super::{Failure, is_interrupted};
@@ -16,44 +16,44 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long nothing at all may come before it counts as lost.
+/// Time without any arrival after which a message counts as lost.
 pub const SILENCE: Duration = Duration::from_secs(10);
 
 /// How an engine is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
-    /// `redpoll serve` with these words besides those that every server is given.
+    /// `redpoll serve` with these arguments, after the arguments that every server gets.
     Serve(Vec<String>),
-    /// `redpoll-bench limit` with these.
-    Limit(Vec<String>),
-    /// Not at all: it runs there, and this is its process, if it is one of this machine.
+    /// `redpoll-bench limit` with these arguments.
+    Baseline(Vec<String>),
+    /// Not started here: the URL of a running server and, if it runs on this machine, its process.
     Target(String, Option<u32>),
 }
 
-/// A running engine. Dropping it ends it, if it was started here.
+/// A running server. Dropping it ends the process if it was started here.
 #[derive(Debug)]
-pub struct Server {
-    /// Where it listens.
+pub struct ServerProcess {
+    /// The listen address.
     pub address: SocketAddr,
-    /// Its command line.
+    /// The command line.
     pub command: Vec<String>,
-    /// Tells its counters; a target's aren't asked for.
+    /// The connection for counters; `None` for a target.
     pub control: Option<Control>,
     child: Option<Child>,
     pid: Option<u32>,
     folder: Option<PathBuf>,
 }
 
-impl Server {
-    /// Starts it and waits until it listens. What serves is `program`; what starts `limit` is this one.
+impl ServerProcess {
+    /// Starts a server and waits until it listens. An engine of redpoll is `program`; the baseline is this program.
     ///
     /// # Errors
-    /// Why it could not be, with what it has said on standard error.
-    pub fn start(start: &Start, program: &Path, processors: &Processors) -> Result<Server, Failure> {
+    /// The server did not start; contains its error on standard error.
+    pub fn start(start: &Start, program: &Path, processors: &Processors) -> Result<ServerProcess, Failure> {
         let words = match start {
             Start::Serve(words) => words,
-            Start::Limit(words) => words,
-            Start::Target(url, pid) => return Server::target(url, *pid),
+            Start::Baseline(words) => words,
+            Start::Target(url, pid) => return ServerProcess::target(url, *pid),
         };
         let folder = make_folder().map_err(|error| Failure::of("can't make a temporary folder", &error))?;
         let this = std::env::current_exe().map_err(|error| Failure::of("can't find this program", &error))?;
@@ -66,7 +66,7 @@ impl Server {
             command.arg("limit").args(words);
         }
         for (variable, _) in std::env::vars_os() {
-            // Flags of the server by another way: what was measured shall stand in the command line.
+            // These variables set flags of the server. The command line must record all flags of a measurement.
             if variable.to_string_lossy().starts_with("REDPOLL_") {
                 command.env_remove(variable);
             }
@@ -85,7 +85,7 @@ impl Server {
             )),
             _ => Failure::of("can't start the server", &error),
         })?;
-        let mut server = Server {
+        let mut server = ServerProcess {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             command: words,
             control: None,
@@ -93,19 +93,19 @@ impl Server {
             child: Some(child),
             folder: Some(folder),
         };
-        server.hear_where_it_listens(serves).map_err(|error| match server.last_words() {
+        server.read_address(serves).map_err(|error| match server.last_log_line() {
             Some(words) => Failure::Stopped(format!("the server did not start: {words}")),
             None => Failure::of("the server did not start", &error),
         })?;
         Ok(server)
     }
 
-    fn target(url: &str, pid: Option<u32>) -> Result<Server, Failure> {
-        let place = url.strip_prefix("line://").unwrap_or(url);
-        let address = place.to_socket_addrs().and_then(|mut addresses| {
+    fn target(url: &str, pid: Option<u32>) -> Result<ServerProcess, Failure> {
+        let host = url.strip_prefix("line://").unwrap_or(url);
+        let address = host.to_socket_addrs().and_then(|mut addresses| {
             addresses.next().ok_or_else(|| io::Error::new(ErrorKind::NotFound, "it has no address"))
         });
-        Ok(Server {
+        Ok(ServerProcess {
             address: address.map_err(|error| Failure::of(&format!("can't find {url}"), &error))?,
             command: Vec::new(),
             control: None,
@@ -115,16 +115,23 @@ impl Server {
         })
     }
 
-    /// One that runs nowhere and tells its counters there.
+    /// A server without a process, with counters from `stream`.
     #[cfg(test)]
-    pub fn with_control(stream: UnixStream) -> Server {
+    pub fn with_control(stream: UnixStream) -> ServerProcess {
         let stream = OwnedFd::from(stream);
         let control = stream.try_clone().and_then(|input| Control::new(input, stream)).expect("descriptors");
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        Server { address, command: Vec::new(), control: Some(control), child: None, pid: None, folder: None }
+        ServerProcess {
+            address,
+            command: Vec::new(),
+            control: Some(control),
+            child: None,
+            pid: None,
+            folder: None,
+        }
     }
 
-    fn hear_where_it_listens(&mut self, serves: bool) -> io::Result<()> {
+    fn read_address(&mut self, serves: bool) -> io::Result<()> {
         let child = self.child.as_mut().ok_or(ErrorKind::NotFound)?;
         let out = child.stdout.take().ok_or(ErrorKind::NotFound)?;
         let copy = out.as_fd().try_clone_to_owned()?;
@@ -146,16 +153,16 @@ impl Server {
         Ok(())
     }
 
-    /// What it has said on standard error: the error, or the last line.
-    pub fn last_words(&self) -> Option<String> {
+    /// Returns the error that the server wrote to standard error, else its last line there.
+    pub fn last_log_line(&self) -> Option<String> {
         let log = fs::read_to_string(self.folder.as_ref()?.join("log")).ok()?;
         let error = log.lines().find(|line| line.starts_with("error")).or(log.lines().last());
         error.map(|line| line.trim_start_matches("redpoll: ").to_owned())
     }
 
-    /// Why a connection has ended in the middle: what the server says of it, if it is ours and has ended too.
-    pub fn broken(&mut self, who: &str, error: &io::Error) -> Failure {
-        // It takes a moment until the system tells that a process is gone, or that Ctrl-C went to both of us.
+    /// Returns why a connection has ended early: the end of the server, if it is a child and has ended, else `error`.
+    pub fn broken(&mut self, client: &str, error: &io::Error) -> Failure {
+        // The end of a process, and a Ctrl-C to both processes, show only after a moment.
         std::thread::sleep(Duration::from_millis(50));
         if is_interrupted() {
             return Failure::Interrupted;
@@ -163,44 +170,44 @@ impl Server {
         Failure::Broken(match self.end() {
             Some(end) => end,
             None if error.kind() == ErrorKind::UnexpectedEof => {
-                format!("the server closed the connection of {who}")
+                format!("the server closed the connection of {client}")
             }
-            None => format!("the connection of {who} broke: {error}"),
+            None => format!("the connection of {client} broke: {error}"),
         })
     }
 
-    /// How it has ended, if it has.
+    /// Returns how the child has ended, if it has.
     pub fn end(&mut self) -> Option<String> {
         let status = self.child.as_mut()?.try_wait().ok()??;
-        let words = self.last_words().map_or(String::new(), |words| format!(": {words}"));
+        let words = self.last_log_line().map_or(String::new(), |words| format!(": {words}"));
         Some(format!("the server ended ({status}){words}"))
     }
 
-    /// Its CPU time so far, all threads, in nanoseconds.
+    /// Returns the CPU time of all threads so far, in nanoseconds.
     pub fn cpu(&self) -> Option<u64> {
         let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(self.pid?).ok()?)).ok()?;
         nanoseconds(clock)
     }
 
-    /// User and system time so far, in the system's ticks: good for their proportion only.
+    /// Returns user and system time so far, in ticks of the system. Only their ratio is precise enough to use.
     pub fn ticks(&self) -> Option<(u64, u64)> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid?)).ok()?;
-        // The name, in parentheses, may hold anything (proc_pid_stat(5)); utime and stime are 14 and 15.
+        // The name, in parentheses, may contain any character (proc_pid_stat(5)); utime and stime are fields 14 and 15.
         let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
         Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
     }
 
-    /// Nanoseconds that its first thread was ready to run and something else ran.
+    /// Returns for how many nanoseconds the first thread was runnable while something else ran.
     pub fn waited(&self) -> Option<u64> {
         waited(&self.pid?.to_string())
     }
 
-    /// Context switches of all threads that are there: voluntary, involuntary.
+    /// Returns the context switches of all current threads: voluntary, involuntary.
     pub fn switches(&self) -> Option<(u64, u64)> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid?)).ok()?;
         let mut sum = (0, 0);
         for task in tasks.flatten() {
-            // A thread may have ended since.
+            // A thread may have ended since the directory was read.
             let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
             sum.0 += figure(&status, "voluntary_ctxt_switches:").unwrap_or(0);
             sum.1 += figure(&status, "nonvoluntary_ctxt_switches:").unwrap_or(0);
@@ -208,21 +215,21 @@ impl Server {
         Some(sum)
     }
 
-    /// How many descriptors it has open.
+    /// Returns the number of open descriptors.
     pub fn descriptors(&self) -> Option<usize> {
         Some(fs::read_dir(format!("/proc/{}/fd", self.pid?)).ok()?.count())
     }
 
-    /// Asks for its counters, and waits for them.
+    /// Requests the counters and waits for them.
     ///
     /// # Errors
-    /// Where they don't come.
+    /// The counters don't arrive.
     pub fn counters(&mut self) -> io::Result<Counters> {
         let control = self.control.as_mut().ok_or(ErrorKind::NotConnected)?;
         control.ask()?;
         let asked = Instant::now();
         while asked.elapsed() < SILENCE {
-            if let Some(counters) = control.hear()? {
+            if let Some(counters) = control.receive()? {
                 return Ok(counters);
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -230,7 +237,7 @@ impl Server {
         Err(ErrorKind::TimedOut.into())
     }
 
-    /// Bytes that are resident, and its share of them.
+    /// Returns resident memory (RSS) and the proportional share (PSS), in bytes.
     pub fn memory(&self) -> (Option<u64>, Option<u64>) {
         let Some(pid) = self.pid else { return (None, None) };
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
@@ -239,7 +246,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -251,12 +258,12 @@ impl Drop for Server {
     }
 }
 
-/// The connection by which an engine tells its counters. It never blocks: the load goes on while it answers.
+/// The connection for an engine's counters. It never blocks: the load continues while the engine answers.
 #[derive(Debug)]
 pub struct Control {
     input: File,
     output: File,
-    heard: Vec<u8>,
+    received: Vec<u8>,
 }
 
 impl Control {
@@ -267,36 +274,36 @@ impl Control {
 
     fn new(input: OwnedFd, output: OwnedFd) -> io::Result<Control> {
         rustix::io::ioctl_fionbio(&output, true)?;
-        Ok(Control { input: input.into(), output: output.into(), heard: Vec::new() })
+        Ok(Control { input: input.into(), output: output.into(), received: Vec::new() })
     }
 
-    /// For a poller.
+    /// Returns the descriptor to poll.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.output.as_fd()
     }
 
-    /// Asks for the counters.
+    /// Requests the counters.
     ///
     /// # Errors
-    /// Where it can't be asked.
+    /// The request can't be written.
     pub fn ask(&mut self) -> io::Result<()> {
-        self.heard.clear();
+        self.received.clear();
         self.input.write_all(b"/stats\n")
     }
 
-    /// Takes what has come; the counters once they are complete.
+    /// Reads once. Returns the counters once they are complete.
     ///
     /// # Errors
-    /// Where the connection is broken.
-    pub fn hear(&mut self) -> io::Result<Option<Counters>> {
+    /// The connection is broken.
+    pub fn receive(&mut self) -> io::Result<Option<Counters>> {
         let mut buffer = [0; 4096];
         match self.output.read(&mut buffer) {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(bytes) => self.heard.extend_from_slice(&buffer[..bytes]),
+            Ok(bytes) => self.received.extend_from_slice(&buffer[..bytes]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
-        let text = String::from_utf8_lossy(&self.heard);
+        let text = String::from_utf8_lossy(&self.received);
         if !text.lines().any(|line| line.starts_with("+end stats ")) || !text.ends_with('\n') {
             return Ok(None);
         }
@@ -308,10 +315,10 @@ impl Control {
     }
 }
 
-/// What an engine counts, by name.
+/// Counters of an engine, by name.
 pub type Counters = BTreeMap<String, u64>;
 
-/// System calls between two sets of counters, by the names of the calls.
+/// Returns the number of system calls between two sets of counters, by the name of the call.
 pub fn calls(before: &Counters, after: &Counters) -> BTreeMap<String, u64> {
     let made = |(key, value): (&String, &u64)| {
         let name = match key.as_str() {
@@ -324,17 +331,17 @@ pub fn calls(before: &Counters, after: &Counters) -> BTreeMap<String, u64> {
     after.iter().filter_map(made).collect()
 }
 
-/// The CPU time of this process, in nanoseconds.
+/// Returns the CPU time of this process, in nanoseconds.
 pub fn own_cpu() -> u64 {
     nanoseconds(ClockId::CLOCK_PROCESS_CPUTIME_ID).unwrap_or(0)
 }
 
-/// Nanoseconds that this process was ready to run and something else ran.
+/// Returns for how many nanoseconds this process was runnable while something else ran.
 pub fn own_waited() -> Option<u64> {
     waited("self")
 }
 
-/// The second figure of /proc/PID/schedstat, where the kernel keeps it.
+/// Returns the second figure of /proc/PID/schedstat, if the kernel keeps it.
 fn waited(process: &str) -> Option<u64> {
     let figures = fs::read_to_string(format!("/proc/{process}/schedstat")).ok()?;
     figures.split_ascii_whitespace().nth(1)?.parse().ok()
@@ -345,7 +352,7 @@ fn nanoseconds(clock: ClockId) -> Option<u64> {
     Some(now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
 }
 
-/// The number behind a key of a file of /proc.
+/// Returns the number after `key` in a file of /proc.
 fn figure(text: &str, key: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(key))?;
     rest.split_ascii_whitespace().next()?.parse().ok()

@@ -1,7 +1,7 @@
-//! The flags of `redpoll-bench`, and of what it starts itself. They aren't read from the environment.
+//! The flags of `redpoll-bench`, and of the child processes that it starts. They aren't read from the environment.
 
 use crate::payload::{MAX_SIZE, MIN_SIZE};
-use crate::{limit, scenario};
+use crate::{baseline, scenario};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use redpoll::cli::size;
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ Exit codes: 0 done, 1 a message was wrong, or something broke, 2 wrong flags.";
 #[command(name = "redpoll-bench", after_help = BENCH_HELP, args_conflicts_with_subcommands = true,
           disable_help_subcommand = true)]
 pub struct Options {
-    /// What else there is to measure.
+    /// What to measure in place of scenarios.
     #[command(subcommand)]
     pub command: Option<Command>,
     /// Engines to measure, any number of times or with commas
@@ -70,7 +70,7 @@ pub struct Options {
     /// All of it in a minute: one round, short runs, fewer connections
     #[arg(long)]
     pub quick: bool,
-    /// The program whose engines are measured: a smaller build, or another version [default: the one that runs
+    /// The program with the engines to measure: a smaller build, or another version [default: the one that runs
     /// `redpoll bench`, else the `redpoll` beside this program, else the one on PATH]
     #[arg(long, value_name = "FILE", conflicts_with = "target")]
     pub server: Option<PathBuf>,
@@ -86,13 +86,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// Rounds: as many as are asked for, else no more than `enough`.
+    /// Returns the number of rounds: the number on the command line, else at most `enough`.
     #[must_use]
     pub fn runs(&self, enough: usize) -> usize {
         self.runs.map_or(if self.quick { 1 } else { enough.min(5) }, usize::from)
     }
 
-    /// Length of the measured part of a run.
+    /// Returns the length of the measured part of a run.
     #[must_use]
     pub fn seconds(&self) -> Duration {
         self.seconds.unwrap_or(Duration::from_millis(if self.quick { 250 } else { 1000 }))
@@ -104,24 +104,24 @@ impl Options {
 pub enum Command {
     /// Watch a server for drift while people chat, come and go, don't read and send garbage.
     Soak(SoakOptions),
-    /// The engine `limit`, which only this program starts.
-    #[command(hide = true)]
-    Limit(LimitOptions),
+    /// The baseline engine, which only this program starts.
+    #[command(name = "limit", hide = true)]
+    Baseline(BaselineOptions),
 }
 
 const SOAK_HELP: &str = "\
 One server, on a CPU of its own, with limits of a small host, which are printed; and all at once, drawn from the seed:
-  16 people who say 8 lines a second to one another, and 4 of them as many in the lobby: every message is verified,
+  16 members that send 8 lines a second to one another, and 4 of them as many to the lobby: every message is verified,
     and timed from when it was due
-  25 a second who connect, register, enter a room, speak, and leave by /quit, a half-close, a reset, or just so
-  8 in a room where 36 KB a second are said, who don't read for 0.5 to 14 s: given up, or back and told everything
-  10 a second who send random bytes, endless lines, NULs, broken UTF-8, half lines, one byte at a time, who knock and
-    go, or never give a name
-  an operator who asks for /stats with each sample
+  25 connections a second that register, enter a room, speak, and leave by /quit, a half-close, a reset or a plain close
+  8 members of a room that receives 36 KB a second, which stop reading for 0.5 to 14 s: closed as too slow, or sent all
+  10 connections a second that send random bytes, endless lines, NULs, broken UTF-8, half lines or single bytes, close
+    at once, or never register
+  an operator that asks for /stats with each sample
 
 A sample is taken every 5 s, but 60 of them at least and 720 at most. In the end all leave. It fails if
   a message was lost, doubled, reordered, damaged or misdelivered, or an answer was not as it should be
-  the server ended, or closed somebody whom it shouldn't
+  the server ended, or closed a connection that it should not close
   resident memory has grown by more than 1 MiB from the first tenth of the samples to the last, by their medians; a
     tenth before them is warm-up and isn't looked at
   2 s after all have gone more or fewer descriptors are open than before they came, connections are told, or more than
@@ -148,7 +148,7 @@ pub struct SoakOptions {
     /// The program to watch [default: as without `soak`]
     #[arg(long, value_name = "FILE")]
     pub server: Option<PathBuf>,
-    /// Who comes, and what they do, is the same for the same seed
+    /// Peers and their actions are the same for the same seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     /// Write samples into this folder
@@ -157,19 +157,19 @@ pub struct SoakOptions {
 }
 
 impl SoakOptions {
-    /// The word for `--engine`.
+    /// Returns the value for `--engine`.
     #[must_use]
     pub fn engine(&self) -> String {
         self.engine.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned())
     }
 }
 
-/// The flags of the engine `limit`.
+/// The flags of the baseline engine.
 #[derive(Debug, Args)]
-pub struct LimitOptions {
+pub struct BaselineOptions {
     /// What it does with connections
     #[arg(long, value_enum)]
-    pub mode: limit::Mode,
+    pub mode: baseline::Mode,
     /// Bytes of an answer
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub bytes: usize,

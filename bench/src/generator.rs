@@ -1,10 +1,10 @@
-//! The generator: a load of messages, a window of them on their way per sender. It reads 64 KiB at a time and answers all
-//! that a read has earned by one write. What stands on the wire, and whether it is right, is the ledger's business.
+//! The message generator: each sender has a window of messages in flight. It reads up to 64 KiB at a time and sends all
+//! messages that a read has allowed in one write. The verifier decides what to send and whether input is correct.
 
 use super::child::SILENCE;
-use super::crowd::Crowd;
+use super::clients::Clients;
 use super::harness::{Harness, Load};
-use super::ledger::{Ledger, Seen};
+use super::verifier::{Seen, Verifier};
 use super::{Failure, payload};
 use redpoll::limits::READ;
 use rustix::event::epoll::EventFlags;
@@ -14,26 +14,26 @@ use std::io::{self, ErrorKind};
 
 /// A load of messages.
 pub struct Generator<'a> {
-    crowd: &'a Crowd,
-    ledger: Ledger,
-    /// Read here, behind what was left of a member's last read.
+    clients: &'a Clients,
+    verifier: Verifier,
+    /// Input: the unfinished line of a member's last read, then the new bytes.
     scratch: Vec<u8>,
     /// Unfinished lines, by member.
     held: Vec<Vec<u8>>,
-    /// What the kernel refused, by member.
+    /// Bytes that the kernel refused, by member.
     refused: Vec<Vec<u8>>,
     batch: Vec<u8>,
     seen: Seen,
 }
 
 impl<'a> Generator<'a> {
-    /// Nothing is sent yet. Members are watched by their numbers.
+    /// Sends nothing yet. The event key of a member is its number.
     #[must_use]
-    pub fn new(crowd: &'a Crowd, ledger: Ledger) -> Generator<'a> {
-        let members = crowd.members.len();
+    pub fn new(clients: &'a Clients, verifier: Verifier) -> Generator<'a> {
+        let members = clients.members.len();
         Generator {
-            crowd,
-            ledger,
+            clients,
+            verifier,
             scratch: vec![0; 2 * READ],
             held: vec![Vec::new(); members],
             refused: vec![Vec::new(); members],
@@ -42,20 +42,20 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// One read of a member, and one write of each sender whom it lets go on.
+    /// Reads from a member once, then writes once for each sender with an opened window.
     fn receive(&mut self, member: usize, harness: &mut Harness<'_>) -> Result<(), Failure> {
         let held = self.held[member].len();
         self.scratch[..held].copy_from_slice(&self.held[member]);
         self.held[member].clear();
         let room = &mut self.scratch[held..held + READ];
-        let bytes = match recv(&self.crowd.members[member], room, RecvFlags::empty()) {
+        let bytes = match recv(&self.clients.members[member], room, RecvFlags::empty()) {
             Ok((0, _)) => return Err(self.broken(member, ErrorKind::UnexpectedEof.into(), harness)),
             Ok((bytes, _)) => held + bytes,
             Err(Errno::AGAIN | Errno::INTR) => held,
             Err(error) => return Err(self.broken(member, error.into(), harness)),
         };
-        let read = self.ledger.read(member, &self.scratch[..bytes], &mut self.seen);
-        let whole = read.map_err(|wrong| Failure::Wrong(wrong.to_string()))?;
+        let read = self.verifier.read(member, &self.scratch[..bytes], &mut self.seen);
+        let whole = read.map_err(|violation| Failure::Violation(violation.to_string()))?;
         if whole < bytes {
             self.held[member].extend_from_slice(&self.scratch[whole..bytes]);
         }
@@ -72,11 +72,11 @@ impl<'a> Generator<'a> {
         Ok(())
     }
 
-    /// Sends all that a sender may.
+    /// Sends all messages that the window of a sender allows.
     fn send(&mut self, sender: usize, harness: &mut Harness<'_>) -> Result<(), Failure> {
         self.batch.clear();
-        let first = self.ledger.write(sender, &mut self.batch);
-        self.ledger.stamp(sender, first, harness.meter.now());
+        let first = self.verifier.write(sender, &mut self.batch);
+        self.verifier.stamp(sender, first, harness.meter.now());
         if self.batch.is_empty() {
             return Ok(());
         }
@@ -84,7 +84,7 @@ impl<'a> Generator<'a> {
             self.refused[sender].extend_from_slice(&self.batch);
             return Ok(());
         }
-        let taken = match send(&self.crowd.members[sender], &self.batch, SendFlags::NOSIGNAL) {
+        let taken = match send(&self.clients.members[sender], &self.batch, SendFlags::NOSIGNAL) {
             Ok(taken) => taken,
             Err(Errno::AGAIN | Errno::INTR) => 0,
             Err(error) => return Err(self.broken(sender, error.into(), harness)),
@@ -97,7 +97,7 @@ impl<'a> Generator<'a> {
     }
 
     fn send_refused(&mut self, sender: usize, harness: &mut Harness<'_>) -> Result<(), Failure> {
-        match send(&self.crowd.members[sender], &self.refused[sender], SendFlags::NOSIGNAL) {
+        match send(&self.clients.members[sender], &self.refused[sender], SendFlags::NOSIGNAL) {
             Ok(taken) => drop(self.refused[sender].drain(..taken)),
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(error) => return Err(self.broken(sender, error.into(), harness)),
@@ -106,27 +106,34 @@ impl<'a> Generator<'a> {
     }
 
     fn watch(&self, member: usize, flags: EventFlags, harness: &Harness<'_>) -> Result<(), Failure> {
-        harness.poller.modify(&self.crowd.members[member], member as u64, flags)
+        harness.poller.modify(&self.clients.members[member], member as u64, flags)
     }
 
     fn broken(&self, member: usize, error: io::Error, harness: &mut Harness<'_>) -> Failure {
-        // What it was told last says why, if it was told.
-        let farewell = String::from_utf8_lossy(&self.held[member]).into_owned();
-        let who = payload::name(member);
-        harness.server.broken(&if farewell.is_empty() { who } else { format!("{who} ({farewell})") }, &error)
+        // The last line, if there is one, contains the close reason.
+        let last_line = String::from_utf8_lossy(&self.held[member]).into_owned();
+        let client = payload::name(member);
+        harness
+            .server
+            .broken(&if last_line.is_empty() { client } else { format!("{client} ({last_line})") }, &error)
     }
 }
 
 impl Load for Generator<'_> {
     fn begin(&mut self, harness: &mut Harness<'_>) -> Result<(), Failure> {
-        // Whoever is stalled isn't even watched: its end would be told again and again.
-        for (place, member) in self.crowd.members.iter().enumerate().take(self.ledger.listening()) {
-            harness.poller.add(member, place as u64)?;
+        // Stalled members aren't watched: epoll would report their hang-up again and again.
+        for (index, member) in self.clients.members.iter().enumerate().take(self.verifier.readers()) {
+            harness.poller.add(member, index as u64)?;
         }
-        (0..self.ledger.senders()).try_for_each(|sender| self.send(sender, harness))
+        (0..self.verifier.senders()).try_for_each(|sender| self.send(sender, harness))
     }
 
-    fn on_ready(&mut self, key: u64, flags: EventFlags, harness: &mut Harness<'_>) -> Result<(), Failure> {
+    fn handle_event(
+        &mut self,
+        key: u64,
+        flags: EventFlags,
+        harness: &mut Harness<'_>,
+    ) -> Result<(), Failure> {
         let member = key as usize;
         if flags.contains(EventFlags::OUT) {
             self.send_refused(member, harness)?;
@@ -138,20 +145,20 @@ impl Load for Generator<'_> {
     }
 
     fn units(&self) -> u64 {
-        self.ledger.verified()
+        self.verifier.verified()
     }
 
     fn is_over(&self) -> bool {
-        self.ledger.missing().is_none()
+        self.verifier.missing().is_none()
     }
 
     fn silence(&self) -> Failure {
-        match self.ledger.missing() {
-            // That is what the scenario is to show.
-            Some(_) if self.ledger.has_stalled() => {
-                Failure::Stopped(format!("those who read got nothing for {SILENCE:?}"))
+        match self.verifier.missing() {
+            // The scenario exists to show this result.
+            Some(_) if self.verifier.has_stalled() => {
+                Failure::Stopped(format!("connections that read received nothing for {SILENCE:?}"))
             }
-            Some(wrong) => Failure::Wrong(format!("{wrong}; nothing has come for {SILENCE:?}")),
+            Some(violation) => Failure::Violation(format!("{violation}; nothing has come for {SILENCE:?}")),
             None => Failure::Broken(format!("nothing has come for {SILENCE:?}")),
         }
     }

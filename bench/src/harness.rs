@@ -1,8 +1,8 @@
-//! The loop that measures a load: it waits, has the load attend to what has come, and has the meter pass from one phase
-//! of the run to the next. What the load is, and whether what comes is right, is the load's business.
+//! The loop that measures a load. It waits for events, passes them to the load, and moves the meter from one phase of
+//! the run to the next. The load decides what is sent and whether input is correct.
 
 use super::Failure;
-use super::child::Server;
+use super::child::ServerProcess;
 use super::meter::{Meter, Timing};
 use super::poller::{CONTROL, Poller};
 use super::results::Run;
@@ -10,33 +10,34 @@ use rustix::event::epoll::EventFlags;
 
 /// What a load runs on.
 pub struct Harness<'a> {
-    /// What is measured.
-    pub server: &'a mut Server,
-    /// When it is.
+    /// The server under test.
+    pub server: &'a mut ServerProcess,
+    /// The clock and the record of the run.
     pub meter: Meter,
-    /// What is waited for: the sockets of the load.
+    /// Watches the sockets of the load.
     pub poller: Poller,
 }
 
 /// A load that is measured.
 pub trait Load {
-    /// Sends the first messages, and has the sockets watched on which something may come.
+    /// Sends the first messages and adds its sockets to the poller.
     fn begin(&mut self, harness: &mut Harness<'_>) -> Result<(), Failure>;
-    /// Acts on an event of a socket that it has put into the poller under this key.
-    fn on_ready(&mut self, key: u64, flags: EventFlags, harness: &mut Harness<'_>) -> Result<(), Failure>;
-    /// How many units have arrived, each of them verified.
+    /// Handles an event of the socket that the load added to the poller under this key.
+    fn handle_event(&mut self, key: u64, flags: EventFlags, harness: &mut Harness<'_>)
+    -> Result<(), Failure>;
+    /// Returns the number of units that have arrived and were verified.
     fn units(&self) -> u64;
-    /// Whether nothing is on its way.
+    /// Returns whether no message is in flight.
     fn is_over(&self) -> bool;
-    /// What is missing where nothing has come for [`SILENCE`](super::child::SILENCE) and the server runs.
+    /// Returns the failure where nothing has arrived for [`SILENCE`](super::child::SILENCE) and the server still runs.
     fn silence(&self) -> Failure;
 }
 
 /// Runs a load once.
 ///
 /// # Errors
-/// A message that was wrong, a server that ended, Ctrl-C.
-pub fn run(mut load: impl Load, server: &mut Server, timing: Timing) -> Result<Run, Failure> {
+/// A wrong message, the end of the server, Ctrl-C.
+pub fn run(mut load: impl Load, server: &mut ServerProcess, timing: Timing) -> Result<Run, Failure> {
     let poller = Poller::new(server)?;
     let mut harness = Harness { server, meter: Meter::start(timing), poller };
     load.begin(&mut harness)?;
@@ -48,18 +49,18 @@ pub fn run(mut load: impl Load, server: &mut Server, timing: Timing) -> Result<R
         if meter.is_draining() && load.is_over() {
             return Ok(meter.result(server));
         }
-        for place in 0..poller.wait(meter.patience())? {
-            match harness.poller.event(place) {
-                (CONTROL, _) => harness.hear_counters()?,
-                (key, flags) => load.on_ready(key, flags, &mut harness)?,
+        for index in 0..poller.wait(meter.patience())? {
+            match harness.poller.event(index) {
+                (CONTROL, _) => harness.receive_counters()?,
+                (key, flags) => load.handle_event(key, flags, &mut harness)?,
             }
         }
     }
 }
 
 impl Harness<'_> {
-    fn hear_counters(&mut self) -> Result<(), Failure> {
-        let heard = self.meter.hear_counters(self.server);
-        heard.map_err(|error| self.server.broken("its operator", &error))
+    fn receive_counters(&mut self) -> Result<(), Failure> {
+        let received = self.meter.receive_counters(self.server);
+        received.map_err(|error| self.server.broken("its operator", &error))
     }
 }

@@ -1,17 +1,16 @@
-//! `redpoll-bench`: measures engines against each other, each a child on a processor of its own, by runs that take turns
-//! (A B C A B C), and verifies every message. This file is the plan: which runs there are, in which order, and what
-//! becomes of one that goes wrong.
+//! `redpoll-bench` measures engines against each other, each in a child process on its own processor, by runs that take
+//! turns (A B C A B C), and verifies every message. This file is the plan: which runs there are, in which order, and
+//! how a failed run is handled.
 #![cfg(target_os = "linux")]
 
+pub mod baseline;
 mod child;
 mod churn;
 pub mod cli;
-mod crowd;
+mod clients;
 mod generator;
 mod harness;
 mod idle;
-mod ledger;
-pub mod limit;
 mod machine;
 mod meter;
 mod notes;
@@ -22,15 +21,15 @@ pub mod report;
 pub mod results;
 pub mod scenario;
 pub mod soak;
-mod wrong;
+mod verifier;
+mod violation;
 
-use child::{Server, Start};
+use child::{ServerProcess, Start};
 use churn::Churn;
 use cli::{Command, Options};
-use crowd::Crowd;
+use clients::Clients;
 use generator::Generator;
 use indicatif::{ProgressBar, ProgressStyle};
-use ledger::{Ledger, Wire};
 use machine::Processors;
 use meter::Timing;
 use redpoll::limits::SPARE_DESCRIPTORS;
@@ -46,15 +45,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tz::UtcDateTime;
+use verifier::{Verifier, Wire};
 
-/// Why there is no result of a run.
+/// Why a run has no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// A message was not as it should be.
-    Wrong(String),
-    /// Something broke in the middle.
+    /// A message was wrong.
+    Violation(String),
+    /// A connection, the server or a system call failed during the run.
     Broken(String),
-    /// The machine would have no more of it: so far and no further.
+    /// A limit of the machine or of the engine ended the series; this is a result.
     Stopped(String),
     /// Ctrl-C.
     Interrupted,
@@ -69,13 +69,13 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Wrong(why) | Failure::Broken(why) | Failure::Stopped(why) => f.write_str(why),
+            Failure::Violation(why) | Failure::Broken(why) | Failure::Stopped(why) => f.write_str(why),
             Failure::Interrupted => f.write_str("interrupted"),
         }
     }
 }
 
-/// One row, variant and number of connections: what engines are compared by.
+/// One row, variant and number of connections: the unit in which engines are compared.
 struct Case<'a> {
     row: &'a Row,
     variant: &'a Variant,
@@ -83,7 +83,7 @@ struct Case<'a> {
     size: usize,
 }
 
-/// An engine, or somebody's server.
+/// An engine, or a foreign server.
 #[derive(Debug, Clone)]
 enum Contender {
     Engine(Engine),
@@ -113,17 +113,17 @@ impl Contender {
     }
 }
 
-/// The line of progress on standard error, where that is a terminal.
+/// The progress line on standard error, shown on a terminal only.
 const PROGRESS: &str = "{bar:30} {pos}/{len} {msg} ({eta} left)";
 
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// Whether Ctrl-C was pressed.
+/// Returns whether Ctrl-C was pressed.
 fn is_interrupted() -> bool {
     INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Relaxed))
 }
 
-/// Has [`is_interrupted`] tell of SIGINT and SIGTERM.
+/// Makes SIGINT and SIGTERM set [`is_interrupted`].
 fn watch_signals() -> Result<(), Failure> {
     let interrupted = INTERRUPTED.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM] {
@@ -133,8 +133,8 @@ fn watch_signals() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Sleeps, unless Ctrl-C is pressed.
-fn rest(time: Duration) -> Result<(), Failure> {
+/// Sleeps. Ctrl-C ends the sleep with an error.
+fn sleep(time: Duration) -> Result<(), Failure> {
     let until = Instant::now() + time;
     while let Some(left) = until.checked_duration_since(Instant::now()) {
         if is_interrupted() {
@@ -145,18 +145,18 @@ fn rest(time: Duration) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Of so many steps.
+/// Returns a progress bar of `steps` steps.
 fn progress_bar(steps: u64) -> ProgressBar {
     let style = ProgressStyle::with_template(PROGRESS).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(steps).with_style(style)
 }
 
-/// Measures what the flags ask for. Exit codes: 0 done, 1 a message was wrong or something broke.
+/// Measures what the flags select. Exit codes: 0 done, 1 a message was wrong or something broke.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
     match &options.command {
         Some(Command::Soak(options)) => return soak::run(options),
-        Some(Command::Limit(options)) => return run_limit(options),
+        Some(Command::Baseline(options)) => return run_baseline(options),
         None => {}
     }
     if let Err(failure) = watch_signals() {
@@ -180,9 +180,9 @@ pub fn run(options: &Options) -> ExitCode {
     }
 }
 
-/// The engine `limit`, as a child of the above.
-fn run_limit(options: &cli::LimitOptions) -> ExitCode {
-    match limit::run(options.mode, options.bytes) {
+/// Runs the baseline engine, as a child of `redpoll-bench`.
+fn run_baseline(options: &cli::BaselineOptions) -> ExitCode {
+    match baseline::run(options.mode, options.bytes) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("redpoll-bench: {error}");
@@ -191,13 +191,13 @@ fn run_limit(options: &cli::LimitOptions) -> ExitCode {
     }
 }
 
-/// What stays the same through all runs.
+/// The parts that are common to all runs.
 struct Bench<'a> {
     options: &'a Options,
-    /// Whose engines are measured.
+    /// The program that contains the engines.
     program: PathBuf,
     processors: Processors,
-    /// How many this process may have.
+    /// Maximum number of descriptors of this process.
     descriptors: usize,
     progress: ProgressBar,
 }
@@ -240,7 +240,7 @@ fn measure(options: &Options) -> (Results, Option<String>) {
     (results, failure.or(nothing))
 }
 
-/// Whether the machine may stop an engine there: so many connections are asked for that this is a result.
+/// Returns whether a limit of the machine counts as a result there, because the scenario opens that many connections.
 fn may_stop(series: &Series) -> bool {
     [Scenario::Ramp, Scenario::Idle, Scenario::Stalled]
         .iter()
@@ -260,7 +260,7 @@ fn cases(options: &Options) -> Vec<Case<'static>> {
             Case { row, variant, connections, size }
         })
     };
-    // Variants of the same number of connections are neighbours, so that they can be compared.
+    // Variants with the same number of connections run next to each other, so that they can be compared.
     variants.flat_map(case).collect()
 }
 
@@ -273,7 +273,7 @@ fn contenders(options: &Options) -> Vec<Contender> {
 }
 
 impl Bench<'_> {
-    /// All rounds of one case: each engine once, then each once more.
+    /// Runs all rounds of one case. Each round runs each engine once.
     fn run_case(&self, case: &Case<'_>, contenders: &[Contender]) -> (Vec<Series>, Option<String>) {
         let those = contenders.iter().filter_map(|contender| {
             let start = contender.start(case)?;
@@ -327,18 +327,18 @@ impl Bench<'_> {
                 "the generator may have {most} descriptors only (ulimit -Hn)"
             )));
         }
-        let mut server = Server::start(start, &self.program, &self.processors)?;
+        let mut server = ServerProcess::start(start, &self.program, &self.processors)?;
         let command = server.command.clone();
         let measured = self.options.seconds();
         let timing = Timing { warm_up: measured.min(load.warm_up()), measured };
-        let run = match (load, load.talk(connections)) {
+        let run = match (load, load.shape(connections)) {
             (Load::Idle, _) => idle::run(&mut server, connections, measured),
             (_, Some((shape, window))) => {
-                let mut ledger = Ledger::new(shape, wire, connections, case.size, window);
-                ledger.notices = matches!(contender, Contender::Target { .. });
-                let stalled = connections - ledger.listening();
-                let crowd = Crowd::gather(&mut server, wire, connections, stalled)?;
-                harness::run(Generator::new(&crowd, ledger), &mut server, timing)
+                let mut verifier = Verifier::new(shape, wire, connections, case.size, window);
+                verifier.allow_presence = matches!(contender, Contender::Target { .. });
+                let stalled = connections - verifier.readers();
+                let clients = Clients::connect_all(&mut server, wire, connections, stalled)?;
+                harness::run(Generator::new(&clients, verifier), &mut server, timing)
             }
             (_, None) => {
                 let churn = Churn::new(load.cycle(wire, connections), connections);

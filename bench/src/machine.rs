@@ -9,15 +9,15 @@ use std::io;
 use std::path::Path;
 use std::process::{Child, Command};
 
-/// Which processor is whose.
+/// The assignment of processors.
 #[derive(Debug)]
 pub struct Processors {
-    /// All that may be used.
+    /// All processors that this process may use.
     usable: Vec<usize>,
 }
 
 impl Processors {
-    /// Finds out which there are, and has this process run on the first.
+    /// Finds the usable processors and moves this process to the first.
     #[must_use]
     pub fn claim() -> Processors {
         let set = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
@@ -27,19 +27,19 @@ impl Processors {
         processors
     }
 
-    /// Starts a program on the last.
+    /// Starts a program on the last processor.
     ///
     /// # Errors
-    /// Where it can't be started.
+    /// The program can't be started.
     pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
-        // A child runs where its parent does.
+        // A child inherits the affinity of its parent.
         self.run_on(self.usable.last());
         let child = command.spawn();
         self.run_on(self.usable.first());
         child
     }
 
-    /// Whose is which, in words.
+    /// Describes the assignment in words.
     #[must_use]
     pub fn words(&self) -> String {
         match (self.usable.first(), self.usable.last()) {
@@ -50,7 +50,7 @@ impl Processors {
         }
     }
 
-    /// Whether server and generator take each other's time.
+    /// Returns whether server and generator share one processor.
     #[must_use]
     pub fn are_shared(&self) -> bool {
         self.usable.len() < 2
@@ -60,12 +60,12 @@ impl Processors {
         let Some(processor) = processor else { return };
         let mut set = CpuSet::new();
         set.set(*processor);
-        // Where it isn't allowed, the system places us; the figures are still figures.
+        // Where this isn't permitted, the system chooses the processor; the figures remain valid.
         let _ = sched_setaffinity(None, &set);
     }
 }
 
-/// What the record says of this machine, and of the program whose engines are measured, if it is known.
+/// Returns the facts of this machine and, if it is known, of the program under test.
 #[must_use]
 pub fn facts(processors: &Processors, program: Option<&Path>) -> Machine {
     let uname = rustix::system::uname();
@@ -89,7 +89,7 @@ pub fn facts(processors: &Processors, program: Option<&Path>) -> Machine {
     }
 }
 
-/// Raises this process's limit of descriptors as far as it may; how many it may have then.
+/// Raises the descriptor limit of this process to its maximum. Returns the limit.
 #[must_use]
 pub fn descriptors() -> usize {
     let limit = getrlimit(Resource::Nofile);

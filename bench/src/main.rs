@@ -1,4 +1,4 @@
-//! Flags to command; nothing else.
+//! Parses the flags and runs the command; nothing else.
 
 use std::process::ExitCode;
 

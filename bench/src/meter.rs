@@ -1,17 +1,19 @@
-//! The measured part of a run: a warm-up, two borders at which clocks and counters are read while the load goes on, and a
-//! rest in which what is on its way must still arrive. Generators ask it where they are and tell it what has arrived.
+//! The clock of a run: a warm-up, a measured part, and a drain in which messages in flight must still arrive. At the
+//! two borders of the measured part clocks and counters are read while the load continues. Loads ask the meter for the
+//! phase and record arrivals in it.
 
 use super::Failure;
-use super::child::{self, Counters, SILENCE, Server};
+use super::child::{self, Counters, SILENCE, ServerProcess};
 use super::results::{Latency, Run};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How long the load goes on between reading what takes a while to read, and a border.
+/// Load between the slow reads (context switches) and the first border, so that their cost does not disturb the
+/// measured part.
 const SETTLE: Duration = Duration::from_millis(30);
 
-/// How long.
+/// Lengths of the parts of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
     /// Load before the measured part.
@@ -20,19 +22,19 @@ pub struct Timing {
     pub measured: Duration,
 }
 
-/// Where a run is; until when, in nanoseconds since it began.
+/// The phase of a run, with its end in nanoseconds since the start of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Warming(u64),
     Settling(u64),
     Measuring(u64),
-    /// The last counters are under way; since then.
+    /// The last counters were requested at this time and have not arrived.
     Counting(u64),
-    /// Nobody begins anything; what is on its way must arrive all the same.
+    /// No message is begun; all messages in flight must still arrive.
     Draining,
 }
 
-/// What is read at a border.
+/// Figures that are read at a border.
 #[derive(Debug, Clone, Copy)]
 struct Mark {
     at: u64,
@@ -44,29 +46,29 @@ struct Mark {
     own_waited: Option<u64>,
 }
 
-/// The clock of a run, and what was read and recorded.
+/// The clock of a run, and all that was read and recorded.
 pub struct Meter {
     started: Instant,
     timing: Timing,
     phase: Phase,
-    /// When something last arrived.
-    heard: u64,
+    /// When the last unit arrived.
+    last_arrival: u64,
     marks: Vec<Mark>,
     counters: Vec<Counters>,
-    /// The server's context switches just outside of the borders, and the units until then.
+    /// The server's context switches just outside of the borders, with the units that had arrived.
     switches: Vec<((u64, u64), u64)>,
     histogram: Histogram<u64>,
 }
 
 impl Meter {
-    /// Begins to warm up now.
+    /// Starts the warm-up.
     #[must_use]
     pub fn start(timing: Timing) -> Meter {
         Meter {
             started: Instant::now(),
             timing,
             phase: Phase::Warming(nanoseconds(timing.warm_up)),
-            heard: 0,
+            last_arrival: 0,
             marks: Vec::new(),
             counters: Vec::new(),
             switches: Vec::new(),
@@ -74,19 +76,19 @@ impl Meter {
         }
     }
 
-    /// Nanoseconds since the beginning.
+    /// Returns nanoseconds since the start of the run.
     #[must_use]
     pub fn now(&self) -> u64 {
         nanoseconds(self.started.elapsed())
     }
 
-    /// Whether nothing is to be begun any more.
+    /// Returns whether no message may be begun any more.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.phase == Phase::Draining
     }
 
-    /// How long to wait at most: up to the next border.
+    /// Returns the maximum time to wait: until the end of the phase.
     #[must_use]
     pub fn patience(&self) -> Duration {
         let until = match self.phase {
@@ -96,11 +98,12 @@ impl Meter {
         Duration::from_nanos(until.saturating_sub(self.now()).max(1))
     }
 
-    /// Passes a border if it is time; `units` have arrived so far. False once nothing has arrived for [`SILENCE`].
+    /// Enters the next phase if it is time; `units` have arrived so far. Returns false if nothing has arrived for
+    /// [`SILENCE`].
     ///
     /// # Errors
-    /// Where the server doesn't tell its counters.
-    pub fn advance(&mut self, server: &mut Server, units: u64) -> Result<bool, Failure> {
+    /// The server doesn't send its counters.
+    pub fn advance(&mut self, server: &mut ServerProcess, units: u64) -> Result<bool, Failure> {
         let now = self.now();
         match self.phase {
             Phase::Warming(until) if now >= until => {
@@ -111,7 +114,7 @@ impl Meter {
                 let at = self.mark(server, units)?;
                 self.phase = Phase::Measuring(at + nanoseconds(self.timing.measured));
             }
-            // The first counters come before the last are asked for, however many others the server has to serve.
+            // The first counters must arrive before the last are requested, however busy the server is.
             Phase::Measuring(until) if now >= until && self.has_counters(server) => {
                 self.mark(server, units)?;
                 self.switches.extend(server.switches().map(|switches| (switches, units)));
@@ -119,28 +122,29 @@ impl Meter {
             }
             Phase::Counting(_) if self.has_counters(server) => {
                 self.phase = Phase::Draining;
-                self.heard = now;
+                self.last_arrival = now;
             }
-            // Others are heard, but not the one who tells the counters.
+            // Messages still arrive, but the counters don't.
             Phase::Measuring(since) | Phase::Counting(since) if now > since + nanoseconds(SILENCE) => {
-                // One that is blocked by those who don't read, as a thread may be that holds the lock, is a result.
+                // This is a result: the server may be blocked by clients that don't read, as a thread may be that holds
+                // the lock.
                 return Err(Failure::Stopped(format!(
                     "the server did not tell its counters for {SILENCE:?}"
                 )));
             }
-            _ => return Ok(now.saturating_sub(self.heard) < nanoseconds(SILENCE)),
+            _ => return Ok(now.saturating_sub(self.last_arrival) < nanoseconds(SILENCE)),
         }
         Ok(true)
     }
 
-    /// Whether the counters of the last border have come, if there are any.
-    fn has_counters(&self, server: &Server) -> bool {
+    /// Returns whether the counters of the last border have arrived, if there are any.
+    fn has_counters(&self, server: &ServerProcess) -> bool {
         server.control.is_none() || self.counters.len() == self.marks.len()
     }
 
-    /// Reads the clocks, and asks for counters: at both borders alike and without waiting for the answer, so that what
-    /// the server does between the one and the other is the same on both sides.
-    fn mark(&mut self, server: &mut Server, units: u64) -> Result<u64, Failure> {
+    /// Reads the clocks and requests the counters. Both borders do the same and don't wait for the answer, so that the
+    /// cost of it is equal at both.
+    fn mark(&mut self, server: &mut ServerProcess, units: u64) -> Result<u64, Failure> {
         let at = self.now();
         let cpu = server.cpu();
         self.marks.push(Mark {
@@ -158,13 +162,13 @@ impl Meter {
         Ok(at)
     }
 
-    /// Takes what the server's control connection has brought.
+    /// Reads the server's control connection once.
     ///
     /// # Errors
-    /// Where that is broken.
-    pub fn hear_counters(&mut self, server: &mut Server) -> std::io::Result<()> {
+    /// The connection is broken.
+    pub fn receive_counters(&mut self, server: &mut ServerProcess) -> std::io::Result<()> {
         if let Some(control) = &mut server.control
-            && let Some(counters) = control.hear()?
+            && let Some(counters) = control.receive()?
             && self.counters.len() < self.marks.len()
         {
             self.counters.push(counters);
@@ -172,10 +176,11 @@ impl Meter {
         Ok(())
     }
 
-    /// So many units have arrived now that began then. The time now.
+    /// Records `count` units that began at `began` and have arrived now.
     pub fn record(&mut self, began: u64, count: u64) {
-        // What began before the first border may have waited for it. What arrives behind the second isn't counted.
-        let now = self.heard;
+        // Units that began before the first border may have been delayed by it. Units that arrive after the second
+        // aren't counted.
+        let now = self.last_arrival;
         let measured = matches!(self.phase, Phase::Measuring(_))
             && self.marks.first().is_some_and(|mark| began >= mark.at);
         if measured {
@@ -183,14 +188,14 @@ impl Meter {
         }
     }
 
-    /// Something has arrived now.
+    /// Notes that something has arrived now.
     pub fn note_arrival(&mut self) {
-        self.heard = self.now();
+        self.last_arrival = self.now();
     }
 
-    /// What came of it.
+    /// Returns the figures of the run.
     #[must_use]
-    pub fn result(&self, server: &Server) -> Run {
+    pub fn result(&self, server: &ServerProcess) -> Run {
         let [before, after] = [self.marks[0], self.marks[1]];
         let (nanos, units) = (after.at - before.at, after.units - before.units);
         let cpu = after.cpu.zip(before.cpu).map(|(after, before)| after - before);
@@ -229,7 +234,8 @@ impl Meter {
         }
     }
 
-    /// They are read outside of the borders, since that takes long where there are many threads, and scaled to them.
+    /// Returns context switches scaled to the measured part. They are read outside of the borders, because reading them
+    /// takes long if there are many threads.
     fn scaled_switches(&self, units: u64) -> Option<(u64, u64)> {
         let [(before, from), (after, to)] = self.switches[..] else { return None };
         let scale =
@@ -238,15 +244,15 @@ impl Meter {
     }
 }
 
-/// Up to a minute, to three digits.
+/// Returns a histogram of up to a minute with three significant digits.
 pub fn new_histogram() -> Histogram<u64> {
-    // The bounds are constants that hdrhistogram allows.
+    // The bounds are constants that hdrhistogram accepts.
     Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("the bounds are in order")
 }
 
-/// What is told of a distribution.
+/// Summarizes a distribution.
 fn latency(histogram: &Histogram<u64>) -> Latency {
-    // From half of them to all but one in 100,000: ever finer towards the end, where it matters.
+    // From 50 % to all but one in 100,000, in steps that become finer towards the end.
     let shares = (0..100).map(|step| 1.0 - 10f64.powf(-f64::from(step) / 20.0));
     let curve = shares.map(|share| (histogram.value_at_quantile(share), share));
     Latency {
@@ -273,7 +279,7 @@ mod tests {
     use std::io::{ErrorKind, Read, Write};
     use std::os::unix::net::UnixStream;
 
-    /// What the server has been asked since the last time.
+    /// Returns the requests that the server has received since the last call.
     fn asked(peer: &mut UnixStream) -> String {
         let mut bytes = [0; 64];
         match peer.read(&mut bytes) {
@@ -284,10 +290,10 @@ mod tests {
     }
 
     #[test]
-    fn counters_of_the_second_border_are_asked_for_once_those_of_the_first_have_come() {
+    fn second_counters_wait_for_the_first() {
         let (ours, mut peer) = UnixStream::pair().unwrap();
         peer.set_nonblocking(true).unwrap();
-        let mut server = Server::with_control(ours);
+        let mut server = ServerProcess::with_control(ours);
         let mut meter = Meter::start(Timing { warm_up: Duration::ZERO, measured: Duration::from_nanos(1) });
         while !matches!(meter.phase, Phase::Measuring(_)) {
             assert!(meter.advance(&mut server, 10).unwrap());
@@ -299,7 +305,7 @@ mod tests {
         }
         for (turns, left) in [("5", "/stats\n"), ("9", "")] {
             peer.write_all(format!("+stats turns {turns}\n+end stats 1\n").as_bytes()).unwrap();
-            meter.hear_counters(&mut server).unwrap();
+            meter.receive_counters(&mut server).unwrap();
             assert!(meter.advance(&mut server, 30).unwrap());
             assert_eq!(asked(&mut peer), left);
         }
@@ -309,9 +315,9 @@ mod tests {
     }
 
     #[test]
-    fn only_what_begins_and_arrives_between_the_borders_is_timed() {
+    fn only_units_between_borders_are_timed() {
         let (ours, _peer) = UnixStream::pair().unwrap();
-        let mut server = Server::with_control(ours);
+        let mut server = ServerProcess::with_control(ours);
         let mut meter = Meter::start(Timing { warm_up: Duration::ZERO, measured: SILENCE });
         meter.note_arrival();
         meter.record(0, 1);

@@ -1,15 +1,15 @@
-//! What whoever reads the figures should know, in words: what was not as it should be while they were taken.
+//! Notes for the reader of the figures: conditions that disturbed the measurement.
 
 use super::machine::Processors;
 use super::results::{Run, Series};
 use super::scenario::Scenario;
 
-/// A share of time above which somebody else's work has spoilt the figures.
+/// Share of time above which the work of other programs has spoilt the figures.
 const DISTURBED: f64 = 0.05;
-/// A share of time below which a server that should be the bottleneck wasn't.
+/// Share of busy time below which the server was not the bottleneck.
 const STARVED: f64 = 0.9;
 
-/// Of the machine as such.
+/// Returns notes on the machine.
 #[must_use]
 pub fn of_machine(processors: &Processors) -> Vec<String> {
     if !processors.are_shared() {
@@ -20,7 +20,7 @@ pub fn of_machine(processors: &Processors) -> Vec<String> {
         .to_owned()]
 }
 
-/// Of each series.
+/// Returns notes on each series.
 #[must_use]
 pub fn of_series(series: &[Series]) -> Vec<String> {
     series.iter().flat_map(|series| [disturbed(series), starved(series)]).flatten().collect()
@@ -38,7 +38,7 @@ fn disturbed(series: &Series) -> Option<String> {
 }
 
 fn starved(series: &Series) -> Option<String> {
-    // Where one waits for the other by design, or both do nothing, nobody is the bottleneck.
+    // These scenarios have no bottleneck by design: one side waits for the other, or both are idle.
     let closed = [Scenario::Pingpong, Scenario::Idle].map(|scenario| scenario.to_string());
     if closed.contains(&series.scenario) {
         return None;

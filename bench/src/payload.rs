@@ -1,34 +1,34 @@
-//! What a message of the benchmark says: who sent it, to whom, which one it is, and a checksum of all that, as text that
-//! every engine takes for text. Written and read here, and only here.
+//! The payload of a benchmark message: sender, recipient, sequence and a checksum of them, as text that every engine
+//! accepts. All encoding and decoding of payloads is here.
 
 use foldhash::fast::FixedState;
 use std::hash::{BuildHasher, Hasher};
 
-/// The least bytes of a payload: four figures of sender, four of recipient, eight of the sequence, sixteen of checksum.
+/// Minimum size: four digits of sender, four of recipient, eight of sequence, sixteen of checksum.
 pub const MIN_SIZE: usize = CHECKSUM.end;
-/// The most: with a name and sigils in front it is still a line of the default `--max-line`.
+/// Maximum size: with a name and sigils it still fits into a line of the default `--max-line`.
 pub const MAX_SIZE: usize = 4000;
 
-/// Where the checksum stands, hexadecimal as all before it. It covers all else.
+/// The position of the checksum, which is hexadecimal like the digits before it. It covers all other bytes.
 const CHECKSUM: std::ops::Range<usize> = 16..32;
-/// The recipient where it is for everyone in a room.
+/// The recipient of a message to a room.
 const EVERYONE: u16 = u16::MAX;
-/// Fills a payload up to its size. Some prime number of letters, so that a shift shows.
+/// Fills a payload up to its size. The length is prime, so that the checksum detects a shift.
 const FILLER: &[u8; 61] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-abcdefghijklmnopqrstuvwxyz01234567";
 
-/// What a payload tells.
+/// The contents of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Payload {
-    /// Who sent it.
+    /// The sending member.
     pub sender: usize,
-    /// To whom; `None` for a room.
+    /// The receiving member; `None` for a room.
     pub recipient: Option<usize>,
-    /// The how manyth of this sender it is, from 0.
+    /// The index of the message among those of its sender, from 0.
     pub sequence: u32,
 }
 
 impl Payload {
-    /// Writes it behind `out`, `size` bytes, at least [`MIN_SIZE`].
+    /// Appends the payload to `out`, in `size` bytes; `size >= MIN_SIZE`.
     pub fn encode(self, size: usize, out: &mut Vec<u8>) {
         let start = out.len();
         let head = (self.sender as u64) << 48
@@ -46,7 +46,7 @@ impl Payload {
         out[start..][CHECKSUM].copy_from_slice(&sum);
     }
 
-    /// Reads it back. `None` where it was damaged.
+    /// Decodes a payload. Returns `None` if it is damaged.
     #[must_use]
     pub fn decode(text: &[u8]) -> Option<Payload> {
         let head = number(text.get(..CHECKSUM.start)?)?;
@@ -60,7 +60,8 @@ impl Payload {
     }
 }
 
-/// Of all but the checksum itself. foldhash is no cryptographic hash, but neither is a bug in a server an adversary.
+/// Returns the checksum of all bytes but the checksum itself. foldhash is not cryptographic; it need not be, because
+/// the server is no adversary.
 fn checksum(text: &[u8]) -> u64 {
     let mut hasher = FixedState::with_seed(0).build_hasher();
     hasher.write(&text[..CHECKSUM.start]);
@@ -70,7 +71,7 @@ fn checksum(text: &[u8]) -> u64 {
 
 fn hexadecimal(number: u64) -> [u8; 16] {
     let mut digits = [0; 16];
-    // All sixteen at once: each half byte gets a byte of its own, and those above 9 are moved on to the letters.
+    // Converts all digits at once: each half byte becomes a byte, and those above 9 are moved on to the letters.
     let spread = |half: u32| {
         let x = u64::from(half);
         let x = (x << 16 | x) & 0x0000_ffff_0000_ffff;
@@ -89,16 +90,16 @@ fn number(digits: &[u8]) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
 }
 
-/// The name of a member. All are of one length, so that every engine moves as many bytes.
+/// Returns the name of a member. All names have equal length, so that every engine moves as many bytes.
 #[must_use]
 pub fn name(member: usize) -> String {
     format!("user{member:04}")
 }
 
-/// Bytes of a [`name`].
+/// Length of a [`name`] in bytes.
 pub const NAME: usize = 8;
 
-/// The member of that name.
+/// Returns the member with that name.
 #[must_use]
 pub fn member(name: &[u8]) -> Option<usize> {
     let digits = name.strip_prefix(b"user").filter(|digits| digits.len() == NAME - 4)?;
@@ -119,13 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_read_back() {
-        let told = [
+    fn encoded_payloads_decode_unchanged() {
+        let payloads = [
             Payload { sender: 0, recipient: Some(1), sequence: 0 },
             Payload { sender: 9999, recipient: None, sequence: u32::MAX },
             Payload { sender: 0xabc, recipient: Some(9998), sequence: 0x12de_adbf },
         ];
-        for payload in told {
+        for payload in payloads {
             for size in [MIN_SIZE, MIN_SIZE + 1, 64, 1024, MAX_SIZE] {
                 let text = encoded(payload, size);
                 assert!(text.is_ascii() && !text.contains(&b'\n'));
@@ -135,15 +136,15 @@ mod tests {
     }
 
     #[test]
-    fn each_byte_that_is_changed_or_missing_shows() {
+    fn every_changed_byte_is_detected() {
         let payload = Payload { sender: 7, recipient: Some(6), sequence: 1234 };
         let text = encoded(payload, 70);
-        for place in 0..text.len() {
+        for index in 0..text.len() {
             let mut damaged = text.clone();
-            damaged[place] ^= 1;
-            assert_ne!(Payload::decode(&damaged), Some(payload), "{place}");
-            damaged.remove(place);
-            assert_eq!(Payload::decode(&damaged), None, "{place}");
+            damaged[index] ^= 1;
+            assert_ne!(Payload::decode(&damaged), Some(payload), "{index}");
+            damaged.remove(index);
+            assert_eq!(Payload::decode(&damaged), None, "{index}");
         }
         assert_eq!(Payload::decode(b""), None);
     }
@@ -156,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn names_tell_the_member() {
+    fn names_decode_to_members() {
         assert_eq!(name(7).len(), NAME);
         for number in [0, 7, 1234, 9999] {
             assert_eq!(member(name(number).as_bytes()), Some(number));
         }
-        for wrong in ["user", "user123", "user12345", "user12a4", "uzer1234"] {
-            assert_eq!(member(wrong.as_bytes()), None, "{wrong}");
+        for malformed in ["user", "user123", "user12345", "user12a4", "uzer1234"] {
+            assert_eq!(member(malformed.as_bytes()), None, "{malformed}");
         }
     }
 }

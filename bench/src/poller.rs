@@ -1,7 +1,7 @@
-//! What a load waits for: its sockets, each by a key, and the connection on which the server tells its counters. Over
-//! epoll(7), level-triggered.
+//! The poller of a load: its sockets, each with a key, and the server's counter connection. Uses epoll(7),
+//! level-triggered.
 
-use super::child::Server;
+use super::child::ServerProcess;
 use super::{Failure, is_interrupted};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -10,25 +10,25 @@ use rustix::io::Errno;
 use rustix::time::Timespec;
 use std::time::Duration;
 
-/// The key of the connection on which the server tells its counters. Keys of a load are smaller.
+/// The key of the counter connection. Keys of a load are smaller.
 pub const CONTROL: u64 = u64::MAX;
-/// Events of one wait.
+/// Maximum number of events of one wait.
 const EVENTS: usize = 1024;
-/// The longest wait, so that Ctrl-C and silence are noticed.
+/// Maximum wait, so that Ctrl-C and silence are noticed.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
-/// A set of sockets, and what the last wait has told of them.
+/// A set of sockets, and the events of the last wait.
 pub struct Poller {
     epoll: OwnedFd,
     events: Vec<Event>,
 }
 
 impl Poller {
-    /// Watches the server's counters, if it tells any, as [`CONTROL`].
+    /// Watches the server's counter connection, if there is one, as [`CONTROL`].
     ///
     /// # Errors
-    /// Where the system refuses, as in all methods.
-    pub fn new(server: &Server) -> Result<Poller, Failure> {
+    /// A system call failed, as in all methods.
+    pub fn new(server: &ServerProcess) -> Result<Poller, Failure> {
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(cannot_poll)?;
         let poller = Poller { epoll, events: Vec::with_capacity(EVENTS) };
         if let Some(control) = &server.control {
@@ -37,22 +37,22 @@ impl Poller {
         Ok(poller)
     }
 
-    /// Watches a socket for what there is to read.
+    /// Watches a socket for input.
     pub fn add(&self, socket: impl AsFd, key: u64) -> Result<(), Failure> {
         epoll::add(&self.epoll, socket, EventData::new_u64(key), EventFlags::IN).map_err(cannot_poll)
     }
 
-    /// Watches a socket that is watched already for these events.
+    /// Changes the events of a socket that is watched already.
     pub fn modify(&self, socket: impl AsFd, key: u64, flags: EventFlags) -> Result<(), Failure> {
         epoll::modify(&self.epoll, socket, EventData::new_u64(key), flags).map_err(cannot_poll)
     }
 
-    /// Doesn't watch a socket any more.
+    /// Stops watching a socket.
     pub fn delete(&self, socket: impl AsFd) -> Result<(), Failure> {
         epoll::delete(&self.epoll, socket).map_err(cannot_poll)
     }
 
-    /// Waits until there are events, but no longer than this and 100 ms. Returns how many there are.
+    /// Waits for events for at most `longest` and 100 ms. Returns the number of events.
     ///
     /// # Errors
     /// [`Failure::Interrupted`] after Ctrl-C.
@@ -67,10 +67,10 @@ impl Poller {
         if is_interrupted() { Err(Failure::Interrupted) } else { Ok(self.events.len()) }
     }
 
-    /// The key and the flags of one of the events of the last wait.
+    /// Returns key and flags of an event of the last wait.
     #[must_use]
-    pub fn event(&self, place: usize) -> (u64, EventFlags) {
-        let Event { flags, data } = self.events[place];
+    pub fn event(&self, index: usize) -> (u64, EventFlags) {
+        let Event { flags, data } = self.events[index];
         (data.u64(), flags)
     }
 }

@@ -1,4 +1,4 @@
-//! The program whose engines are measured: where it is, its version, and the compiler that built it.
+//! The program under test: its path, its version, and the compiler that built it.
 
 use bstr::ByteSlice;
 use std::env;
@@ -8,8 +8,8 @@ use std::process::Command;
 
 const NAME: &str = "redpoll";
 
-/// What `--server` says, else the `redpoll` in the directory of this program, else the one on PATH. Where there is none,
-/// its name, which can't be started then.
+/// Returns the path of the program: the value of `--server`, else `redpoll` in the directory of this program, else
+/// `redpoll` on PATH. If none exists, returns its bare name; starting that fails.
 #[must_use]
 pub fn find(flag: Option<&Path>) -> PathBuf {
     if let Some(path) = flag {
@@ -21,7 +21,7 @@ pub fn find(flag: Option<&Path>) -> PathBuf {
     folders.map(|folder| folder.join(NAME)).find(|program| program.is_file()).unwrap_or_else(|| NAME.into())
 }
 
-/// What it says to `--version`, without its name.
+/// Returns the output of `--version` without the program's name.
 #[must_use]
 pub fn version(program: &Path) -> Option<String> {
     let output = Command::new(program).arg("--version").output().ok()?;
@@ -29,7 +29,7 @@ pub fn version(program: &Path) -> Option<String> {
     Some(text.trim().rsplit(' ').next()?.to_owned()).filter(|_| output.status.success())
 }
 
-/// The compiler leaves its version in the comment section of every program that it builds.
+/// Returns the compiler's version, which is in the comment section of every program that it builds.
 #[must_use]
 pub fn compiler(program: &Path) -> Option<String> {
     let program = fs::read(program).ok()?;

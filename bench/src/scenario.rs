@@ -1,16 +1,16 @@
-//! The table of scenarios and that of engines: what load each is, with how many connections, and how engines are started
-//! for it. Data; what is done with it is in `mod.rs`.
+//! The tables of scenarios and engines: the load of each scenario, its number of connections, and how an engine is
+//! started for it. Data only; `lib.rs` runs it.
 
 use super::child::Start;
 use super::churn::{self, Cycle};
 use super::idle;
-use super::ledger::{Shape, Wire};
+use super::verifier::{Shape, Wire};
 use clap::ValueEnum;
 use redpoll::limits::KIB;
 use std::fmt;
 use std::time::Duration;
 
-/// What is measured.
+/// A scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
     /// 50 pairs both ways, 64 messages in flight each: parsing, look-up, copying
@@ -21,7 +21,7 @@ pub enum Scenario {
     Pingpong,
     /// One room of 1,000, 10 senders, 4 in flight each: cost per delivery
     Fanout,
-    /// The same in 1 KiB, with 10 members who don't read and without: what the others feel
+    /// The same in 1 KiB, with 10 members not reading and without: what the others feel
     Stalled,
     /// 10,000 registered, silent: memory per connection, wake-ups
     Idle,
@@ -31,7 +31,7 @@ pub enum Scenario {
     Ramp,
 }
 
-/// Who is measured.
+/// An engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
     /// One thread, one poller
@@ -41,32 +41,33 @@ pub enum Engine {
     /// A thread per connection to read, another to write
     ThreadsQueued,
     /// Moves bytes without looking at them: what a single-threaded reactor can't beat
-    Limit,
+    #[value(name = "limit")]
+    Baseline,
 }
 
-/// What is done to a server.
+/// A load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Load {
-    /// Members two by two, each with so many messages in flight.
+    /// Members in pairs, each with `window` messages in flight.
     Pairs { window: usize },
-    /// A room in which the first so many talk, and the last so many don't read.
+    /// A room in which the first `senders` members send and the last `stalled` members don't read.
     Room { senders: usize, window: usize, stalled: usize },
-    /// Nothing, but for a burst.
+    /// Idle, except for a burst.
     Idle,
-    /// Coming and going.
-    Churn { notices: bool },
+    /// Clients connect and leave all the time.
+    Churn { presence: bool },
 }
 
 /// A variant of a scenario.
 #[derive(Debug)]
 pub(super) struct Variant {
-    /// Empty where there is only one.
+    /// Empty if the scenario has only one variant.
     pub name: &'static str,
     pub load: Load,
-    /// Flags of the server besides those that each is given.
+    /// Flags of the server in addition to [`FLAGS`].
     pub flags: &'static [&'static str],
-    /// The mode of `limit`, where it takes part.
-    pub limit: Option<&'static str>,
+    /// The mode of the baseline engine; `None` if it is not part of the variant.
+    pub baseline: Option<&'static str>,
 }
 
 /// One row of the table.
@@ -74,35 +75,36 @@ pub(super) struct Variant {
 pub(super) struct Row {
     pub scenario: Scenario,
     pub connections: &'static [usize],
-    /// In their place with `--quick`.
+    /// Replaces `connections` with `--quick`.
     pub quick: &'static [usize],
     /// Bytes of a payload.
     pub size: usize,
-    /// Rounds that are enough where nobody asks for a number: more would only take time.
+    /// Default maximum of rounds: more would only take time.
     pub rounds: usize,
     pub variants: &'static [Variant],
 }
 
-/// What every server is given: nobody is held back, and who comes and goes isn't logged, since that isn't what is measured.
+/// Flags of every server: no connection is throttled, and connects and disconnects aren't logged, because neither is to
+/// be measured.
 const FLAGS: [&str; 4] = ["--rate", "0", "--log", "warn"];
-/// Rooms of any size tell no comings and goings.
+/// No room sends presence, whatever its size.
 const QUIET: &[&str] = &["--quiet-above", "1"];
-/// Bytes of a payload where nothing else is said: a line as people type it.
+/// Default payload in bytes: the length of a typical line.
 const SIZE: usize = 64;
-/// As many rounds as there are for everything.
+/// No own maximum of rounds: the general default applies.
 const ALL: usize = usize::MAX;
 
-/// A variant in which `limit` takes part by this mode, and servers tell no comings and goings.
-const fn talk(name: &'static str, load: Load, limit: &'static str) -> Variant {
-    Variant { name, load, flags: QUIET, limit: Some(limit) }
+/// Returns a variant with the baseline engine in this mode, and with presence off.
+const fn talk(name: &'static str, load: Load, baseline: &'static str) -> Variant {
+    Variant { name, load, flags: QUIET, baseline: Some(baseline) }
 }
 
-/// 10 senders with 4 messages in flight each.
+/// Returns a load with 10 senders with 4 messages in flight each.
 const fn room(stalled: usize) -> Load {
     Load::Room { senders: 10, window: 4, stalled }
 }
 
-/// All of them, in the order in which they are run.
+/// All scenarios, in the order in which they are run.
 pub(super) const TABLE: [Row; 8] = [
     Row {
         scenario: Scenario::Relay,
@@ -140,7 +142,7 @@ pub(super) const TABLE: [Row; 8] = [
         scenario: Scenario::Stalled,
         connections: &[1000],
         quick: &[1000],
-        // So that the queues of those who don't read are full soon.
+        // The queues of stalled members fill soon.
         size: KIB,
         rounds: ALL,
         variants: &[talk("with the stalled", room(10), "room"), talk("without the stalled", room(0), "room")],
@@ -152,7 +154,7 @@ pub(super) const TABLE: [Row; 8] = [
         size: idle::SIZE,
         // Memory doesn't vary from round to round.
         rounds: 1,
-        variants: &[Variant { name: "", load: Load::Idle, flags: QUIET, limit: None }],
+        variants: &[Variant { name: "", load: Load::Idle, flags: QUIET, baseline: None }],
     },
     Row {
         scenario: Scenario::Churn,
@@ -161,12 +163,12 @@ pub(super) const TABLE: [Row; 8] = [
         size: 0,
         rounds: ALL,
         variants: &[
-            talk("notices off", Load::Churn { notices: false }, "answer"),
+            talk("notices off", Load::Churn { presence: false }, "answer"),
             Variant {
                 name: "notices on",
-                load: Load::Churn { notices: true },
+                load: Load::Churn { presence: true },
                 flags: &[],
-                limit: Some("close"),
+                baseline: Some("close"),
             },
         ],
     },
@@ -175,7 +177,7 @@ pub(super) const TABLE: [Row; 8] = [
         connections: &[10, 100, 1000, 5000, 10_000],
         quick: &[10, 100, 1000],
         size: SIZE,
-        // Five times as many runs as the others.
+        // The scenario has five times as many runs as others.
         rounds: 3,
         variants: &[talk("", Load::Pairs { window: 1 }, "pairs")],
     },
@@ -194,21 +196,23 @@ impl fmt::Display for Engine {
 }
 
 impl Engine {
-    /// Those that are measured where none is asked for.
-    pub const DEFAULT: [Engine; 4] = [Engine::Reactor, Engine::Threads, Engine::ThreadsQueued, Engine::Limit];
+    /// The engines that are measured if none is given.
+    pub const DEFAULT: [Engine; 4] =
+        [Engine::Reactor, Engine::Threads, Engine::ThreadsQueued, Engine::Baseline];
 
-    /// What stands on its wire.
+    /// Returns the format of its messages.
     pub(super) fn wire(self) -> Wire {
-        if self == Engine::Limit { Wire::Limit } else { Wire::Server }
+        if self == Engine::Baseline { Wire::Baseline } else { Wire::Server }
     }
 
-    /// How it is started for a variant of a scenario with so many connections; `None` where it takes no part.
+    /// Returns how it is started for a variant with this number of connections; `None` if it is not part of the
+    /// variant.
     pub(super) fn start(self, variant: &Variant, connections: usize) -> Option<Start> {
-        if self == Engine::Limit {
-            let words = ["--mode".to_owned(), variant.limit?.to_owned()];
+        if self == Engine::Baseline {
+            let words = ["--mode".to_owned(), variant.baseline?.to_owned()];
             let bytes = ["--bytes".to_owned(), churn::answer_bytes(connections).to_string()];
-            let answers = variant.limit == Some("answer");
-            return Some(Start::Limit(
+            let answers = variant.baseline == Some("answer");
+            return Some(Start::Baseline(
                 words.into_iter().chain(bytes.into_iter().filter(|_| answers)).collect(),
             ));
         }
@@ -222,7 +226,7 @@ impl Engine {
 }
 
 impl Load {
-    /// What one message is called.
+    /// Returns the name of the unit.
     pub fn unit(self) -> &'static str {
         match self {
             Load::Pairs { .. } => "message",
@@ -232,8 +236,8 @@ impl Load {
         }
     }
 
-    /// Who talks to whom among so many members, and how many messages of each are in flight; `None` where nobody talks.
-    pub fn talk(self, members: usize) -> Option<(Shape, usize)> {
+    /// Returns which members send to which, and the window of each sender; `None` if the load sends no messages.
+    pub fn shape(self, members: usize) -> Option<(Shape, usize)> {
         match self {
             Load::Pairs { window } => Some((Shape::Pairs, window)),
             Load::Room { senders, window, stalled } => {
@@ -244,21 +248,22 @@ impl Load {
         }
     }
 
-    /// How many connections it makes of so many: pairs are whole.
+    /// Returns the number of connections to open for `asked`: pairs must be complete.
     pub fn connections(self, asked: usize) -> usize {
         if matches!(self, Load::Pairs { .. }) { asked.next_multiple_of(2) } else { asked }
     }
 
-    /// Load before the measured part: caches and branch predictors are warm, and whoever doesn't read owes something.
+    /// Returns the load's time before the measured part: caches and branch predictors are warm then, and stalled
+    /// members have output queued.
     pub fn warm_up(self) -> Duration {
         Duration::from_millis(if matches!(self, Load::Room { stalled: 1.., .. }) { 500 } else { 300 })
     }
 
-    /// How it goes for whoever comes and goes.
+    /// Returns the steps of a churn cycle.
     pub fn cycle(self, engine: Wire, connections: usize) -> Cycle {
         match (self, engine) {
-            (Load::Churn { notices }, Wire::Server) => Cycle::Register { notices },
-            (Load::Churn { notices: true }, Wire::Limit) => Cycle::Closed,
+            (Load::Churn { presence }, Wire::Server) => Cycle::Register { presence },
+            (Load::Churn { presence: true }, Wire::Baseline) => Cycle::Closed,
             _ => Cycle::Answered(churn::answer_bytes(connections)),
         }
     }

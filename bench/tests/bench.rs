@@ -1,5 +1,5 @@
-//! The program `redpoll-bench`: it measures what it is asked to, believes no server that gets a message wrong, and leaves
-//! nothing running. The server that it measures here is built first, so that it is never an older one.
+//! The program `redpoll-bench`: it measures what its flags select, detects every wrong message of a server, and leaves
+//! no process running. The server under test is built first, so that it is never outdated.
 #![cfg(target_os = "linux")]
 
 use redpoll_bench::results::Results;
@@ -16,14 +16,14 @@ use std::time::Duration;
 
 const BENCH: &str = env!("CARGO_BIN_EXE_redpoll-bench");
 
-/// The server, built with the profile of these tests. `-p redpoll` alone, as when it is shipped, so that it has no
-/// features but its own. Cargo holds no lock on its folder while it runs tests.
+/// Builds the server with the profile of these tests. Only `-p redpoll` is built, as for a release, so that it has no
+/// other features than its own. Cargo does not lock its target folder while it runs tests.
 fn server() -> &'static Path {
     static SERVER: OnceLock<PathBuf> = OnceLock::new();
     SERVER.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target folder");
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a path in the target folder");
         let profile =
-            Path::new(BENCH).parent().and_then(Path::file_name).expect("it is in a folder by profile");
+            Path::new(BENCH).parent().and_then(Path::file_name).expect("a path in the folder of a profile");
         let profile = if profile == "debug" { "dev".as_ref() } else { profile };
         let mut command = Command::new(env!("CARGO"));
         command.args(["build", "-p", "redpoll", "--bin", "redpoll", "--message-format", "json"]);
@@ -36,7 +36,7 @@ fn server() -> &'static Path {
             let message: serde_json::Value = serde_json::from_str(line).ok()?;
             Some(PathBuf::from(message.get("executable")?.as_str()?))
         });
-        program.expect("cargo says where it is")
+        program.expect("cargo prints the path")
     })
 }
 
@@ -46,20 +46,20 @@ fn bench(words: &[&str]) -> Command {
     command
 }
 
-/// The same, with the server that is measured.
+/// Returns a command that measures this server.
 fn measure(words: &[&str]) -> Command {
     let mut command = bench(words);
     command.arg("--server").arg(server());
     command
 }
 
-/// Runs it to its end; its exit code and what it has said on standard error.
+/// Runs a command to its end. Returns its exit code and standard error.
 fn run(command: &mut Command) -> (Option<i32>, String) {
-    let Output { status, stderr, .. } = command.output().expect("it runs");
+    let Output { status, stderr, .. } = command.output().expect("the program runs");
     (status.code(), String::from_utf8_lossy(&stderr).into_owned())
 }
 
-/// A folder of its own for each test.
+/// Returns an empty path that is different for each test.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -68,11 +68,11 @@ fn folder(name: &str) -> PathBuf {
 
 fn results(folder: &Path) -> Results {
     let json = fs::read_to_string(folder.join("results.json")).expect("results are written");
-    serde_json::from_str(&json).expect("they are JSON")
+    serde_json::from_str(&json).expect("results are JSON")
 }
 
 #[test]
-fn engines_are_measured_in_turns_and_results_written() {
+fn engines_are_measured_and_results_written() {
     let out = folder("bench-engines");
     let words = "--quick --scenario relay,fanout --engine reactor,limit --seconds 0.1 --runs 1 --connections 10 --out";
     let words: Vec<&str> = words.split(' ').chain(out.to_str()).collect();
@@ -95,7 +95,7 @@ fn engines_are_measured_in_turns_and_results_written() {
 }
 
 #[test]
-fn every_scenario_runs_on_every_engine_that_is_there() {
+fn every_scenario_runs_on_given_engines() {
     let out = folder("bench-scenarios");
     let words = "--scenario stalled,churn,idle,pingpong --engine reactor --engine limit --seconds 0.05 --runs 2 \
                  --connections 8 --out";
@@ -130,7 +130,7 @@ fn every_scenario_runs_on_every_engine_that_is_there() {
     assert!(results.series.iter().flat_map(|series| &series.runs).all(|run| run.units > 0));
 }
 
-/// What a server can do to a message.
+/// What the fake server does to a message.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     None,
@@ -142,7 +142,7 @@ enum Fault {
     Hangs,
 }
 
-/// A server that knows no more than direct messages, and does something to one of them.
+/// A server that knows only direct messages and registration, and applies one fault.
 struct Fake {
     fault: Fault,
     members: Mutex<HashMap<String, TcpStream>>,
@@ -151,7 +151,7 @@ struct Fake {
 impl Fake {
     fn start(fault: Fault) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
+        let address = listener.local_addr().expect("a bound listener");
         let fake = Arc::new(Fake { fault, members: Mutex::default() });
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -175,37 +175,38 @@ impl Fake {
                 writeln!(out, "+pong {token}").ok()?;
             } else if let Some((to, text)) = line.strip_prefix('@').and_then(|rest| rest.split_once(':')) {
                 count += 1;
-                let said = format!("@{name}:{text}\n");
-                // The hundredth of a sender is the one to which something happens.
-                let said = match (count, self.fault) {
+                let line = format!("@{name}:{text}\n");
+                // The fault applies to the hundredth message of each sender.
+                let line = match (count, self.fault) {
                     (100, Fault::Loses) => String::new(),
-                    (100, Fault::Doubles) => said.repeat(2),
+                    (100, Fault::Doubles) => line.repeat(2),
                     (100, Fault::Reorders) => {
-                        held = Some(said);
+                        held = Some(line);
                         continue;
                     }
-                    (100, Fault::Damages) => said.to_lowercase(),
+                    (100, Fault::Damages) => line.to_lowercase(),
                     (100, Fault::Misdelivers) => {
-                        self.say(&name, &said)?;
-                        // What would follow could be with the other first, who would miss this one.
+                        self.deliver(&name, &line)?;
+                        // The next message could reach the other member first, which would then report this one as
+                        // lost.
                         return None;
                     }
                     (100, Fault::Hangs) => return out.shutdown(std::net::Shutdown::Both).ok(),
-                    _ => said + &held.take().unwrap_or_default(),
+                    _ => line + &held.take().unwrap_or_default(),
                 };
-                self.say(to, &said)?;
+                self.deliver(to, &line)?;
             }
         }
         None
     }
 
-    fn say(&self, to: &str, text: &str) -> Option<()> {
+    fn deliver(&self, to: &str, text: &str) -> Option<()> {
         self.members.lock().ok()?.get(to)?.write_all(text.as_bytes()).ok()
     }
 }
 
 #[test]
-fn a_server_that_gets_a_message_wrong_is_caught() {
+fn server_with_wrong_messages_is_caught() {
     let faults = [
         (Fault::Loses, "lost: message 99 of user000"),
         (Fault::Doubles, "doubled: message 99 of user000"),
@@ -217,14 +218,14 @@ fn a_server_that_gets_a_message_wrong_is_caught() {
     for (fault, words) in faults {
         let url = format!("line://{}", Fake::start(fault));
         let flags = "--scenario relay --connections 2 --seconds 0.3 --runs 1 --target";
-        let (code, said) = run(bench(&flags.split(' ').collect::<Vec<_>>()).arg(&url));
-        assert_eq!(code, Some(1), "{fault:?}: {said}");
-        assert!(said.contains(&format!("relay, {url}: ")) && said.contains(words), "{fault:?}: {said}");
+        let (code, stderr) = run(bench(&flags.split(' ').collect::<Vec<_>>()).arg(&url));
+        assert_eq!(code, Some(1), "{fault:?}: {stderr}");
+        assert!(stderr.contains(&format!("relay, {url}: ")) && stderr.contains(words), "{fault:?}: {stderr}");
     }
 }
 
 #[test]
-fn a_server_that_is_right_is_measured_though_it_is_not_ours() {
+fn correct_foreign_server_is_measured() {
     let (url, out) = (format!("line://{}", Fake::start(Fault::None)), folder("bench-target"));
     let pid = std::process::id().to_string();
     let words =
@@ -237,13 +238,13 @@ fn a_server_that_is_right_is_measured_though_it_is_not_ours() {
 }
 
 #[test]
-fn nobody_there_is_said() {
+fn unreachable_target_is_reported() {
     let address =
-        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("it was free");
-    let (code, said) =
+        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let (code, stderr) =
         run(&mut bench(&["--target", &address.to_string(), "--scenario", "relay", "--runs", "1"]));
     assert_eq!(code, Some(1));
-    assert!(said.contains("can't connect"), "{said}");
+    assert!(stderr.contains("can't connect"), "{stderr}");
 }
 
 #[test]
@@ -259,12 +260,12 @@ fn wrong_flags_are_explained() {
         (&["soak", "--minutes", "0"], "0.02 to 10080"),
         (&["--quick", "soak"], "cannot be used with"),
     ] {
-        let (code, said) = run(&mut bench(words));
-        assert!(code == Some(2) && said.contains(reason), "{words:?}: {said}");
+        let (code, stderr) = run(&mut bench(words));
+        assert!(code == Some(2) && stderr.contains(reason), "{words:?}: {stderr}");
     }
 }
 
-/// The processes that a process has started.
+/// Returns the child processes of a process.
 fn children(child: &Child) -> Vec<i32> {
     let id = child.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
@@ -272,73 +273,73 @@ fn children(child: &Child) -> Vec<i32> {
 }
 
 #[test]
-fn ctrl_c_ends_it_and_what_it_has_started() {
+fn ctrl_c_ends_bench_and_server() {
     let mut command = measure(&["--scenario", "relay", "--engine", "reactor", "--seconds", "3600"]);
-    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the process starts");
     let server = loop {
         if let [server] = children(&child)[..] {
             break server;
         }
-        assert!(matches!(child.try_wait(), Ok(None)), "it goes on");
+        assert!(matches!(child.try_wait(), Ok(None)), "the bench runs");
         thread::sleep(Duration::from_millis(5));
     };
-    kill_process(Pid::from_child(&child), Signal::INT).expect("it is there");
-    let Output { status, stderr, .. } = child.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&stderr);
-    assert!(status.code() == Some(1) && said.contains("interrupted"), "{status}: {said}");
-    assert!(!Path::new(&format!("/proc/{server}")).exists(), "the server is gone, too");
+    kill_process(Pid::from_child(&child), Signal::INT).expect("the process exists");
+    let Output { status, stderr, .. } = child.wait_with_output().expect("the process ends");
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(status.code() == Some(1) && stderr.contains("interrupted"), "{status}: {stderr}");
+    assert!(!Path::new(&format!("/proc/{server}")).exists(), "the server has ended");
 }
 
 #[test]
-fn a_soak_tells_what_has_drifted_and_finds_nothing_left_behind() {
+fn soak_prints_drift_without_complaints() {
     let out = folder("bench-soak");
     let words = ["soak", "--minutes", "0.03", "--seed", "5"];
-    let output = measure(&words).arg("--out").arg(&out).output().expect("it runs");
-    let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!((output.status.code(), &*said), (Some(0), ""), "{told}");
-    assert!(told.contains("first tenth") && told.ends_with("nothing to complain about\n"), "{told}");
+    let output = measure(&words).arg("--out").arg(&out).output().expect("the program runs");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{stdout}");
+    assert!(stdout.contains("first tenth") && stdout.ends_with("nothing to complain about\n"), "{stdout}");
     let samples = fs::read_to_string(out.join("soak.csv")).expect("samples are written");
     assert_eq!(samples.lines().count(), 1 + 60, "{samples}");
     for what in ["messages verified", "came, spoke and went", "connections of garbage"] {
-        let count = told.lines().find_map(|line| line.strip_suffix(what)?.trim().parse().ok());
-        assert!(count.is_some_and(|count: u64| count > 0), "{what}: {told}");
+        let count = stdout.lines().find_map(|line| line.strip_suffix(what)?.trim().parse().ok());
+        assert!(count.is_some_and(|count: u64| count > 0), "{what}: {stdout}");
     }
 }
 
 #[test]
-fn a_server_that_dies_in_a_soak_fails_it() {
+fn killed_server_fails_the_soak() {
     let out = folder("bench-soak-killed");
     let mut command = measure(&["soak", "--minutes", "1"]);
     command.arg("--out").arg(&out).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
-    // With the first sample, all of it goes on.
+    let mut child = command.spawn().expect("the process starts");
+    // After the first sample all parts of the soak are running.
     while fs::read_to_string(out.join("soak.csv")).map_or(0, |samples| samples.lines().count()) < 2 {
-        assert!(matches!(child.try_wait(), Ok(None)), "it goes on");
+        assert!(matches!(child.try_wait(), Ok(None)), "the bench runs");
         thread::sleep(Duration::from_millis(5));
     }
     let [server] = children(&child)[..] else { panic!("one server") };
     let server = Pid::from_raw(server).expect("no process is number 0");
-    kill_process(server, Signal::KILL).expect("it is there");
-    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&stderr);
-    assert!(status.code() == Some(1) && said.contains("the server ended (signal: 9"), "{status}: {said}");
-    assert!(String::from_utf8_lossy(&stdout).contains("first tenth"), "what was seen is told all the same");
+    kill_process(server, Signal::KILL).expect("the process exists");
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("the process ends");
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(status.code() == Some(1) && stderr.contains("the server ended (signal: 9"), "{status}: {stderr}");
+    assert!(String::from_utf8_lossy(&stdout).contains("first tenth"), "samples are printed");
 }
 
-/// A folder in which these programs lie side by side, and a command that runs one of them, which finds no others.
+/// Creates a folder that contains these programs side by side. Returns the folder.
 fn side_by_side(name: &str, programs: &[&Path]) -> PathBuf {
     let folder = folder(name);
-    fs::create_dir_all(&folder).expect("a folder of its own");
+    fs::create_dir_all(&folder).expect("the folder is created");
     for program in programs {
-        // Not a copy: while that is written, a child that another test starts may hold it open (ETXTBSY).
-        let link = folder.join(program.file_name().expect("it is a file"));
-        fs::hard_link(program, link).expect("it is on the same file system");
+        // Not a copy: a child process of another test could hold the file open for writing (ETXTBSY).
+        let link = folder.join(program.file_name().expect("a path of a file"));
+        fs::hard_link(program, link).expect("one file system");
     }
     folder
 }
 
 #[test]
-fn redpoll_runs_the_bench_beside_it_and_is_measured() {
+fn redpoll_bench_measures_adjacent_redpoll() {
     let folder = side_by_side("bench-beside", &[server(), BENCH.as_ref()]);
     let (redpoll, out) = (folder.join("redpoll"), folder.join("results"));
     let redpoll_bench = |words: &str| {
@@ -352,17 +353,17 @@ fn redpoll_runs_the_bench_beside_it_and_is_measured() {
     assert_eq!(results.series[0].server[0], redpoll.to_str().expect("a path in UTF-8"));
     assert!(results.machine.redpoll != "unknown" && results.machine.rustc != "unknown");
 
-    let help = redpoll_bench("--help").output().expect("it runs").stdout;
+    let help = redpoll_bench("--help").output().expect("the program runs").stdout;
     assert!(String::from_utf8_lossy(&help).contains("Usage: redpoll-bench"));
     assert_eq!(run(&mut redpoll_bench("--size 3")).0, Some(2));
-    let (code, said) = run(&mut redpoll_bench("--scenario pingpong --server /nowhere"));
-    assert!(code == Some(1) && said.contains("no program /nowhere"), "a flag wins: {said}");
+    let (code, stderr) = run(&mut redpoll_bench("--scenario pingpong --server /nowhere"));
+    assert!(code == Some(1) && stderr.contains("no program /nowhere"), "a flag wins: {stderr}");
 }
 
 #[test]
-fn bench_without_server_says_how_to_build_it() {
+fn missing_server_explains_the_build() {
     let folder = side_by_side("bench-alone", &[BENCH.as_ref()]);
     let mut command = Command::new(folder.join("redpoll-bench"));
-    let (code, said) = run(command.args(["--scenario", "pingpong", "--engine", "reactor"]).env("PATH", ""));
-    assert!(code == Some(1) && said.contains("cargo build --release -p redpoll`"), "{said}");
+    let (code, stderr) = run(command.args(["--scenario", "pingpong", "--engine", "reactor"]).env("PATH", ""));
+    assert!(code == Some(1) && stderr.contains("cargo build --release -p redpoll`"), "{stderr}");
 }

@@ -1,6 +1,6 @@
-//! `redpoll bench`: hands over to the program redpoll-bench, which is a package of its own, so that nothing that it needs
-//! is in the server that it measures. Its flags are not known here. `execv` comes from `nix`: with `Command` of the
-//! standard library this program would be 20 KiB larger.
+//! `redpoll bench`: replaces this process by the program redpoll-bench. That is a separate package, so that its
+//! dependencies are not part of the measured server, and its flags are not parsed here. `execv` comes from `nix`,
+//! because `Command` of the standard library would make this program 20 KiB larger.
 
 use clap::Arg;
 use clap::builder::ValueParser;
@@ -14,44 +14,48 @@ use std::process::ExitCode;
 
 const PROGRAM: &CStr = c"redpoll-bench";
 
-/// The words after `redpoll bench`: any.
-pub fn words() -> Arg {
-    let words = Arg::new("flags").value_name("FLAGS").num_args(0..).value_parser(ValueParser::os_string());
-    words.trailing_var_arg(true).allow_hyphen_values(true).help("Flags of redpoll-bench; --help shows them")
+/// Accepts any arguments after `redpoll bench`.
+pub fn arguments() -> Arg {
+    let arguments =
+        Arg::new("flags").value_name("FLAGS").num_args(0..).value_parser(ValueParser::os_string());
+    arguments
+        .trailing_var_arg(true)
+        .allow_hyphen_values(true)
+        .help("Flags of redpoll-bench; `redpoll bench --help` lists them")
 }
 
-/// Becomes redpoll-bench: the one in the directory of this program, else the one on PATH. It is given the words after
-/// `bench`, and this program as the server to measure where they name no other. Returns only where it can't be run, with
-/// exit code 1.
+/// Replaces this process by redpoll-bench from the directory of this program, or else from PATH. Passes the arguments
+/// after `bench`, and this program as the server to measure unless they name another. Returns exit code 1, and only if
+/// redpoll-bench can't be run.
 #[must_use]
 pub fn bench() -> ExitCode {
-    let Err(error) = become_program();
+    let Err(error) = exec_bench();
     eprintln!(
-        "redpoll: can't run redpoll-bench, beside this program or on PATH: {error}; build it by `cargo build --release \
-         -p redpoll-bench`"
+        "redpoll: can't run redpoll-bench from this program's directory or PATH: {error}; build it with \
+         `cargo build --release -p redpoll-bench`"
     );
     ExitCode::FAILURE
 }
 
-fn become_program() -> io::Result<Infallible> {
+fn exec_bench() -> io::Result<Infallible> {
     let this = std::env::current_exe()?;
     let beside = c_string(this.with_file_name("redpoll-bench").into())?;
-    let mut words = vec![PROGRAM.to_owned()];
-    for word in std::env::args_os().skip(2) {
-        words.push(c_string(word)?);
+    let mut arguments = vec![PROGRAM.to_owned()];
+    for argument in std::env::args_os().skip(2) {
+        arguments.push(c_string(argument)?);
     }
-    let names_server = |word: &CString| {
-        ["--server", "--target"].iter().any(|flag| word.as_bytes().starts_with(flag.as_bytes()))
+    let names_server = |argument: &CString| {
+        ["--server", "--target"].iter().any(|flag| argument.as_bytes().starts_with(flag.as_bytes()))
     };
-    if !words.iter().any(names_server) {
-        words.extend([c"--server".to_owned(), c_string(this.into())?]);
+    if !arguments.iter().any(names_server) {
+        arguments.extend([c"--server".to_owned(), c_string(this.into())?]);
     }
-    match execv(&beside, &words) {
-        Err(Errno::ENOENT) => Ok(execvp(PROGRAM, &words)?),
+    match execv(&beside, &arguments) {
+        Err(Errno::ENOENT) => Ok(execvp(PROGRAM, &arguments)?),
         result => Ok(result?),
     }
 }
 
-fn c_string(word: OsString) -> io::Result<CString> {
-    Ok(CString::new(word.into_vec())?)
+fn c_string(text: OsString) -> io::Result<CString> {
+    Ok(CString::new(text.into_vec())?)
 }

@@ -1,44 +1,44 @@
-//! How long to wait before the next try: growing pauses, jittered so that a server which comes back isn't met by all
-//! of its clients at once. No clock here; whoever asks does the waiting.
+//! Delays between attempts to reconnect. They grow, and are jittered so that the clients of a restarted server don't
+//! reconnect all at once. There is no clock here; the caller waits.
 
 use std::time::Duration;
 
-/// The first pause, before jitter.
-pub const FIRST: Duration = Duration::from_secs(1);
+/// The first delay, before jitter.
+pub const FIRST_DELAY: Duration = Duration::from_secs(1);
 
-/// No pause is longer.
-const LONGEST: Duration = Duration::from_secs(30);
+/// The longest delay, before jitter.
+const MAX_DELAY: Duration = Duration::from_secs(30);
 
-/// Pauses that double from 1 s to 30 s, each between a half and the whole of its step.
+/// Delays that double from 1 s to 30 s before jitter. Jitter shortens each by up to a half.
 #[derive(Debug)]
 pub struct Backoff {
-    /// The next pause before jitter; from FIRST to LONGEST.
+    /// The next delay before jitter; `FIRST_DELAY <= step <= MAX_DELAY`.
     step: Duration,
     rng: fastrand::Rng,
 }
 
 impl Backoff {
-    /// Pauses whose jitter comes from `rng`.
+    /// Creates a backoff that takes its jitter from `rng`.
     #[must_use]
     pub fn new(rng: fastrand::Rng) -> Backoff {
-        Backoff { step: FIRST, rng }
+        Backoff { step: FIRST_DELAY, rng }
     }
 
-    /// How long to wait now; the next time it is longer.
-    pub fn pause(&mut self) -> Duration {
+    /// Returns how long to wait before the next attempt, and doubles the delay after that.
+    pub fn next_delay(&mut self) -> Duration {
         let half = self.step / 2;
-        self.step = (self.step * 2).min(LONGEST);
+        self.step = (self.step * 2).min(MAX_DELAY);
         half + half.mul_f64(self.rng.f64())
     }
 
-    /// True once the pauses don't grow any more.
+    /// Returns whether the delay has reached its maximum.
     #[must_use]
-    pub fn is_longest(&self) -> bool {
-        self.step == LONGEST
+    pub fn is_at_max(&self) -> bool {
+        self.step == MAX_DELAY
     }
 
-    /// All is well again: the next pause is a short one.
+    /// Starts again at [`FIRST_DELAY`], after a success.
     pub fn reset(&mut self) {
-        self.step = FIRST;
+        self.step = FIRST_DELAY;
     }
 }

@@ -1,5 +1,5 @@
-//! The way to the server and back: the only file of the client that touches a socket. What comes from the network
-//! leaves here as whole lines of safe text ([`push_safe`]) or not at all.
+//! The connection to the server: the client's socket is opened, read and closed only here. Received bytes leave this
+//! file only as whole lines of safe text ([`push_safe`]).
 
 use super::address::Address;
 use crate::protocol::text::push_safe;
@@ -8,32 +8,32 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-/// How long one address of a host may take to answer.
-const CONNECT: Duration = Duration::from_secs(10);
+/// Timeout of a connection attempt to one address of a host.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long sent bytes may stay unacknowledged before the server counts as lost (tcp(7), TCP_USER_TIMEOUT).
+/// How long sent bytes may stay unacknowledged before the kernel drops the connection (tcp(7), TCP_USER_TIMEOUT).
 #[cfg(target_os = "linux")]
-const UNANSWERED: Duration = Duration::from_secs(30);
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A server's line holds at most 3 x max-line + 300 bytes (protocol.md, "Framing"), here for the default of max-line.
+/// Maximum bytes of a line from a server with the default `--max-line`: 3 x max-line + 300 (protocol.md, "Framing").
 const MAX_LINE: usize = 3 * 4096 + 300;
 
-/// What stands at the end of a line that was longer.
+/// Appended to a line that was cut at MAX_LINE.
 const CUT_MARK: &str = " [cut]";
 
-/// Bytes read at once.
+/// Maximum bytes of one read.
 const CHUNK: usize = 16 * 1024;
 
-/// Connects to the first of the host's addresses that answers.
+/// Connects to the first address of the host that accepts.
 ///
 /// # Errors
-/// The look-up's, or the last address's.
+/// The error of the name lookup, or of the last address.
 pub fn connect(address: &Address) -> io::Result<TcpStream> {
     let mut last = io::Error::new(ErrorKind::NotFound, "the host has no address");
     for candidate in (address.host.as_str(), address.port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&candidate, CONNECT) {
+        match TcpStream::connect_timeout(&candidate, CONNECT_TIMEOUT) {
             Ok(stream) => {
-                prepare(&stream)?;
+                set_options(&stream)?;
                 return Ok(stream);
             }
             Err(error) => last = error,
@@ -42,20 +42,20 @@ pub fn connect(address: &Address) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// Why connecting failed, in words: which address, why, and what to try.
+/// Returns the error message of a failed connection attempt: the address, the error, and what to do.
 #[must_use]
 pub fn explain(address: &Address, error: &io::Error) -> String {
     let advice = match error.kind() {
-        ErrorKind::ConnectionRefused => "is a server running there? `redpoll serve` starts one",
-        ErrorKind::TimedOut => "nothing answers there; is the address right, or a firewall in between?",
-        _ => "is the address right? `redpoll chat HOST:PORT` names another",
+        ErrorKind::ConnectionRefused => "check that a server runs there; `redpoll serve` starts one",
+        ErrorKind::TimedOut => "check the address, and whether a firewall is in between",
+        _ => "check the address; `redpoll chat HOST:PORT` gives another",
     };
-    format!("cannot connect to {address}: {}; {advice}", reason(error))
+    format!("cannot connect to {address}: {}; {advice}", error_text(error))
 }
 
-/// An error's text without the system's number behind it.
+/// Returns the text of `error` without the operating system's error number.
 #[must_use]
-pub fn reason(error: &io::Error) -> String {
+pub fn error_text(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(text);
@@ -64,10 +64,10 @@ pub fn reason(error: &io::Error) -> String {
     String::from_utf8_lossy(&safe).into_owned()
 }
 
-/// Sends `line` and its LF in one piece.
+/// Sends `line` and LF with one write.
 ///
 /// # Errors
-/// The socket's.
+/// The error of the socket.
 pub fn send_line(stream: &TcpStream, line: &str) -> io::Result<()> {
     let mut bytes = Vec::with_capacity(line.len() + 1);
     bytes.extend_from_slice(line.as_bytes());
@@ -76,39 +76,39 @@ pub fn send_line(stream: &TcpStream, line: &str) -> io::Result<()> {
     stream.write_all(&bytes)
 }
 
-/// Says that nothing more will be sent; what the server says is still read.
-pub fn finish(stream: &TcpStream) {
-    // A connection that is gone already has no side to shut.
+/// Half-closes the connection: sends the end of the stream, and still receives.
+pub fn half_close(stream: &TcpStream) {
+    // This fails only if the connection is closed already.
     let _ = stream.shutdown(Shutdown::Write);
 }
 
-/// Ends the connection in both directions; whoever reads from it sees the end.
-pub fn abandon(stream: &TcpStream) {
+/// Shuts the connection down in both directions; a blocked read returns the end of the stream.
+pub fn shutdown(stream: &TcpStream) {
     let _ = stream.shutdown(Shutdown::Both);
 }
 
-/// Bytes from the server, cut into lines.
+/// Splits bytes from the server into lines.
 #[derive(Debug)]
 pub struct Lines<R> {
     source: R,
-    /// The unfinished line; at most MAX_LINE bytes, whatever the server sends.
+    /// The unfinished line; `line.len() <= MAX_LINE`.
     line: Vec<u8>,
-    /// The unfinished line was longer; its rest is thrown away up to its LF.
+    /// The unfinished line is longer than MAX_LINE; its bytes are discarded up to LF.
     cut: bool,
 }
 
 impl<R: Read> Lines<R> {
-    /// Lines of what `source` yields.
+    /// Creates a reader of the lines of `source`.
     #[must_use]
     pub fn new(source: R) -> Lines<R> {
         Lines { source, line: Vec::new(), cut: false }
     }
 
-    /// Reads once, blocking, and hands each line that is complete with it to `each`, as safe text without its LF. At the
-    /// end of the stream an unterminated last line counts as one.
+    /// Reads once, blocking, and calls `each` with every completed line, as safe text without LF. Returns false at the
+    /// end of the stream, where an unterminated last line is complete.
     ///
     /// # Errors
-    /// The source's. Returns false at the end of the stream.
+    /// The error of the source.
     pub fn read(&mut self, mut each: impl FnMut(&str)) -> io::Result<bool> {
         let mut chunk = [0; CHUNK];
         let count = loop {
@@ -119,27 +119,27 @@ impl<R: Read> Lines<R> {
         };
         if count == 0 {
             if !self.line.is_empty() || self.cut {
-                self.hand_over(&mut each);
+                self.emit(&mut each);
             }
             return Ok(false);
         }
-        let mut rest = &chunk[..count];
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            self.keep(&rest[..end]);
-            self.hand_over(&mut each);
-            rest = &rest[end + 1..];
+        let mut input = &chunk[..count];
+        while let Some(end) = input.iter().position(|byte| *byte == b'\n') {
+            self.append(&input[..end]);
+            self.emit(&mut each);
+            input = &input[end + 1..];
         }
-        self.keep(rest);
+        self.append(input);
         Ok(true)
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
+    fn append(&mut self, bytes: &[u8]) {
         let room = MAX_LINE - self.line.len();
         self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.cut |= bytes.len() > room;
     }
 
-    fn hand_over(&mut self, each: &mut impl FnMut(&str)) {
+    fn emit(&mut self, each: &mut impl FnMut(&str)) {
         let line = self.line.strip_suffix(b"\r").filter(|_| !self.cut).unwrap_or(&self.line);
         let mut safe = Vec::with_capacity(line.len());
         push_safe(line, &mut safe);
@@ -152,7 +152,7 @@ impl<R: Read> Lines<R> {
     }
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+fn set_options(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
@@ -160,7 +160,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
         .with_retries(4);
     let socket = SockRef::from(stream);
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(UNANSWERED))?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     socket.set_tcp_keepalive(&keepalive)
 }
 
@@ -168,7 +168,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// A source that yields `bytes` in pieces of at most `size`.
+    /// A source that returns `bytes` in reads of at most `size` bytes.
     struct Pieces<'a> {
         bytes: &'a [u8],
         size: usize,
@@ -185,13 +185,13 @@ mod tests {
 
     fn lines(bytes: &[u8], size: usize) -> Vec<String> {
         let mut lines = Lines::new(Pieces { bytes, size });
-        let mut seen = Vec::new();
-        while lines.read(|line| seen.push(line.to_owned())).unwrap() {}
-        seen
+        let mut all = Vec::new();
+        while lines.read(|line| all.push(line.to_owned())).unwrap() {}
+        all
     }
 
     #[test]
-    fn the_slicing_never_changes_the_lines() {
+    fn lines_do_not_depend_on_reads() {
         let bytes = "alice: Grüße\r\n\r\n@bob:a\rb\n* 世界 joined\nunfinished".as_bytes();
         let whole = lines(bytes, bytes.len());
         assert_eq!(whole, ["alice: Grüße", "", "@bob:a\u{FFFD}b", "* 世界 joined", "unfinished"]);
@@ -201,25 +201,25 @@ mod tests {
     }
 
     #[test]
-    fn no_line_moves_the_cursor() {
+    fn control_characters_are_replaced() {
         assert_eq!(lines(b"a\x1b[2J\x07\x9b1m\n", 100), ["a\u{FFFD}[2J\u{FFFD}\u{FFFD}1m"]);
     }
 
     #[test]
-    fn an_endless_line_is_cut_and_marked_and_the_next_one_is_whole() {
+    fn long_line_is_cut_and_marked() {
         let mut bytes = vec![b'x'; 1_000_000];
         bytes.extend_from_slice(b"\nnext\n");
         for size in [1000, CHUNK] {
-            let seen = lines(&bytes, size);
-            assert_eq!(seen.len(), 2);
-            assert_eq!(seen[0].len(), MAX_LINE + CUT_MARK.len());
-            assert!(seen[0].ends_with("x [cut]"));
-            assert_eq!(seen[1], "next");
+            let read = lines(&bytes, size);
+            assert_eq!(read.len(), 2);
+            assert_eq!(read[0].len(), MAX_LINE + CUT_MARK.len());
+            assert!(read[0].ends_with("x [cut]"));
+            assert_eq!(read[1], "next");
         }
     }
 
     #[test]
-    fn a_line_of_just_the_limit_is_whole() {
+    fn line_at_limit_is_whole() {
         let mut bytes = vec![b'x'; MAX_LINE];
         bytes.push(b'\n');
         assert_eq!(lines(&bytes, 100)[0].len(), MAX_LINE);

@@ -1,52 +1,54 @@
-//! A line from the server, told apart by its first byte (protocol.md, "Server to client"). No state and no words for
-//! people here: the session draws its conclusions from these, and the view shows them.
+//! Parses a line from the server by its first byte (protocol.md, "Server to client"). There is no state here and no
+//! text for the user: `session` handles the parsed lines, and `view` formats them.
 
 use crate::protocol::name::MAX_CHARS;
 
-/// The room that everyone enters by registering; its lines carry no room. In its folded form.
+/// The room that a user joins by registering, case-folded. Its messages name no room.
 pub const LOBBY: &str = "lobby";
 
-/// One line from the server. What matches no form of the protocol is [`Line::Other`] and shown as it is.
+/// One line from the server. A line that matches no form of the protocol is [`Line::Other`], and shown as received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line<'a> {
     /// `+word details`
     Answer(Answer<'a>),
     /// `!code details`
     Refusal(Refusal<'a>),
-    /// `* text`
-    Notice(Notice<'a>),
+    /// `* text` about a user: a presence event.
+    Presence(Presence<'a>),
+    /// Another `* text`: the greeting, an announcement.
+    Notice,
     /// `@from:text`
     Direct {
-        /// Who wrote it.
+        /// The sender.
         from: &'a str,
-        /// What.
+        /// The message.
         text: &'a str,
     },
     /// `&room:from:text`, or `from: text` for the lobby.
-    Said {
-        /// Where; `None` is the lobby.
+    Message {
+        /// The room; `None` is the lobby.
         room: Option<&'a str>,
-        /// Who said it.
+        /// The sender.
         from: &'a str,
-        /// What.
+        /// The message.
         text: &'a str,
     },
-    /// Anything else, the line as it came.
+    /// Anything else: the line as received.
     Other(&'a str),
 }
 
-/// The answer to something that was asked.
+/// The answer to a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer<'a> {
-    /// `+nick alice`: that's your name now.
+    /// `+nick alice`: the name of this user from now on.
     Nick(&'a str),
-    /// `+room dev 5`: you are in it, it is the current one, and so many are there.
+    /// `+room dev 5`: this user is in the room, which is the current one; and its count of members.
     Room(&'a str, &'a str),
     /// `+left dev`
     Left(&'a str),
-    /// `+who dev alice bob`: the room or `*`, and names with blanks between.
+    /// `+who dev alice bob`: the room or `*`, and names separated by spaces.
     Who(&'a str, &'a str),
-    /// `+end who dev 2`: the room or `*`, and how many.
+    /// `+end who dev 2`: the room or `*`, and the count of users.
     EndWho(&'a str, &'a str),
     /// `+rooms lobby:12 dev:2`
     Rooms(&'a str),
@@ -54,7 +56,7 @@ pub enum Answer<'a> {
     EndRooms(&'a str),
     /// `+help text`
     Help(&'a str),
-    /// `+end help`, `+end stats 19`: nothing that a person needs.
+    /// `+end help`, `+end stats 19`: not shown.
     End,
     /// `+bye`
     Bye,
@@ -62,44 +64,46 @@ pub enum Answer<'a> {
     Other(&'a str, &'a str),
 }
 
-/// Why something was not done, or the connection is about to end.
+/// Why a request was refused, or why the connection is about to be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal<'a> {
-    /// The stable word.
+    /// The stable error code.
     pub code: &'a str,
-    /// What stands behind it; may be empty.
+    /// The text after the code; may be empty.
     pub details: &'a str,
 }
 
-/// Who came, went or was renamed, or another notice.
+/// A presence event: a user joined, left or was renamed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice<'a> {
-    /// `alice joined`, `alice joined &dev`: the room, or `None` for having arrived in the lobby.
+pub enum Presence<'a> {
+    /// `alice joined`, `alice joined &dev`: the user and the room; `None` is the lobby, on registration.
     Joined(&'a str, Option<&'a str>),
-    /// `alice left &dev`: still connected.
-    Parted(&'a str, &'a str),
-    /// `alice left`, `alice left (reason)`: her connection ended.
-    Gone(&'a str),
-    /// `alice is now alicia`
+    /// `alice left &dev`: the user left the room and is still connected.
+    LeftRoom(&'a str, &'a str),
+    /// `alice left`, `alice left (reason)`: the user's connection was closed.
+    Disconnected(&'a str),
+    /// `alice is now alicia`: the old and the new name.
     Renamed(&'a str, &'a str),
-    /// A greeting, an announcement.
-    Other,
 }
 
 impl<'a> Line<'a> {
-    /// Parses a line without its LF. Never fails.
+    /// Parses a line without LF. Never fails.
     #[must_use]
     pub fn parse(line: &'a str) -> Line<'a> {
         let parsed = match line.as_bytes().first() {
             Some(b'+') => Some(Line::Answer(Answer::parse(&line[1..]))),
             Some(b'!') => Some(Line::Refusal(Refusal::parse(&line[1..]))),
-            Some(b'*') => line.strip_prefix("* ").map(|text| Line::Notice(Notice::parse(text))),
+            Some(b'*') => {
+                line.strip_prefix("* ").map(|text| Presence::parse(text).map_or(Line::Notice, Line::Presence))
+            }
             Some(b'@') => line[1..].split_once(':').map(|(from, text)| Line::Direct { from, text }),
-            Some(b'&') => said_in_room(&line[1..]),
-            _ => line.split_once(": ").map(|(from, text)| Line::Said { room: None, from, text }),
+            Some(b'&') => parse_room_message(&line[1..]),
+            _ => line.split_once(": ").map(|(from, text)| Line::Message { room: None, from, text }),
         };
         match parsed {
-            Some(Line::Direct { from, .. } | Line::Said { from, .. }) if !is_name(from) => Line::Other(line),
+            Some(Line::Direct { from, .. } | Line::Message { from, .. }) if !is_name(from) => {
+                Line::Other(line)
+            }
             Some(parsed) => parsed,
             None => Line::Other(line),
         }
@@ -108,19 +112,19 @@ impl<'a> Line<'a> {
 
 impl<'a> Answer<'a> {
     fn parse(text: &'a str) -> Answer<'a> {
-        let (word, details) = cut(text);
-        let (first, rest) = cut(details);
+        let (word, details) = split_word(text);
+        let (first, remainder) = split_word(details);
         match word {
             "nick" if is_name(first) => Answer::Nick(first),
-            "room" if is_name(first) => Answer::Room(first, rest),
+            "room" if is_name(first) => Answer::Room(first, remainder),
             "left" if is_name(first) => Answer::Left(first),
-            "who" => Answer::Who(first, rest),
+            "who" => Answer::Who(first, remainder),
             "end" => match first {
                 "who" => {
-                    let (room, count) = cut(rest);
+                    let (room, count) = split_word(remainder);
                     Answer::EndWho(room, count)
                 }
-                "rooms" => Answer::EndRooms(rest),
+                "rooms" => Answer::EndRooms(remainder),
                 _ => Answer::End,
             },
             "rooms" => Answer::Rooms(details),
@@ -133,11 +137,11 @@ impl<'a> Answer<'a> {
 
 impl<'a> Refusal<'a> {
     fn parse(text: &'a str) -> Refusal<'a> {
-        let (code, details) = cut(text);
+        let (code, details) = split_word(text);
         Refusal { code, details }
     }
 
-    /// True if the server closes the connection after this one.
+    /// Returns whether the server closes the connection after this refusal.
     #[must_use]
     pub fn is_closing(&self) -> bool {
         const CLOSING: [&str; 6] = [
@@ -152,27 +156,25 @@ impl<'a> Refusal<'a> {
     }
 }
 
-impl<'a> Notice<'a> {
-    fn parse(text: &'a str) -> Notice<'a> {
-        let (who, what) = cut(text);
-        if !is_name(who) {
-            return Notice::Other;
+impl<'a> Presence<'a> {
+    fn parse(text: &'a str) -> Option<Presence<'a>> {
+        let (user, event) = split_word(text);
+        if !is_name(user) {
+            return None;
         }
-        match cut(what) {
-            ("joined", "") => Notice::Joined(who, None),
-            ("joined", room) => {
-                room.strip_prefix('&').map_or(Notice::Other, |room| Notice::Joined(who, Some(room)))
-            }
-            ("left", "") => Notice::Gone(who),
-            ("left", reason) if reason.starts_with('(') => Notice::Gone(who),
-            ("left", room) => room.strip_prefix('&').map_or(Notice::Other, |room| Notice::Parted(who, room)),
-            ("is", now) => now.strip_prefix("now ").map_or(Notice::Other, |to| Notice::Renamed(who, to)),
-            _ => Notice::Other,
+        match split_word(event) {
+            ("joined", "") => Some(Presence::Joined(user, None)),
+            ("joined", room) => room.strip_prefix('&').map(|room| Presence::Joined(user, Some(room))),
+            ("left", "") => Some(Presence::Disconnected(user)),
+            ("left", reason) if reason.starts_with('(') => Some(Presence::Disconnected(user)),
+            ("left", room) => room.strip_prefix('&').map(|room| Presence::LeftRoom(user, room)),
+            ("is", name) => name.strip_prefix("now ").map(|to| Presence::Renamed(user, to)),
+            _ => None,
         }
     }
 }
 
-/// True for what may be a name: nothing that could be mistaken for another part of a line, and no longer than a name is
+/// Returns whether `text` may be a name: no character that separates parts of a line, and 1 to MAX_CHARS characters
 /// ("Names" in protocol.md).
 #[must_use]
 pub fn is_name(text: &str) -> bool {
@@ -181,14 +183,14 @@ pub fn is_name(text: &str) -> bool {
         && text.chars().nth(MAX_CHARS).is_none()
 }
 
-/// The first word and the rest behind its blank.
+/// Splits `text` into its first word and the text after the space.
 #[must_use]
-pub fn cut(text: &str) -> (&str, &str) {
+pub fn split_word(text: &str) -> (&str, &str) {
     text.split_once(' ').unwrap_or((text, ""))
 }
 
-fn said_in_room(text: &str) -> Option<Line<'_>> {
+fn parse_room_message(text: &str) -> Option<Line<'_>> {
     let (room, text) = text.split_once(':')?;
     let (from, text) = text.split_once(':')?;
-    is_name(room).then_some(Line::Said { room: Some(room), from, text })
+    is_name(room).then_some(Line::Message { room: Some(room), from, text })
 }

@@ -1,5 +1,5 @@
-//! The talk with the server beside the typing: one thread reads and reconnects, one writes, so that neither a slow server
-//! nor a large paste ever holds up the keyboard, or the reading that a server may wait for before it reads on.
+//! The network threads: one reads and reconnects, one writes. So a slow server or a large paste blocks neither the
+//! keyboard nor reading, which a server may need before it reads on.
 
 use super::Options;
 use super::address::Address;
@@ -8,7 +8,7 @@ use super::connection::{self, Lines};
 use super::line::Line;
 use super::roster::MAX_ROOMS;
 use super::screen::Screen;
-use super::session::{Session, Then, Wants};
+use super::session::{Action, Awaiting, Session};
 use super::view::View;
 use rustix::process::{Signal, getpid, kill_process};
 use std::net::TcpStream;
@@ -19,53 +19,53 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-/// How often a wait looks for Ctrl-C, and a reader of lines is told again that all is over.
-const GLANCE: Duration = Duration::from_millis(100);
+/// Interval at which a wait checks for Ctrl-C, and at which SIGINT to the line reader is repeated.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Lines that may wait to be written before no more are sent but what the user typed: more than there are rooms to be in
-/// again after a lost connection.
-const UNWRITTEN: usize = 2 * MAX_ROOMS;
+/// Maximum count of unwritten lines; above it, only lines that the user typed are sent. It exceeds the count of rooms
+/// to join again after reconnecting.
+const MAX_UNWRITTEN: usize = 2 * MAX_ROOMS;
 
-/// The talk, as the terminal sees it. Clones are the same talk.
+/// A handle of the network threads for the terminal. Clones share the threads.
 #[derive(Clone)]
-pub struct Talk {
+pub struct NetworkHandle {
     shared: Arc<Shared>,
 }
 
-/// How the talk ended.
+/// Why the client ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
-    /// The user left.
-    Bye,
-    /// The server sent the user away; the rows that tell why, not shown yet.
-    SentAway(String),
+pub enum EndReason {
+    /// The user quit.
+    Quit,
+    /// An operator kicked the user. The rows with the reason, not shown yet.
+    Kicked(String),
 }
 
 struct Shared {
     state: Mutex<State>,
-    /// Something of `state` is other than it was.
+    /// Signalled after every change of `state`.
     changed: Condvar,
 }
 
 #[derive(Default)]
 pub struct State {
     session: Session,
-    /// To the thread that writes; `None` while there is no connection.
+    /// The queue of the writing thread; `None` without a connection.
     outgoing: Option<Sender<String>>,
-    /// Lines that this thread has yet to write.
+    /// Count of lines in this queue.
     unwritten: Arc<AtomicUsize>,
-    /// The user is leaving: the end of the connection is what is wished.
-    leaving: bool,
-    ended: Option<Ended>,
-    /// The prompt behind which a line is being typed.
-    shown: Option<String>,
-    /// How often the reader of lines was interrupted for the sake of another prompt.
-    nudges: u64,
-    /// There is a thread that interrupts it until the prompt is right.
-    nudging: bool,
+    /// The user quits: the end of the connection ends the client.
+    quitting: bool,
+    end: Option<EndReason>,
+    /// The prompt of the line being edited; `None` if no line is edited.
+    shown_prompt: Option<String>,
+    /// Count of interruptions of the line reader to change its prompt.
+    interrupts: u64,
+    /// A thread interrupts the line reader until its prompt is current.
+    refreshing: bool,
 }
 
-/// The session under its lock.
+/// The locked session.
 pub struct SessionRef<'a>(MutexGuard<'a, State>);
 
 impl Deref for SessionRef<'_> {
@@ -76,83 +76,89 @@ impl Deref for SessionRef<'_> {
     }
 }
 
-/// Goes on talking over `stream`, in the background.
-pub fn start(options: &Options, stream: TcpStream, screen: Screen, view: Arc<View>) -> Talk {
+/// Starts the network threads for the connection `stream`.
+pub fn start(options: &Options, stream: TcpStream, screen: Screen, view: Arc<View>) -> NetworkHandle {
     let state = State { session: Session::new(options.nick.clone()), ..State::default() };
     let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
-    let talk = Talk { shared: Arc::clone(&shared) };
+    let handle = NetworkHandle { shared: Arc::clone(&shared) };
     let backoff = Backoff::new(fastrand::Rng::new());
-    let network = Network { shared, screen, view, address: options.address.clone(), backoff };
-    talk.shared.connected(&stream, &network.screen, &network.view);
-    thread::spawn(move || network.run(stream));
-    talk
+    let reader = Reader { shared, screen, view, address: options.address.clone(), backoff };
+    handle.shared.connected(&stream, &reader.screen, &reader.view);
+    thread::spawn(move || reader.run(stream));
+    handle
 }
 
-impl Talk {
-    /// What is known.
+impl NetworkHandle {
+    /// Locks and returns the session.
     #[must_use]
     pub fn session(&self) -> SessionRef<'_> {
         SessionRef(self.shared.lock())
     }
 
-    /// How it ended, if it did.
+    /// Returns why the client ends; `None` while it runs.
     #[must_use]
-    pub fn ended(&self) -> Option<Ended> {
-        self.shared.lock().ended.clone()
+    pub fn end_reason(&self) -> Option<EndReason> {
+        self.shared.lock().end.clone()
     }
 
-    /// A line is about to be typed: behind this prompt, and with this number for [`end_line`](Talk::end_line).
+    /// Begins the editing of a line. Returns its prompt, and the count of interruptions for
+    /// [`end_line`](NetworkHandle::end_line).
     #[must_use]
     pub fn begin_line(&self) -> (String, u64) {
         let mut state = self.shared.lock();
         let prompt = state.session.prompt();
-        state.shown = Some(prompt.clone());
-        (prompt, state.nudges)
+        state.shown_prompt = Some(prompt.clone());
+        (prompt, state.interrupts)
     }
 
-    /// No line is being typed any more. True if it was interrupted for the sake of another prompt and not by the user.
+    /// Ends the editing of a line. Returns whether it was interrupted to change the prompt, and not by the user.
     #[must_use]
-    pub fn end_line(&self, nudges: u64) -> bool {
+    pub fn end_line(&self, interrupts: u64) -> bool {
         let mut state = self.shared.lock();
-        state.shown = None;
-        state.nudges != nudges
+        state.shown_prompt = None;
+        state.interrupts != interrupts
     }
 
-    /// Registers by this name, now or when there is a connection.
-    pub fn choose(&self, name: &str) {
+    /// Registers with this name, now or after connecting.
+    pub fn choose_nick(&self, name: &str) {
         let mut state = self.shared.lock();
-        if let Some(line) = state.session.choose(name) {
+        if let Some(line) = state.session.choose_nick(name) {
             state.send(line);
         }
     }
 
-    /// Sends a line; false if there is no connection any more.
+    /// Sends a line. Returns false if there is no connection.
     pub fn send(&self, line: &str) -> bool {
         self.shared.lock().send(line.to_owned())
     }
 
-    /// Waits until there is something to ask the user for. True if `interrupted` before that.
+    /// Waits until the session needs input from the user. Returns whether SIGINT came before that.
     #[must_use]
     pub fn wait(&self, interrupted: &AtomicBool) -> bool {
         interrupted.store(false, Ordering::Relaxed);
         let mut state = self.shared.lock();
-        while state.session.wants() == Wants::Patience && state.ended.is_none() {
+        while state.session.awaiting() == Awaiting::Server && state.end.is_none() {
             if interrupted.swap(false, Ordering::Relaxed) {
                 return true;
             }
-            state = self.shared.changed.wait_timeout(state, GLANCE).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .shared
+                .changed
+                .wait_timeout(state, POLL_INTERVAL)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         false
     }
 
-    /// Takes leave by `line` and gives the server `patience` to answer.
-    pub fn leave(&self, line: &str, patience: Duration) {
+    /// Sends `line`, which quits, and waits up to `timeout` for the server to close the connection.
+    pub fn quit(&self, line: &str, timeout: Duration) {
         let mut state = self.shared.lock();
-        state.leaving = true;
+        state.quitting = true;
         self.shared.changed.notify_all();
         if state.send(line.to_owned()) {
-            let going_on = |state: &mut State| state.ended.is_none();
-            drop(self.shared.changed.wait_timeout_while(state, patience, going_on));
+            let is_running = |state: &mut State| state.end.is_none();
+            drop(self.shared.changed.wait_timeout_while(state, timeout, is_running));
         }
     }
 }
@@ -162,7 +168,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on lines go to `stream`, the registration first.
+    /// Handles a new connection: starts its writing thread and sends the registration.
     fn connected(&self, stream: &TcpStream, screen: &Screen, view: &Arc<View>) {
         let mut state = self.lock();
         state.outgoing = stream.try_clone().ok().map(|stream| {
@@ -179,32 +185,32 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Has the line that is being typed shown behind the prompt of now. A signal that comes before rustyline listens has no
-    /// effect, so it is repeated until the prompt is right.
-    fn nudge(self: &Arc<Shared>, screen: &Screen) {
-        // One such thread is enough, however often the server changes the prompt.
-        if self.interrupt_if_stale(screen) && !std::mem::replace(&mut self.lock().nudging, true) {
+    /// Interrupts the line reader if its prompt is not current. Before rustyline's handler is installed SIGINT has no
+    /// effect, so a thread repeats it until the prompt is current.
+    fn refresh_prompt(self: &Arc<Shared>, screen: &Screen) {
+        // At most one thread, however often the server changes the prompt.
+        if self.interrupt_if_stale(screen) && !std::mem::replace(&mut self.lock().refreshing, true) {
             let (shared, screen) = (Arc::clone(self), screen.clone());
             thread::spawn(move || {
                 loop {
-                    thread::sleep(GLANCE);
+                    thread::sleep(POLL_INTERVAL);
                     if !shared.interrupt_if_stale(&screen) {
                         break;
                     }
                 }
-                shared.lock().nudging = false;
+                shared.lock().refreshing = false;
             });
         }
     }
 
-    /// Interrupts the typing if the prompt is another by now. Under the lock, so that the signal has come before whoever
-    /// counts it goes on.
+    /// Interrupts the line reader if its prompt is not current, and returns whether it did. The lock is held during the
+    /// signal, so that `end_line` counts it only after it was sent.
     fn interrupt_if_stale(&self, screen: &Screen) -> bool {
         let mut state = self.lock();
-        let stale = state.shown.as_ref().is_some_and(|shown| *shown != state.session.prompt());
+        let stale = state.shown_prompt.as_ref().is_some_and(|shown| *shown != state.session.prompt());
         if stale {
-            state.nudges += 1;
-            screen.shut();
+            state.interrupts += 1;
+            screen.close();
             interrupt_reader();
         }
         stale
@@ -217,17 +223,17 @@ impl State {
         self.outgoing.as_ref().is_some_and(|outgoing| outgoing.send(line).is_ok())
     }
 
-    /// Sends what follows from a line of the server, unless much is to be written already: so a server that provokes
-    /// lines and reads none fills no memory.
-    fn send_unasked(&self, line: String) {
-        if self.unwritten.load(Ordering::Relaxed) < UNWRITTEN {
+    /// Sends a line that the session generated for a received line. It is dropped above MAX_UNWRITTEN, which bounds the
+    /// memory that a server can use by provoking lines and reading none.
+    fn send_automatic(&self, line: String) {
+        if self.unwritten.load(Ordering::Relaxed) < MAX_UNWRITTEN {
             self.send(line);
         }
     }
 }
 
-/// The thread that reads, and connects again when there is nothing left to read.
-struct Network {
+/// The thread that reads, and reconnects after the end of a connection.
+struct Reader {
     shared: Arc<Shared>,
     screen: Screen,
     view: Arc<View>,
@@ -235,38 +241,38 @@ struct Network {
     backoff: Backoff,
 }
 
-/// What reading led to.
-struct Heard {
+/// The effects of the lines of one read.
+struct ReadEffects {
     /// Rows to show.
     rows: Vec<String>,
-    /// The last thing that followed other than going on.
-    then: Then,
+    /// The last action other than [`Action::Continue`].
+    action: Action,
 }
 
-impl Network {
+impl Reader {
     fn run(mut self, mut stream: TcpStream) {
         loop {
-            let parted = self.converse(&stream);
-            connection::abandon(&stream);
-            if matches!(parted, Parted::SentAway(_)) {
-                self.screen.shut();
+            let cause = self.read_until_end(&stream);
+            connection::shutdown(&stream);
+            if matches!(cause, Disconnect::Kicked(_)) {
+                self.screen.close();
             }
             let mut state = self.shared.lock();
             state.session.lost();
             state.outgoing = None;
-            state.ended = match parted {
-                Parted::SentAway(ref reason) => Some(Ended::SentAway(reason.clone())),
-                _ if state.leaving => Some(Ended::Bye),
+            state.end = match cause {
+                Disconnect::Kicked(ref reason) => Some(EndReason::Kicked(reason.clone())),
+                _ if state.quitting => Some(EndReason::Quit),
                 _ => None,
             };
-            let ended = state.ended.is_some();
+            let has_ended = state.end.is_some();
             self.shared.changed.notify_all();
             drop(state);
-            if ended {
-                return wake_reader();
+            if has_ended {
+                return interrupt_forever();
             }
-            self.shared.nudge(&self.screen);
-            let Some(next) = self.reconnect(&parted) else {
+            self.shared.refresh_prompt(&self.screen);
+            let Some(next) = self.reconnect(&cause) else {
                 return;
             };
             stream = next;
@@ -274,104 +280,104 @@ impl Network {
         }
     }
 
-    /// Hears the server until the connection ends, or has to.
-    fn converse(&mut self, stream: &TcpStream) -> Parted {
+    /// Reads until the connection ends or must be closed. Returns why.
+    fn read_until_end(&mut self, stream: &TcpStream) -> Disconnect {
         let mut lines = Lines::new(stream);
         loop {
-            let mut heard = Heard { rows: Vec::new(), then: Then::GoOn };
-            let read = lines.read(|line| self.hear(line, &mut heard));
-            if heard.then == Then::End {
-                return Parted::SentAway(heard.rows.join("\n"));
+            let mut effects = ReadEffects { rows: Vec::new(), action: Action::Continue };
+            let read = lines.read(|line| self.handle_line(line, &mut effects));
+            if effects.action == Action::Stop {
+                return Disconnect::Kicked(effects.rows.join("\n"));
             }
-            if !heard.rows.is_empty() {
-                self.screen.show_patiently(&heard.rows.join("\n"));
+            if !effects.rows.is_empty() {
+                self.screen.show_blocking(&effects.rows.join("\n"));
             }
-            self.shared.nudge(&self.screen);
-            match (heard.then, read) {
-                (Then::TryAgain, _) => return Parted::NameTaken,
+            self.shared.refresh_prompt(&self.screen);
+            match (effects.action, read) {
+                (Action::Reconnect, _) => return Disconnect::NameTaken,
                 (_, Ok(true)) => {}
-                (_, Ok(false)) => return Parted::Lost(None),
-                (_, Err(error)) => return Parted::Lost(Some(connection::reason(&error))),
+                (_, Ok(false)) => return Disconnect::Lost(None),
+                (_, Err(error)) => return Disconnect::Lost(Some(connection::error_text(&error))),
             }
         }
     }
 
-    fn hear(&mut self, raw: &str, heard: &mut Heard) {
-        if matches!(heard.then, Then::End | Then::TryAgain) {
+    fn handle_line(&mut self, raw: &str, effects: &mut ReadEffects) {
+        if matches!(effects.action, Action::Stop | Action::Reconnect) {
             return;
         }
         let line = Line::parse(raw);
         let mut state = self.shared.lock();
-        let follows = state.session.hear(&line);
-        for line in follows.send {
-            state.send_unasked(line);
+        let handled = state.session.handle_line(&line);
+        for line in handled.send {
+            state.send_automatic(line);
         }
         self.shared.changed.notify_all();
         drop(state);
         let now = SystemTime::now();
-        if follows.show {
-            heard.rows.extend(self.view.line(now, raw, &line));
+        if handled.show {
+            effects.rows.extend(self.view.line(now, raw, &line));
         }
-        match follows.then {
-            Then::Settled => self.backoff.reset(),
-            Then::Rename => heard.rows.push(self.view.remark(now, "press Enter to choose another name")),
-            Then::GoOn | Then::TryAgain | Then::End => {}
+        match handled.action {
+            Action::ResetBackoff => self.backoff.reset(),
+            Action::AskName => effects.rows.push(self.view.status(now, "press Enter to choose another name")),
+            Action::Continue | Action::Reconnect | Action::Stop => {}
         }
-        if follows.then != Then::GoOn {
-            heard.then = follows.then;
+        if handled.action != Action::Continue {
+            effects.action = handled.action;
         }
     }
 
-    /// Tries until the server is there again; `None` if the user leaves meanwhile.
-    fn reconnect(&mut self, parted: &Parted) -> Option<TcpStream> {
-        let mut why = match parted {
-            Parted::Lost(Some(reason)) => format!("connection lost ({reason})"),
-            Parted::NameTaken => "perhaps your lost connection still has that name".to_owned(),
-            Parted::Lost(None) | Parted::SentAway(_) => "connection lost".to_owned(),
+    /// Reconnects, with backoff. Returns `None` if the user quits before.
+    fn reconnect(&mut self, cause: &Disconnect) -> Option<TcpStream> {
+        let mut problem = match cause {
+            Disconnect::Lost(Some(reason)) => format!("connection lost ({reason})"),
+            Disconnect::NameTaken => "the name is taken, perhaps by the lost connection".to_owned(),
+            Disconnect::Lost(None) | Disconnect::Kicked(_) => "connection lost".to_owned(),
         };
         loop {
-            // A server that stays away for hours is not worth a row every half a minute.
-            let tell = !self.backoff.is_longest();
-            let pause = self.backoff.pause();
-            if tell {
-                let seconds = pause.as_secs_f64().ceil();
-                self.remark(&format!("{why}; trying again in {seconds} s"));
+            // At the maximum delay no more rows are shown: the server may be down for hours.
+            let is_shown = !self.backoff.is_at_max();
+            let delay = self.backoff.next_delay();
+            if is_shown {
+                let seconds = delay.as_secs_f64().ceil();
+                self.show_status(&format!("{problem}; trying again in {seconds} s"));
             }
-            if self.leaves_within(pause) {
+            if self.quits_within(delay) {
                 return None;
             }
             match connection::connect(&self.address) {
                 Ok(stream) => {
-                    self.remark("connected again");
+                    self.show_status("connected again");
                     return Some(stream);
                 }
-                Err(error) => why = format!("no connection ({})", connection::reason(&error)),
+                Err(error) => problem = format!("no connection ({})", connection::error_text(&error)),
             }
         }
     }
 
-    fn leaves_within(&self, pause: Duration) -> bool {
-        let staying = |state: &mut State| !state.leaving;
-        let waited = self.shared.changed.wait_timeout_while(self.shared.lock(), pause, staying);
-        waited.unwrap_or_else(PoisonError::into_inner).0.leaving
+    fn quits_within(&self, delay: Duration) -> bool {
+        let is_running = |state: &mut State| !state.quitting;
+        let waited = self.shared.changed.wait_timeout_while(self.shared.lock(), delay, is_running);
+        waited.unwrap_or_else(PoisonError::into_inner).0.quitting
     }
 
-    fn remark(&self, text: &str) {
-        self.screen.show(&self.view.remark(SystemTime::now(), text));
+    fn show_status(&self, text: &str) {
+        self.screen.show(&self.view.status(SystemTime::now(), text));
     }
 }
 
 /// Why a connection ended.
-enum Parted {
-    /// The server closed it, or it broke for this reason.
+enum Disconnect {
+    /// The server closed it, or it failed with this error.
     Lost(Option<String>),
-    /// The name is taken, perhaps still by the connection before this one.
+    /// The name is taken, perhaps by the former connection.
     NameTaken,
-    /// The server doesn't want this user; the rows that tell why.
-    SentAway(String),
+    /// An operator kicked the user. The rows with the reason.
+    Kicked(String),
 }
 
-/// The thread that writes, until its connection is replaced or broken.
+/// The writing thread: writes `lines` until the connection is replaced or fails.
 fn write_lines(
     stream: &TcpStream,
     lines: &Receiver<String>,
@@ -382,13 +388,13 @@ fn write_lines(
     while let Ok(line) = lines.recv() {
         unwritten.fetch_sub(1, Ordering::Relaxed);
         if connection::send_line(stream, &line).is_err() {
-            connection::abandon(stream);
+            connection::shutdown(stream);
             let unsent = std::iter::once(line)
                 .chain(lines.try_iter())
                 .filter(|line| !line.starts_with("/who "))
                 .count();
             if unsent > 0 {
-                let text = format!("the last lines typed, {unsent} in number, were not sent");
+                let text = format!("lines not sent: {unsent}; send them again");
                 screen.show(&view.error(SystemTime::now(), &text));
             }
             return;
@@ -396,18 +402,19 @@ fn write_lines(
     }
 }
 
-/// Rustyline can't be told to stop reading, but SIGINT ends it as Ctrl-C does (its handler is there while it reads). Shut the
-/// gate before: as with Enter, nothing may be shown from then on until the typed line is replaced.
+/// Interrupts the line reader: rustyline has no call for that, but SIGINT ends its read as Ctrl-C does (its handler is
+/// installed during the read). Close the gate before: as after Enter, no row may be printed until the typed line is
+/// replaced.
 fn interrupt_reader() {
-    // There is no reason for which a process can't signal itself.
+    // A process may always signal itself.
     let _ = kill_process(getpid(), Signal::INT);
 }
 
-/// Tells the reader of lines that all is over. The signal may come just before reading begins and be missed, so it is
-/// repeated for as long as this process lasts.
-fn wake_reader() {
+/// Ends the line reader when the client ends. A signal just before a read begins is missed, so it is repeated until the
+/// process exits.
+fn interrupt_forever() {
     loop {
         interrupt_reader();
-        thread::sleep(GLANCE);
+        thread::sleep(POLL_INTERVAL);
     }
 }

@@ -1,5 +1,5 @@
-//! `redpoll chat` in a pipe: standard input goes to the server as it is, the server's lines go to standard output.
-//! Nothing is coloured, timed or repeated here, so that scripts can rely on the protocol alone.
+//! `redpoll chat` in a pipe: copies standard input to the server, and the server's lines to standard output. Lines get
+//! no colours, times or local echo, and nothing reconnects, so that scripts can rely on the protocol alone.
 
 use super::Options;
 use super::connection::{self, Lines};
@@ -9,7 +9,8 @@ use std::net::TcpStream;
 use std::process::ExitCode;
 use std::thread;
 
-/// Talks until the server closes: 0, or 1 if it closed with a refusal or the connection broke.
+/// Runs until the server closes the connection. Returns exit code 0, or 1 if the last line was a refusal that closes
+/// the connection, or if the connection failed.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
     let stream = match connection::connect(&options.address) {
@@ -19,19 +20,23 @@ pub fn run(options: &Options) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match talk(stream, options.nick.clone()) {
+    match relay(stream, options.nick.clone()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("redpoll: lost the connection to {}: {}", options.address, connection::reason(&error));
+            eprintln!(
+                "redpoll: lost the connection to {}: {}",
+                options.address,
+                connection::error_text(&error)
+            );
             ExitCode::FAILURE
         }
     }
 }
 
-fn talk(stream: TcpStream, nick: Option<String>) -> io::Result<ExitCode> {
+fn relay(stream: TcpStream, nick: Option<String>) -> io::Result<ExitCode> {
     let sending = stream.try_clone()?;
-    // Not joined: it may wait for input that never comes, and the process ends with the server's last word.
-    thread::spawn(move || send_all(&sending, nick.as_deref()));
+    // Not joined: it may block on standard input. The process ends when the server closes the connection.
+    thread::spawn(move || send_stdin(&sending, nick.as_deref()));
     let mut lines = Lines::new(stream);
     let mut refused = false;
     let mut out = Vec::new();
@@ -42,7 +47,7 @@ fn talk(stream: TcpStream, nick: Option<String>) -> io::Result<ExitCode> {
             out.push(b'\n');
         })?;
         match io::stdout().write_all(&out).and_then(|()| io::stdout().flush()) {
-            // The reader of our output has seen enough; that's how pipes end.
+            // The process that reads the output has closed the pipe: a regular end.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
             other => other?,
         }
@@ -53,11 +58,12 @@ fn talk(stream: TcpStream, nick: Option<String>) -> io::Result<ExitCode> {
     }
 }
 
-/// Errors end the sending only: the reader hears from the server, or of its end, by itself.
-fn send_all(stream: &TcpStream, nick: Option<&str>) {
+/// Sends the registration and standard input, and half-closes the connection. An error ends only the sending: the main
+/// thread reads on, and gets the error itself if the connection is broken.
+fn send_stdin(stream: &TcpStream, nick: Option<&str>) {
     let registered = nick.is_none_or(|nick| connection::send_line(stream, &format!("#{nick}")).is_ok());
     let mut sending = stream;
     if registered && io::copy(&mut io::stdin().lock(), &mut sending).is_ok() {
-        connection::finish(stream);
+        connection::half_close(stream);
     }
 }

@@ -1,135 +1,135 @@
-//! Who is here and which rooms there are, as far as this client has heard, and what TAB makes of it. Only names that
-//! the server told; never more than a bound of them, whoever the server is.
+//! The users and rooms that the server has named, and their use in TAB completion. The count of names is bounded,
+//! whatever the server sends.
 
 use super::line::is_name;
 use std::collections::BTreeMap;
 
-/// Names remembered at most; what a person completes is among the first of them.
-const MAX_NAMES: usize = 4096;
+/// Maximum count of stored names of users; later ones are not completed.
+const MAX_NICKS: usize = 4096;
 
-/// Rooms remembered at most.
+/// Maximum count of stored rooms.
 pub const MAX_ROOMS: usize = 1024;
 
-/// What `/` completes to, and what may follow it.
-const COMMANDS: [(&str, Follows); 13] = [
-    ("announce", Follows::Nothing),
-    ("help", Follows::Nothing),
-    ("join", Follows::Room),
-    ("kick", Follows::Nick),
-    ("leave", Follows::Room),
-    ("msg", Follows::Nick),
-    ("nick", Follows::Nothing),
-    ("ping", Follows::Nothing),
-    ("quit", Follows::Nothing),
-    ("rooms", Follows::Nothing),
-    ("say", Follows::Nothing),
-    ("stats", Follows::Nothing),
-    ("who", Follows::Room),
+/// The commands, and what completes their argument.
+const COMMANDS: [(&str, Argument); 13] = [
+    ("announce", Argument::None),
+    ("help", Argument::None),
+    ("join", Argument::Room),
+    ("kick", Argument::Nick),
+    ("leave", Argument::Room),
+    ("msg", Argument::Nick),
+    ("nick", Argument::None),
+    ("ping", Argument::None),
+    ("quit", Argument::None),
+    ("rooms", Argument::None),
+    ("say", Argument::None),
+    ("stats", Argument::None),
+    ("who", Argument::Room),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Follows {
-    Nothing,
+enum Argument {
+    None,
     Nick,
     Room,
 }
 
-/// Names by their folded form.
+/// Names by their case-folded form.
 type Names = BTreeMap<String, String>;
 
-/// The names and rooms that were heard of.
+/// The known users and rooms; at most MAX_NICKS and MAX_ROOMS.
 #[derive(Debug, Default)]
 pub struct Roster {
     nicks: Names,
     rooms: Names,
 }
 
-/// What could stand in place of what was typed from `start` on.
+/// The candidates that may replace the typed text from `start` on.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Completion {
-    /// A byte offset into the line, at the start of the unfinished word.
+    /// The byte offset of the unfinished word in the line.
     pub start: usize,
-    /// Replacements, sorted.
+    /// The replacements, sorted.
     pub candidates: Vec<String>,
 }
 
 impl Roster {
-    /// Somebody is here.
+    /// Adds a user.
     pub fn add_nick(&mut self, nick: &str) {
-        add(&mut self.nicks, nick, MAX_NAMES);
+        add(&mut self.nicks, nick, MAX_NICKS);
     }
 
-    /// Somebody is gone.
+    /// Removes a user.
     pub fn remove_nick(&mut self, nick: &str) {
         self.nicks.remove(&fold(nick));
     }
 
-    /// There is such a room.
+    /// Adds a room.
     pub fn add_room(&mut self, room: &str) {
         add(&mut self.rooms, room, MAX_ROOMS);
     }
 
-    /// Nobody is known any more; rooms may well be there again after reconnecting.
-    pub fn forget_nicks(&mut self) {
+    /// Removes all users. Rooms are kept, since they probably still exist after reconnecting.
+    pub fn clear_nicks(&mut self) {
         self.nicks.clear();
     }
 
-    /// What TAB could make of `head`, the line up to the cursor.
+    /// Returns the completions of `head`, the line up to the cursor.
     #[must_use]
     pub fn complete(&self, head: &str) -> Completion {
         let none = Completion { start: head.len(), candidates: Vec::new() };
         if let Some(targets) = head.strip_prefix('@') {
-            return if targets.contains(':') { none } else { self.last_of_list(head, ',') };
+            return if targets.contains(':') { none } else { self.complete_list(head, ',') };
         }
         if let Some(room) = head.strip_prefix('&') {
-            return if room.contains(':') { none } else { offer(&self.rooms, room, 1, "") };
+            return if room.contains(':') { none } else { matching_names(&self.rooms, room, 1, "") };
         }
         if let Some(command) = head.strip_prefix('/') {
             let Some((command, argument)) = command.split_once(' ') else {
-                return commands(command);
+                return matching_commands(command);
             };
             let start = head.len() - argument.len();
-            let follows = COMMANDS.iter().find(|(name, _)| *name == command).map(|(_, follows)| *follows);
-            return match follows {
-                Some(Follows::Nick) => offer(&self.nicks, argument, start, " "),
-                Some(Follows::Room) => offer(&self.rooms, argument, start, ""),
+            let kind = COMMANDS.iter().find(|(name, _)| *name == command).map(|(_, kind)| *kind);
+            return match kind {
+                Some(Argument::Nick) => matching_names(&self.nicks, argument, start, " "),
+                Some(Argument::Room) => matching_names(&self.rooms, argument, start, ""),
                 _ => none,
             };
         }
-        if head.is_empty() { none } else { offer(&self.nicks, head, 0, ": ") }
+        if head.is_empty() { none } else { matching_names(&self.nicks, head, 0, ": ") }
     }
 
-    /// `@alice,bo`: the last name of the list, behind a sigil.
-    fn last_of_list(&self, head: &str, separator: char) -> Completion {
+    /// Completes the last name of a list after `@`: `@alice,bo`.
+    fn complete_list(&self, head: &str, separator: char) -> Completion {
         let start = head.rfind(separator).unwrap_or(0) + 1;
-        offer(&self.nicks, &head[start..], start, ":")
+        matching_names(&self.nicks, &head[start..], start, ":")
     }
 }
 
-/// The form in which two spellings of a name are compared, near enough for completion and colours: the server alone
-/// knows RFC 8265.
+/// Returns the case-folded form of `name`. It is an approximation for completion and colours; the server compares names
+/// by RFC 8265.
 #[must_use]
 pub fn fold(name: &str) -> String {
     name.to_lowercase()
 }
 
-/// What is no name is never offered: a completion is sent as if it had been typed.
+/// Adds `name` if it is a valid name. Other text must not become a completion, because it is sent like typed text.
 fn add(names: &mut Names, name: &str, limit: usize) {
     if names.len() < limit && is_name(name) {
         names.insert(fold(name), name.to_owned());
     }
 }
 
-/// Those of `names` that go on from `typed`, each followed by `suffix`.
-fn offer(names: &Names, typed: &str, start: usize, suffix: &str) -> Completion {
+/// Returns the names that begin with `typed`, each with `suffix` appended.
+fn matching_names(names: &Names, typed: &str, start: usize, suffix: &str) -> Completion {
     let prefix = fold(typed);
-    let fitting = names.range(prefix.clone()..).take_while(|(folded, _)| folded.starts_with(&prefix));
-    Completion { start, candidates: fitting.map(|(_, name)| format!("{name}{suffix}")).collect() }
+    let matching = names.range(prefix.clone()..).take_while(|(folded, _)| folded.starts_with(&prefix));
+    Completion { start, candidates: matching.map(|(_, name)| format!("{name}{suffix}")).collect() }
 }
 
-fn commands(typed: &str) -> Completion {
-    let fitting = COMMANDS.iter().filter(|(name, _)| name.starts_with(typed));
-    Completion { start: 1, candidates: fitting.map(|(name, _)| format!("{name} ")).collect() }
+fn matching_commands(typed: &str) -> Completion {
+    let matching = COMMANDS.iter().filter(|(name, _)| name.starts_with(typed));
+    Completion { start: 1, candidates: matching.map(|(name, _)| format!("{name} ")).collect() }
 }
 
 #[cfg(test)]
@@ -137,13 +137,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_tells_names_without_end_fills_no_memory() {
+    fn names_and_rooms_are_bounded() {
         let mut roster = Roster::default();
-        for number in 0..MAX_NAMES + 10 {
+        for number in 0..MAX_NICKS + 10 {
             roster.add_nick(&number.to_string());
             roster.add_room(&number.to_string());
         }
-        assert_eq!(roster.nicks.len(), MAX_NAMES);
+        assert_eq!(roster.nicks.len(), MAX_NICKS);
         assert_eq!(roster.rooms.len(), MAX_ROOMS);
     }
 }

@@ -1,6 +1,6 @@
-//! Printing above the line that is being typed. Rustyline's external printer does it while a line is read, and writes
-//! straight to the terminal while none is; the gate here is shut in between, so that nothing comes between a typed line
-//! and the own line that replaces it.
+//! Prints rows above the line that is being edited. Rustyline's external printer does this while rustyline reads a
+//! line, and writes directly to the terminal otherwise. The gate of this file is closed from Enter until the local echo
+//! has replaced the typed line, so that no row is printed between the two.
 
 use rustyline::{ExternalPrinter, GraphemeClusterMode};
 use std::io::{self, Write};
@@ -10,20 +10,20 @@ use std::thread;
 use std::time::Duration;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// How long shutting the gate waits for a print that has passed it. A print takes microseconds, or else it waits for
-/// rustyline to read the next line, and then it can't disturb this one.
-const PASSING: Duration = Duration::from_millis(20);
+/// How long closing the gate waits for a print in progress. A print takes microseconds, or it blocks until rustyline
+/// reads the next line; then it can't disturb the current one.
+const PRINT_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// Rows that wait are printed together up to this many bytes.
+/// Pending rows are printed together up to this count of bytes.
 const BATCH: usize = 32 * 1024;
 
-/// Bytes that may wait to be shown before whoever is [patient](Screen::show_patiently) waits.
-const WAITING: usize = 1024 * 1024;
+/// Pending bytes above which [`Screen::show_blocking`] blocks.
+const HIGH_WATER: usize = 1024 * 1024;
 
-/// Columns from one tab stop to the next, rustyline's default.
+/// Columns between tab stops, rustyline's default.
 const TAB_STOP: usize = 8;
 
-/// Where everything that isn't typed is shown. Clones show on the same terminal, in order.
+/// Output of rows to the terminal, in order. Clones share the terminal.
 #[derive(Debug, Clone)]
 pub struct Screen {
     jobs: Sender<Job>,
@@ -33,8 +33,8 @@ pub struct Screen {
 #[derive(Debug)]
 enum Job {
     Show(String),
-    /// Say so when everything before is shown.
-    Tell(Sender<()>),
+    /// Send a signal when all earlier rows are printed.
+    Flush(Sender<()>),
 }
 
 #[derive(Debug, Default)]
@@ -45,78 +45,78 @@ struct Gate {
 
 #[derive(Debug, Default)]
 struct GateState {
-    shut: bool,
-    /// The printer has passed the gate and not come back.
-    passing: bool,
-    /// Bytes that were to be shown and aren't yet.
-    waiting: usize,
+    closed: bool,
+    /// The printer has passed the gate and not returned yet.
+    printing: bool,
+    /// Bytes of rows that are not printed yet.
+    pending: usize,
 }
 
 impl Screen {
-    /// Shows rows through `printer`, from a thread of its own: rustyline takes them when it reads, not before.
+    /// Starts a thread that prints through `printer`, which blocks until rustyline reads.
     #[must_use]
     pub fn new(printer: impl ExternalPrinter + Send + 'static) -> Screen {
-        let (jobs, waiting) = channel();
+        let (jobs, queue) = channel();
         let gate = Arc::new(Gate::default());
-        let passing = Arc::clone(&gate);
-        thread::spawn(move || print_all(&waiting, &passing, printer));
+        let shared = Arc::clone(&gate);
+        thread::spawn(move || print_all(&queue, &shared, printer));
         Screen { jobs, gate }
     }
 
-    /// Shows `row`, which may hold LFs, above what is typed.
+    /// Shows `row`, which may contain LFs, above the typed line.
     pub fn show(&self, row: &str) {
-        self.gate.lock().waiting += row.len() + 1;
-        // The printer outlives all screens.
+        self.gate.lock().pending += row.len() + 1;
+        // The receiving thread outlives all screens.
         let _ = self.jobs.send(Job::Show(format!("{row}\n")));
     }
 
-    /// The same, but waits while much is to be shown already: so a server that talks faster than the terminal shows is
-    /// held back, and fills no memory. Not for whoever opens the gate.
-    pub fn show_patiently(&self, row: &str) {
-        let full = |state: &mut GateState| state.waiting > WAITING;
+    /// Shows `row` like [`show`](Screen::show), but first blocks while more than `HIGH_WATER` bytes are pending:
+    /// backpressure on a server that sends faster than the terminal prints. The thread that opens the gate must not
+    /// call it.
+    pub fn show_blocking(&self, row: &str) {
+        let full = |state: &mut GateState| state.pending > HIGH_WATER;
         drop(self.gate.changed.wait_while(self.gate.lock(), full).unwrap_or_else(PoisonError::into_inner));
         self.show(row);
     }
 
-    /// Waits until all is shown, but not longer than `patience`.
-    pub fn flush(&self, patience: Duration) {
-        let (tell, told) = channel();
-        let _ = self.jobs.send(Job::Tell(tell));
-        let _ = told.recv_timeout(patience);
+    /// Waits until all rows are printed, for at most `timeout`.
+    pub fn flush(&self, timeout: Duration) {
+        let (done, flushed) = channel();
+        let _ = self.jobs.send(Job::Flush(done));
+        let _ = flushed.recv_timeout(timeout);
     }
 
-    /// From now on nothing is shown until [`open`](Screen::open).
-    pub fn shut(&self) {
+    /// Closes the gate: nothing is printed until [`open`](Screen::open).
+    pub fn close(&self) {
         let mut state = self.gate.lock();
-        state.shut = true;
-        let passed = self.gate.changed.wait_timeout_while(state, PASSING, |state| state.passing);
-        drop(passed.unwrap_or_else(PoisonError::into_inner));
+        state.closed = true;
+        let waited = self.gate.changed.wait_timeout_while(state, PRINT_TIMEOUT, |state| state.printing);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// What waited is shown.
+    /// Opens the gate: pending rows are printed.
     pub fn open(&self) {
-        self.gate.lock().shut = false;
+        self.gate.lock().closed = false;
         self.gate.changed.notify_all();
     }
 }
 
-/// Puts `row` in the place of what was typed behind `prompt`, the cursor being at the start of the row below it. Call it
-/// with the gate shut.
+/// Replaces the prompt and the typed line by `row`. The cursor must be at the start of the row below them, and the gate
+/// closed.
 ///
 /// # Errors
-/// The terminal's.
+/// The error of the terminal.
 pub fn replace_typed(prompt: &str, typed: &str, columns: usize, row: Option<&str>) -> io::Result<()> {
     let up = rows(&format!("{prompt}{typed}"), columns, GraphemeClusterMode::from_env());
     let row = row.map_or_else(String::new, |row| format!("{row}\n"));
     let mut out = io::stdout().lock();
-    // CSI A stops at the top of the screen, so a line that is higher than the screen does no harm.
+    // CSI A stops at the top of the screen, so a typed line with more rows than the screen does no harm.
     write!(out, "\x1b[{up}A\r\x1b[J{row}")?;
     out.flush()
 }
 
-/// How many rows of `columns` columns `text` takes, as rustyline lays it out (`calculate_position` of its terminal): a
-/// wide character that doesn't fit goes to the next row, and a row that is just full is followed by an empty one, where the
-/// cursor is.
+/// Returns the count of rows of `columns` columns that `text` takes in rustyline's layout (`calculate_position` of its
+/// terminal). A wide character that doesn't fit goes to the next row. The cursor is in an empty row after a full one.
 fn rows(text: &str, columns: usize, mode: GraphemeClusterMode) -> usize {
     let (mut rows, mut column) = (1, 0);
     for cluster in text.graphemes(true) {
@@ -134,20 +134,20 @@ fn rows(text: &str, columns: usize, mode: GraphemeClusterMode) -> usize {
     if column == columns { rows + 1 } else { rows }
 }
 
-fn print_all(waiting: &Receiver<Job>, gate: &Gate, mut printer: impl ExternalPrinter) {
-    while let Ok(first) = waiting.recv() {
+fn print_all(queue: &Receiver<Job>, gate: &Gate, mut printer: impl ExternalPrinter) {
+    while let Ok(first) = queue.recv() {
         let mut text = String::new();
         let mut next = Some(first);
         while let Some(job) = next.take() {
             match job {
                 Job::Show(row) => text.push_str(&row),
-                Job::Tell(told) => {
+                Job::Flush(done) => {
                     print(&mut text, gate, &mut printer);
-                    // Whoever asked may have lost patience.
-                    let _ = told.send(());
+                    // The waiting thread may have timed out.
+                    let _ = done.send(());
                 }
             }
-            next = if text.len() < BATCH { waiting.try_recv().ok() } else { None };
+            next = if text.len() < BATCH { queue.try_recv().ok() } else { None };
         }
         print(&mut text, gate, &mut printer);
     }
@@ -157,7 +157,7 @@ fn print(text: &mut String, gate: &Gate, printer: &mut impl ExternalPrinter) {
     let text = std::mem::take(text);
     if !text.is_empty() {
         gate.pass(text.len(), || {
-            // The editor went while this waited for it: plain writing is still of use.
+            // The editor was dropped during the print: write to the terminal directly.
             if printer.print(text.clone()).is_err() {
                 let _ = io::stdout().write_all(text.as_bytes());
             }
@@ -170,17 +170,19 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does `print`, after which so many `bytes` less are waiting, once the gate is open. The lock isn't held meanwhile: printing may wait for the reader of lines, which
-    /// shuts the gate.
+    /// Waits for the open gate, calls `print`, and subtracts `bytes` from the pending bytes. The lock is not held
+    /// during `print`, which may block until rustyline reads; the reading thread closes the gate.
     fn pass(&self, bytes: usize, print: impl FnOnce()) {
-        let mut state =
-            self.changed.wait_while(self.lock(), |state| state.shut).unwrap_or_else(PoisonError::into_inner);
-        state.passing = true;
+        let mut state = self
+            .changed
+            .wait_while(self.lock(), |state| state.closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.printing = true;
         drop(state);
         print();
         let mut state = self.lock();
-        state.passing = false;
-        state.waiting -= bytes;
+        state.printing = false;
+        state.pending -= bytes;
         drop(state);
         self.changed.notify_all();
     }
@@ -191,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_typed_line_takes_as_many_rows_as_the_terminal_gives_it() {
+    fn counts_rows_as_rustyline_does() {
         for (text, columns, expected) in [
             ("", 10, 1),
             ("lobby> hi", 10, 1),
@@ -209,22 +211,22 @@ mod tests {
         }
     }
 
-    /// A printer that keeps what it prints.
-    struct Paper(Sender<String>);
+    /// A printer that sends all output to a channel.
+    struct ChannelPrinter(Sender<String>);
 
-    impl ExternalPrinter for Paper {
+    impl ExternalPrinter for ChannelPrinter {
         fn print(&mut self, text: String) -> rustyline::Result<()> {
             self.0.send(text).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe).into())
         }
     }
 
     #[test]
-    fn nothing_is_shown_while_the_gate_is_shut_and_nothing_is_lost() {
-        let (paper, printed) = channel();
-        let screen = Screen::new(Paper(paper));
+    fn closed_gate_delays_rows() {
+        let (output, printed) = channel();
+        let screen = Screen::new(ChannelPrinter(output));
         screen.show("before");
         assert_eq!(printed.recv().unwrap(), "before\n");
-        screen.shut();
+        screen.close();
         screen.show("one");
         screen.show("two");
         assert!(printed.recv_timeout(Duration::from_millis(20)).is_err());
@@ -234,31 +236,31 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_talks_faster_than_is_shown_is_held_back() {
-        let (paper, printed) = channel();
-        let screen = Screen::new(Paper(paper));
-        screen.shut();
+    fn fast_server_is_blocked() {
+        let (output, printed) = channel();
+        let screen = Screen::new(ChannelPrinter(output));
+        screen.close();
         let row = "x".repeat(1023);
-        let (beyond, shown) = channel();
+        let (progress, shown) = channel();
         let server = screen.clone();
         thread::spawn(move || {
-            for number in 0..2 * WAITING / 1024 {
-                server.show_patiently(&row);
-                beyond.send(number).unwrap();
+            for number in 0..2 * HIGH_WATER / 1024 {
+                server.show_blocking(&row);
+                progress.send(number).unwrap();
             }
         });
-        // What passes is what may wait, and one more.
-        for number in 0..=WAITING / 1024 {
+        // The high-water mark and one row more are accepted.
+        for number in 0..=HIGH_WATER / 1024 {
             assert_eq!(shown.recv(), Ok(number));
         }
         assert!(shown.recv_timeout(Duration::from_millis(20)).is_err());
-        screen.show("the user's own row waits for nothing");
+        screen.show("rows of the user are never blocked");
         screen.open();
-        assert_eq!(shown.iter().count(), WAITING / 1024 - 1);
+        assert_eq!(shown.iter().count(), HIGH_WATER / 1024 - 1);
         screen.flush(Duration::from_secs(60));
         assert_eq!(
             printed.try_iter().map(|text| text.lines().count()).sum::<usize>(),
-            2 * WAITING / 1024 + 1
+            2 * HIGH_WATER / 1024 + 1
         );
     }
 }

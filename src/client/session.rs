@@ -1,35 +1,36 @@
-//! What is known about this end of the talk (name, rooms, how far registering got) and what follows from a line heard
-//! or typed. No I/O, no clock, no threads: the terminal asks and does, so every rule here is told as a story in a test.
+//! The state of a user's session (name, rooms, stage of registration) across connections, and the effects of a received
+//! or typed line. There is no I/O, no clock and no thread here: `network` and `terminal` carry the effects out, and
+//! tests call the session without either.
 
-use super::line::{Answer, LOBBY, Line, Notice, Refusal};
+use super::line::{Answer, LOBBY, Line, Presence, Refusal};
 use super::roster::{MAX_ROOMS, Roster, fold};
 
-/// Why a line is kept while there is no server.
-pub const NOT_CONNECTED: &str = "not sent: not connected";
+/// The error for a line that is typed while there is no connection.
+pub const NOT_CONNECTED: &str = "not sent: not connected; send it again after reconnecting";
 
-/// How often a name that is still held by one's own lost connection is asked for again.
-pub const TAKEN_TRIES: u32 = 8;
+/// Maximum retries of a name that is taken, possibly by the lost connection of this user.
+pub const MAX_TAKEN_RETRIES: u32 = 8;
 
-/// One user's side of the talk, across connections.
+/// The session of one user, across connections.
 #[derive(Debug, Default)]
 pub struct Session {
     stage: Stage,
-    /// What to register with, a name or NAME:PASSWORD; `None` once it was refused.
-    wish: Option<String>,
-    /// The name as the server confirmed it last; `None` until it did once.
+    /// NAME or NAME:PASSWORD to register with; `None` if not chosen yet or refused.
+    credentials: Option<String>,
+    /// The name that the server last confirmed; `None` before the first registration.
     nick: Option<String>,
-    /// A room was entered once, so there is something to talk to, now or when the server is back.
-    arrived: bool,
+    /// True once a room was joined: from then on lines are read, also while reconnecting.
+    has_joined: bool,
     /// The current room.
     room: Option<String>,
-    /// The rooms that one is in, in the order of entering.
+    /// The rooms that the user is in, in the order of joining; at most MAX_ROOMS.
     rooms: Vec<String>,
-    /// The rooms and the current one to be in again; kept until all of them answered.
-    back: Option<Back>,
-    /// Rooms, folded, whose members were asked for without the user's asking: their answers are not shown.
-    quiet: Vec<String>,
-    /// How often the name was refused in a row because it is taken.
-    taken: u32,
+    /// The rooms to join again after reconnecting; kept until the server has answered for all of them.
+    rejoin: Option<Rejoin>,
+    /// Case-folded rooms with an automatic `/who` whose answer is awaited and not shown; at most MAX_ROOMS.
+    hidden_who: Vec<String>,
+    /// Consecutive refusals of the name as taken; at most MAX_TAKEN_RETRIES.
+    taken_retries: u32,
     roster: Roster,
 }
 
@@ -37,188 +38,191 @@ pub struct Session {
 enum Stage {
     #[default]
     Offline,
-    Naming,
+    Unregistered,
     Registering,
-    Chatting,
+    Registered,
 }
 
 #[derive(Debug)]
-struct Back {
+struct Rejoin {
     rooms: Vec<String>,
+    /// The current room when the connection was lost.
     room: Option<String>,
-    /// Answers still to come.
+    /// Rooms that the server has not answered for yet.
     awaited: usize,
 }
 
-/// What the user is to be asked for.
+/// What the session is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wants {
-    /// A name to register with.
+pub enum Awaiting {
+    /// The user types a name to register with.
     Name,
-    /// Nothing before the server has answered.
-    Patience,
-    /// Something to say.
+    /// The server answers.
+    Server,
+    /// The user types a line.
     Line,
 }
 
-/// What follows from a line of the server.
+/// The effects of a received line.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Heard {
-    /// The user is to see it.
+pub struct Effects {
+    /// Show the line to the user.
     pub show: bool,
     /// Lines to send.
     pub send: Vec<String>,
-    /// And then.
-    pub then: Then,
+    /// What to do after that.
+    pub action: Action,
 }
 
-/// How it goes on.
+/// What to do after a received line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
-    /// As before.
-    GoOn,
-    /// Registered; all is well.
-    Settled,
-    /// Drop this connection and make another after a pause.
-    TryAgain,
-    /// The name that one had is refused now; another one is needed.
-    Rename,
-    /// The end, and no way back.
-    End,
+pub enum Action {
+    /// Go on.
+    Continue,
+    /// Registration succeeded: reset the backoff.
+    ResetBackoff,
+    /// Close the connection and reconnect after a delay.
+    Reconnect,
+    /// Ask the user for another name: the former one is now refused.
+    AskName,
+    /// Close the connection and don't reconnect.
+    Stop,
 }
 
-/// What follows from a line typed.
+/// The effect of a typed line.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Typed<'a> {
-    /// It was empty.
-    Nothing,
-    /// Send it.
+pub enum Input<'a> {
+    /// Nothing: the line is empty.
+    Empty,
+    /// Send the line.
     Send(&'a str),
-    /// Leave, with this line.
-    Leave(&'a str),
-    /// Don't send it, for this reason.
-    Keep(&'static str),
+    /// Quit the client, after sending this line.
+    Quit(&'a str),
+    /// Show this error and don't send the line.
+    Reject(&'static str),
 }
 
 impl Session {
-    /// Not connected; `nick` is what to register with, if that's known.
+    /// Creates a session without a connection. `nick` is NAME or NAME:PASSWORD, if already chosen.
     #[must_use]
     pub fn new(nick: Option<String>) -> Session {
-        Session { wish: nick, ..Session::default() }
+        Session { credentials: nick, ..Session::default() }
     }
 
-    /// What to ask the user for.
+    /// Returns what the session is waiting for.
     #[must_use]
-    pub fn wants(&self) -> Wants {
-        match self.wish {
-            None => Wants::Name,
-            Some(_) if !self.arrived => Wants::Patience,
-            Some(_) => Wants::Line,
+    pub fn awaiting(&self) -> Awaiting {
+        match self.credentials {
+            None => Awaiting::Name,
+            Some(_) if !self.has_joined => Awaiting::Server,
+            Some(_) => Awaiting::Line,
         }
     }
 
-    /// Who is here, for completion.
+    /// Returns the known users and rooms, for completion.
     #[must_use]
     pub fn roster(&self) -> &Roster {
         &self.roster
     }
 
-    /// One's own name; empty before registering.
+    /// Returns the user's own name; empty before registration.
     #[must_use]
     pub fn nick(&self) -> &str {
         self.nick.as_deref().unwrap_or_default()
     }
 
-    /// The current room.
+    /// Returns the current room.
     #[must_use]
     pub fn room(&self) -> Option<&str> {
         self.room.as_deref()
     }
 
-    /// What stands in front of what is typed: where plain text would go.
+    /// Returns the prompt: the room that receives plain text.
     #[must_use]
     pub fn prompt(&self) -> String {
         match (self.stage, &self.room) {
-            (Stage::Chatting, Some(room)) => format!("{room}> "),
-            (Stage::Chatting, None) => "(in no room)> ".to_owned(),
+            (Stage::Registered, Some(room)) => format!("{room}> "),
+            (Stage::Registered, None) => "(in no room)> ".to_owned(),
             _ => "(not connected)> ".to_owned(),
         }
     }
 
-    /// A connection stands: what to send first.
+    /// Handles a new connection. Returns the first line to send.
     pub fn connected(&mut self) -> Option<String> {
-        self.stage = if self.wish.is_some() { Stage::Registering } else { Stage::Naming };
-        self.wish.as_ref().map(|wish| format!("#{wish}"))
+        self.stage = if self.credentials.is_some() { Stage::Registering } else { Stage::Unregistered };
+        self.credentials.as_ref().map(|credentials| format!("#{credentials}"))
     }
 
-    /// The connection is lost. Where one was is remembered for the next.
+    /// Handles the loss of the connection. Keeps the rooms for the next one.
     pub fn lost(&mut self) {
         self.stage = Stage::Offline;
-        self.quiet.clear();
-        self.roster.forget_nicks();
+        self.hidden_who.clear();
+        self.roster.clear_nicks();
         let (rooms, room) = (std::mem::take(&mut self.rooms), self.room.take());
-        if self.nick.is_some() && self.back.is_none() {
-            self.back = Some(Back { rooms, room, awaited: 1 });
+        if self.nick.is_some() && self.rejoin.is_none() {
+            self.rejoin = Some(Rejoin { rooms, room, awaited: 1 });
         }
     }
 
-    /// The user chose a name: what to send, unless there is no connection just now.
-    pub fn choose(&mut self, name: &str) -> Option<String> {
-        self.wish = Some(name.trim_start_matches('#').trim().to_owned());
-        self.taken = 0;
+    /// Sets the name that the user chose. Returns the line to send, if there is a connection.
+    pub fn choose_nick(&mut self, name: &str) -> Option<String> {
+        self.credentials = Some(name.trim_start_matches('#').trim().to_owned());
+        self.taken_retries = 0;
         if self.stage == Stage::Offline { None } else { self.connected() }
     }
 
-    /// The user typed a line.
+    /// Returns what to do with a line that the user typed.
     #[must_use]
-    pub fn typed<'a>(&self, line: &'a str) -> Typed<'a> {
+    pub fn handle_typed<'a>(&self, line: &'a str) -> Input<'a> {
         if line.is_empty() {
-            return Typed::Nothing;
+            return Input::Empty;
         }
         match line.trim() {
-            "exit" | "quit" => return Typed::Leave("/quit"),
-            quit if quit == "/quit" || quit.starts_with("/quit ") => return Typed::Leave(quit),
+            "exit" | "quit" => return Input::Quit("/quit"),
+            quit if quit == "/quit" || quit.starts_with("/quit ") => return Input::Quit(quit),
             _ => {}
         }
         match self.stage {
-            Stage::Chatting if line.starts_with('#') => {
-                Typed::Keep("not sent: # registers, and you have a name already; /nick NAME changes it")
+            Stage::Registered if line.starts_with('#') => {
+                Input::Reject("not sent: you are registered already; /nick NAME changes your name")
             }
-            Stage::Chatting => Typed::Send(line),
-            Stage::Offline => Typed::Keep(NOT_CONNECTED),
-            Stage::Naming | Stage::Registering => Typed::Keep("not sent: you have no name yet"),
+            Stage::Registered => Input::Send(line),
+            Stage::Offline => Input::Reject(NOT_CONNECTED),
+            Stage::Unregistered | Stage::Registering => {
+                Input::Reject("not sent: not registered; choose a name first")
+            }
         }
     }
 
-    /// The server said something.
-    pub fn hear(&mut self, line: &Line<'_>) -> Heard {
-        let mut heard = Heard { show: true, send: Vec::new(), then: Then::GoOn };
+    /// Handles a line from the server.
+    pub fn handle_line(&mut self, line: &Line<'_>) -> Effects {
+        let mut effects = Effects { show: true, send: Vec::new(), action: Action::Continue };
         match *line {
-            Line::Answer(answer) => self.answered(answer, &mut heard),
-            Line::Refusal(refusal) => self.refused(refusal, &mut heard),
-            Line::Notice(notice) => self.noticed(notice),
-            Line::Direct { from, .. } | Line::Said { from, .. } => self.roster.add_nick(from),
-            Line::Other(_) => {}
+            Line::Answer(answer) => self.handle_answer(answer, &mut effects),
+            Line::Refusal(refusal) => self.handle_refusal(refusal, &mut effects),
+            Line::Presence(event) => self.handle_presence(event),
+            Line::Direct { from, .. } | Line::Message { from, .. } => self.roster.add_nick(from),
+            Line::Notice | Line::Other(_) => {}
         }
-        heard
+        effects
     }
 
-    fn answered(&mut self, answer: Answer<'_>, heard: &mut Heard) {
+    fn handle_answer(&mut self, answer: Answer<'_>, effects: &mut Effects) {
         match answer {
-            Answer::Nick(nick) => self.named(nick, heard),
+            Answer::Nick(nick) => self.handle_nick(nick, effects),
             Answer::Room(room, _) => {
-                self.enter(room);
-                if !self.quiet.contains(&fold(room)) && self.quiet.len() < MAX_ROOMS {
-                    self.quiet.push(fold(room));
-                    heard.send.push(format!("/who {room}"));
+                self.handle_joined(room);
+                if !self.hidden_who.contains(&fold(room)) && self.hidden_who.len() < MAX_ROOMS {
+                    self.hidden_who.push(fold(room));
+                    effects.send.push(format!("/who {room}"));
                 }
             }
-            Answer::Left(room) => self.leave(room),
+            Answer::Left(room) => self.handle_left(room),
             Answer::Who(room, names) => {
                 names.split_whitespace().for_each(|nick| self.roster.add_nick(nick));
-                heard.show = !self.quiet.contains(&fold(room));
+                effects.show = !self.hidden_who.contains(&fold(room));
             }
-            Answer::EndWho(room, _) => heard.show = !self.was_quiet(room),
+            Answer::EndWho(room, _) => effects.show = !self.take_hidden_who(room),
             Answer::Rooms(rooms) => {
                 let names = rooms.split_whitespace().filter_map(|room| room.split(':').next());
                 names.for_each(|room| self.roster.add_room(room));
@@ -227,92 +231,95 @@ impl Session {
         }
     }
 
-    fn named(&mut self, nick: &str, heard: &mut Heard) {
-        let wished = self.wish.as_deref().and_then(|wish| wish.split(':').next()).unwrap_or_default();
-        if fold(wished) != fold(nick) {
-            self.wish = Some(nick.to_owned());
+    fn handle_nick(&mut self, nick: &str, effects: &mut Effects) {
+        let requested =
+            self.credentials.as_deref().and_then(|text| text.split(':').next()).unwrap_or_default();
+        if fold(requested) != fold(nick) {
+            self.credentials = Some(nick.to_owned());
         }
         self.nick = Some(nick.to_owned());
         if self.stage == Stage::Registering {
-            self.stage = Stage::Chatting;
-            self.taken = 0;
-            heard.then = Then::Settled;
-            heard.send = self.back.as_mut().map(Back::requests).unwrap_or_default();
+            self.stage = Stage::Registered;
+            self.taken_retries = 0;
+            effects.action = Action::ResetBackoff;
+            effects.send = self.rejoin.as_mut().map(Rejoin::requests).unwrap_or_default();
         }
     }
 
-    fn enter(&mut self, room: &str) {
-        self.arrived = true;
+    fn handle_joined(&mut self, room: &str) {
+        self.has_joined = true;
         self.roster.add_room(room);
         if self.rooms.len() < MAX_ROOMS && !self.rooms.iter().any(|known| fold(known) == fold(room)) {
             self.rooms.push(room.to_owned());
         }
         self.room = Some(room.to_owned());
-        self.one_is_back();
+        self.count_rejoin_answer();
     }
 
-    fn leave(&mut self, room: &str) {
+    fn handle_left(&mut self, room: &str) {
         self.rooms.retain(|known| fold(known) != fold(room));
         if self.room.as_deref().map(fold) == Some(fold(room)) {
             self.room = self.rooms.iter().find(|known| fold(known) == LOBBY).cloned();
         }
     }
 
-    fn refused(&mut self, refusal: Refusal<'_>, heard: &mut Heard) {
+    fn handle_refusal(&mut self, refusal: Refusal<'_>, effects: &mut Effects) {
         match (self.stage, refusal.code) {
-            (Stage::Registering, "nick-taken") if self.nick.is_some() && self.taken < TAKEN_TRIES => {
-                self.taken += 1;
-                heard.then = Then::TryAgain;
+            (Stage::Registering, "nick-taken")
+                if self.nick.is_some() && self.taken_retries < MAX_TAKEN_RETRIES =>
+            {
+                self.taken_retries += 1;
+                effects.action = Action::Reconnect;
             }
             (Stage::Registering, code) if code == "kicked" || !refusal.is_closing() => {
-                self.wish = None;
-                self.stage = Stage::Naming;
-                heard.then = if self.nick.is_some() { Then::Rename } else { Then::GoOn };
+                self.credentials = None;
+                self.stage = Stage::Unregistered;
+                effects.action = if self.nick.is_some() { Action::AskName } else { Action::Continue };
             }
-            (Stage::Chatting, "kicked") => heard.then = Then::End,
-            (_, "no-such-room" | "not-in-room") => heard.show = !self.was_quiet(refusal.details),
-            (_, "too-many-rooms" | "room-invalid") => self.one_is_back(),
+            (Stage::Registered, "kicked") => effects.action = Action::Stop,
+            (_, "no-such-room" | "not-in-room") => effects.show = !self.take_hidden_who(refusal.details),
+            (_, "too-many-rooms" | "room-invalid") => self.count_rejoin_answer(),
             _ => {}
         }
     }
 
-    fn noticed(&mut self, notice: Notice<'_>) {
-        match notice {
-            Notice::Joined(who, room) => {
-                self.roster.add_nick(who);
+    fn handle_presence(&mut self, event: Presence<'_>) {
+        match event {
+            Presence::Joined(nick, room) => {
+                self.roster.add_nick(nick);
                 if let Some(room) = room {
                     self.roster.add_room(room);
                 }
             }
-            Notice::Gone(who) => self.roster.remove_nick(who),
-            Notice::Renamed(from, to) => {
+            Presence::Disconnected(nick) => self.roster.remove_nick(nick),
+            Presence::Renamed(from, to) => {
                 self.roster.remove_nick(from);
                 self.roster.add_nick(to);
             }
-            Notice::Parted(..) | Notice::Other => {}
+            Presence::LeftRoom(..) => {}
         }
     }
 
-    /// True if this room's members were asked for quietly; the next answer about it is the user's.
-    fn was_quiet(&mut self, room: &str) -> bool {
-        let found = self.quiet.iter().position(|quiet| *quiet == fold(room));
-        found.map(|index| self.quiet.remove(index)).is_some()
+    /// Returns whether an automatic `/who` of this room is awaited, and removes it: the next answer is to the user.
+    fn take_hidden_who(&mut self, room: &str) -> bool {
+        let found = self.hidden_who.iter().position(|hidden| *hidden == fold(room));
+        found.map(|index| self.hidden_who.remove(index)).is_some()
     }
 
-    /// One of the rooms that one was in has answered.
-    fn one_is_back(&mut self) {
-        if let Some(back) = &mut self.back {
-            back.awaited = back.awaited.saturating_sub(1);
-            if back.awaited == 0 {
-                self.back = None;
+    /// Counts one answer of the server to joining a room again.
+    fn count_rejoin_answer(&mut self) {
+        if let Some(rejoin) = &mut self.rejoin {
+            rejoin.awaited = rejoin.awaited.saturating_sub(1);
+            if rejoin.awaited == 0 {
+                self.rejoin = None;
             }
         }
     }
 }
 
-impl Back {
-    /// What brings one back from a fresh registration, which is in the lobby alone: the current room last, so that it is
-    /// the current one again.
+impl Rejoin {
+    /// Returns the lines that restore the rooms after a registration, which joins only the lobby. The current room is
+    /// last, so that it becomes current again.
     fn requests(&mut self) -> Vec<String> {
         let current = self.room.as_deref().map(fold);
         let is_lobby = |room: &String| fold(room) == LOBBY;
@@ -335,15 +342,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_names_rooms_without_end_fills_no_memory() {
+    fn rooms_and_requests_are_bounded() {
         let mut session = Session::new(Some("alice".to_owned()));
         session.connected();
-        let mut hear = |line: &str| session.hear(&Line::parse(line)).send.len();
+        let mut receive = |line: &str| session.handle_line(&Line::parse(line)).send.len();
         for line in ["+nick alice", "+room lobby 3", "+end who lobby 3"] {
-            hear(line);
+            receive(line);
         }
-        let asked: usize =
-            (0..2 * MAX_ROOMS).map(|number| hear(&format!("+room r{number} 1")) + hear("+room dev 1")).sum();
-        assert_eq!((session.rooms.len(), session.quiet.len(), asked), (MAX_ROOMS, MAX_ROOMS, MAX_ROOMS));
+        let sent: usize = (0..2 * MAX_ROOMS)
+            .map(|number| receive(&format!("+room r{number} 1")) + receive("+room dev 1"))
+            .sum();
+        assert_eq!((session.rooms.len(), session.hidden_who.len(), sent), (MAX_ROOMS, MAX_ROOMS, MAX_ROOMS));
     }
 }

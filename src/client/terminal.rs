@@ -1,12 +1,12 @@
-//! `redpoll chat` on a terminal: reads lines with rustyline, and does what the session says. The talk with the server
-//! goes on beside it, in `network`.
+//! `redpoll chat` on a terminal: reads lines with rustyline, and carries out what the session returns for them. The
+//! threads of `network` exchange lines with the server at the same time.
 
 use super::Options;
 use super::connection;
-use super::network::{self, Ended, Talk};
+use super::network::{self, EndReason, NetworkHandle};
 use super::screen::{self, Screen};
-use super::session::{NOT_CONNECTED, Typed, Wants};
-use super::view::{View, own_line};
+use super::session::{Awaiting, Input, NOT_CONNECTED};
+use super::view::{View, local_echo};
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::{CmdKind, Highlighter};
@@ -21,36 +21,38 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
-/// Lines of history.
-const HISTORY: usize = 1000;
+/// Maximum count of lines in the history.
+const MAX_HISTORY: usize = 1000;
 
-/// The prompt where a name is asked for.
+/// The prompt for a name.
 const NAME_PROMPT: &str = "your name: ";
 
-/// How long the server may take to say good-bye.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// How long quitting waits for the server to close the connection.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the terminal may take for the last rows.
-const LAST_ROWS: Duration = Duration::from_secs(1);
+/// How long the end waits for the last rows to be printed.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Columns of a terminal that doesn't tell.
-const COLUMNS: u16 = 80;
+/// Columns of a terminal with unknown size.
+const DEFAULT_COLUMNS: u16 = 80;
 
-/// Talks until the user leaves (0) or the server sends them away (1).
+/// Runs until the user quits (exit code 0) or is kicked (1). Returns `Ok(None)` before connecting if the terminal
+/// can't edit lines.
 ///
 /// # Errors
-/// The terminal's. `Ok(None)` if this terminal can't edit lines; then nothing has happened yet.
+/// The error of the terminal.
 pub fn run(options: &Options) -> io::Result<Option<ExitCode>> {
     let config = Config::builder()
-        .max_history_size(HISTORY)
+        .max_history_size(MAX_HISTORY)
         .map_err(io::Error::other)?
         .auto_add_history(false)
         .completion_type(CompletionType::List)
-        // For `Typist`, who has to hear of every change; the colours are the view's affair.
+        // Without it, rustyline doesn't call `LineHelper` on every change. The view sets the colours.
         .color_mode(ColorMode::Enabled)
         .behavior(Behavior::Stdio)
         .build();
-    let mut editor: Editor<Typist, DefaultHistory> = Editor::with_config(config).map_err(io::Error::other)?;
+    let mut editor: Editor<LineHelper, DefaultHistory> =
+        Editor::with_config(config).map_err(io::Error::other)?;
     let Ok(printer) = editor.create_external_printer() else {
         return Ok(None);
     };
@@ -65,112 +67,115 @@ pub fn run(options: &Options) -> io::Result<Option<ExitCode>> {
     };
     let screen = Screen::new(printer);
     let view = Arc::new(View::from_env());
-    let talk = network::start(options, stream, screen.clone(), Arc::clone(&view));
-    editor.set_helper(Some(Typist {
-        talk: talk.clone(),
+    let network = network::start(options, stream, screen.clone(), Arc::clone(&view));
+    editor.set_helper(Some(LineHelper {
+        network: network.clone(),
         screen: screen.clone(),
         line: RefCell::default(),
-        fresh: Cell::new(true),
+        is_first_hint: Cell::new(true),
     }));
-    let mut terminal = Terminal { editor, talk, screen, view, interrupted, asked_name: false, warned: false };
-    let ended = terminal.converse();
-    Ok(Some(terminal.close(&ended)))
+    let mut terminal =
+        Terminal { editor, network, screen, view, interrupted, asked_name: false, warned: false };
+    let reason = terminal.run();
+    Ok(Some(terminal.close(&reason)))
 }
 
-/// One user at one terminal.
+/// The interactive client.
 struct Terminal {
-    editor: Editor<Typist, DefaultHistory>,
-    talk: Talk,
+    editor: Editor<LineHelper, DefaultHistory>,
+    network: NetworkHandle,
     screen: Screen,
     view: Arc<View>,
-    /// SIGINT came while no line was read.
+    /// Set by SIGINT while rustyline reads no line.
     interrupted: Arc<AtomicBool>,
-    /// The name was asked for once, so the system's is offered no more.
+    /// The name was asked for before, so the name of the system's user is not default again.
     asked_name: bool,
-    /// Ctrl-C was pressed at an empty line, and nothing typed since.
+    /// Ctrl-C was pressed at an empty line, and no line was typed since.
     warned: bool,
 }
 
-/// What one prompt brought.
+/// The result of reading one line.
 enum Read {
     Line(String),
     Interrupted(String),
-    End,
+    Eof,
 }
 
 impl Terminal {
-    /// Asks and sends until the user leaves or is sent away.
-    fn converse(&mut self) -> Ended {
+    /// Reads and sends lines until the user quits or is kicked. Returns which.
+    fn run(&mut self) -> EndReason {
         loop {
-            if let Some(ended) = self.talk.ended() {
-                return ended;
+            if let Some(reason) = self.network.end_reason() {
+                return reason;
             }
-            let wants = self.talk.session().wants();
-            let leaving = match wants {
-                Wants::Patience => {
+            let awaiting = self.network.session().awaiting();
+            let quitting = match awaiting {
+                Awaiting::Server => {
                     self.screen.open();
-                    self.talk.wait(&self.interrupted).then(quit)
+                    self.network.wait(&self.interrupted).then(quit_line)
                 }
-                Wants::Name => self.ask_name(),
-                Wants::Line => self.ask_line(),
+                Awaiting::Name => self.ask_name(),
+                Awaiting::Line => self.ask_line(),
             };
-            if let Some(line) = leaving
-                && self.talk.ended().is_none()
+            if let Some(line) = quitting
+                && self.network.end_reason().is_none()
             {
                 self.screen.open();
-                self.talk.leave(&line, GOODBYE);
-                return Ended::Bye;
+                self.network.quit(&line, QUIT_TIMEOUT);
+                return EndReason::Quit;
             }
         }
     }
 
-    /// Shows what is left to show. The editor goes first, as it may hold the printer back.
-    fn close(self, ended: &Ended) -> ExitCode {
+    /// Prints the remaining rows and returns the exit code. Drops the editor first, since it may block the printer.
+    fn close(self, reason: &EndReason) -> ExitCode {
         let Terminal { editor, screen, .. } = self;
         drop(editor);
         screen.open();
-        screen.flush(LAST_ROWS);
-        match ended {
-            Ended::Bye => ExitCode::SUCCESS,
-            Ended::SentAway(reason) => {
-                println!("{reason}");
+        screen.flush(FLUSH_TIMEOUT);
+        match reason {
+            EndReason::Quit => ExitCode::SUCCESS,
+            EndReason::Kicked(rows) => {
+                println!("{rows}");
                 ExitCode::FAILURE
             }
         }
     }
 
-    /// A name was typed, or leaving is wished with the returned line.
+    /// Reads a name and registers with it. Returns the line to quit with, if the user quits.
     fn ask_name(&mut self) -> Option<String> {
-        let offered = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
-        let offered = if self.asked_name { "" } else { &offered };
+        let default = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
+        let default = if self.asked_name { "" } else { &default };
         self.asked_name = true;
-        match self.read(NAME_PROMPT, (offered, "")) {
+        match self.read(NAME_PROMPT, (default, "")) {
             Read::Line(name) => {
                 self.replace(NAME_PROMPT, &name, None);
                 match name.trim() {
                     "" => {}
-                    "exit" | "quit" | "/quit" => return Some(quit()),
-                    name => self.talk.choose(name),
+                    "exit" | "quit" | "/quit" => return Some(quit_line()),
+                    name => self.network.choose_nick(name),
                 }
                 None
             }
             Read::Interrupted(typed) => self.interrupt(NAME_PROMPT, &typed),
-            Read::End => Some(quit()),
+            Read::Eof => Some(quit_line()),
         }
     }
 
     fn ask_line(&mut self) -> Option<String> {
         let mut typed = (String::new(), 0);
         let (prompt, read) = loop {
-            let (prompt, nudges) = self.talk.begin_line();
+            let (prompt, interrupts) = self.network.begin_line();
             let read = self.read(&prompt, typed.0.split_at(typed.1));
-            let nudged = self.talk.end_line(nudges);
+            let is_refresh = self.network.end_line(interrupts);
             match read {
-                Read::Interrupted(text) if nudged => {
+                Read::Interrupted(text) if is_refresh => {
                     self.replace(&prompt, &text, None);
-                    let cursor = self.editor.helper().map_or(0, |typist| typist.line.borrow().1);
+                    let cursor = self.editor.helper().map_or(0, |helper| helper.line.borrow().1);
                     typed = (text, cursor);
-                    if self.talk.ended().is_some() || self.talk.session().wants() != Wants::Line {
+                    if self.network.end_reason().is_some()
+                        || self.network.session().awaiting() != Awaiting::Line
+                    {
                         return None;
                     }
                 }
@@ -180,150 +185,150 @@ impl Terminal {
         match read {
             Read::Line(typed) => {
                 self.warned = false;
-                self.obey(&prompt, &typed)
+                self.handle_input(&prompt, &typed)
             }
             Read::Interrupted(typed) => self.interrupt(&prompt, &typed),
-            Read::End => Some(quit()),
+            Read::Eof => Some(quit_line()),
         }
     }
 
-    /// Sends what was typed, a line at a time: a paste may hold several.
-    fn obey(&mut self, prompt: &str, typed: &str) -> Option<String> {
-        let mut own = Vec::new();
+    /// Handles typed text line by line, since a paste may contain several. Returns the line to quit with, if the user
+    /// quits.
+    fn handle_input(&mut self, prompt: &str, typed: &str) -> Option<String> {
+        let mut echo = Vec::new();
         let mut problem = None;
-        let mut leaving = None;
+        let mut quitting = None;
         for line in typed.split('\n') {
-            let session = self.talk.session();
-            match session.typed(line) {
-                Typed::Nothing => {}
-                Typed::Send(line) => {
-                    own.push(self.view.own(
+            let session = self.network.session();
+            match session.handle_typed(line) {
+                Input::Empty => {}
+                Input::Send(line) => {
+                    echo.push(self.view.echo(
                         SystemTime::now(),
                         session.nick(),
-                        &own_line(line, session.room()),
+                        &local_echo(line, session.room()),
                     ));
                     drop(session);
-                    if !self.talk.send(line) {
+                    if !self.network.send(line) {
                         problem = Some(NOT_CONNECTED);
                     }
                 }
-                Typed::Leave(line) => leaving = Some(line.to_owned()),
-                Typed::Keep(reason) => problem = Some(reason),
+                Input::Quit(line) => quitting = Some(line.to_owned()),
+                Input::Reject(reason) => problem = Some(reason),
             }
-            if leaving.is_some() {
+            if quitting.is_some() {
                 break;
             }
         }
-        if leaving.is_none() && !typed.is_empty() && !typed.starts_with('#') {
-            // History is a convenience: a line that it doesn't take is still sent.
+        if quitting.is_none() && !typed.is_empty() && !typed.starts_with('#') {
+            // A line that the history rejects is sent all the same.
             let _ = self.editor.add_history_entry(typed);
         }
         if let Some(reason) = problem {
             self.screen.show(&self.view.error(SystemTime::now(), reason));
         }
-        self.replace(prompt, typed, (!own.is_empty()).then(|| own.join("\n")).as_deref());
-        leaving
+        self.replace(prompt, typed, (!echo.is_empty()).then(|| echo.join("\n")).as_deref());
+        quitting
     }
 
-    /// Ctrl-C: clears what was typed; at an empty line it says how to leave, the second time it leaves.
+    /// Handles Ctrl-C: clears the typed line. At an empty line it shows how to quit, and the second time it quits.
     fn interrupt(&mut self, prompt: &str, typed: &str) -> Option<String> {
-        self.screen.shut();
+        self.screen.close();
         self.replace(prompt, typed, None);
-        if !typed.is_empty() || self.talk.ended().is_some() {
+        if !typed.is_empty() || self.network.end_reason().is_some() {
             self.warned = false;
         } else if std::mem::replace(&mut self.warned, true) {
-            return Some(quit());
+            return Some(quit_line());
         } else {
-            self.screen.show(
-                &self.view.remark(SystemTime::now(), "exit or Ctrl-D leaves, and so does another Ctrl-C"),
-            );
+            self.screen.show(&self.view.status(SystemTime::now(), "to leave: exit, Ctrl-D or Ctrl-C again"));
         }
         None
     }
 
-    /// Reads a line that begins with `offered`, left and right of the cursor.
-    fn read(&mut self, prompt: &str, offered: (&str, &str)) -> Read {
-        if let Some(typist) = self.editor.helper() {
-            typist.fresh.set(true);
+    /// Reads a line that begins with the text `initial`, left and right of the cursor.
+    fn read(&mut self, prompt: &str, initial: (&str, &str)) -> Read {
+        if let Some(helper) = self.editor.helper() {
+            helper.is_first_hint.set(true);
         }
-        let result = self.editor.readline_with_initial(prompt, offered);
-        self.screen.shut();
+        let result = self.editor.readline_with_initial(prompt, initial);
+        self.screen.close();
         match result {
             Ok(line) => Read::Line(line),
             Err(ReadlineError::Interrupted) => Read::Interrupted(
-                self.editor.helper().map(|typist| typist.line.borrow().0.clone()).unwrap_or_default(),
+                self.editor.helper().map(|helper| helper.line.borrow().0.clone()).unwrap_or_default(),
             ),
-            // The end of input, or a terminal that is gone: there is nobody to ask any more.
-            Err(_) => Read::End,
+            // The end of input, or a closed terminal.
+            Err(_) => Read::Eof,
         }
     }
 
-    /// Puts `row` in the place of what was typed.
+    /// Replaces the typed line by `row`.
     fn replace(&mut self, prompt: &str, typed: &str, row: Option<&str>) {
-        let columns = self.editor.dimensions().map_or(COLUMNS, |(columns, _)| columns);
-        // A terminal that is gone ends the next read.
+        let columns = self.editor.dimensions().map_or(DEFAULT_COLUMNS, |(columns, _)| columns);
+        // If the terminal is closed, the next read ends.
         let _ = screen::replace_typed(prompt, typed, usize::from(columns).max(1), row);
     }
 }
 
-/// Leaving without a word.
-fn quit() -> String {
+/// The line that quits without a reason.
+fn quit_line() -> String {
     "/quit".to_owned()
 }
 
-/// What rustyline asks while a line is typed.
-struct Typist {
-    talk: Talk,
+/// Rustyline's callbacks during editing.
+struct LineHelper {
+    network: NetworkHandle,
     screen: Screen,
-    /// What is typed so far, and where the cursor is in it: rustyline doesn't tell that with Ctrl-C.
+    /// The edited text and the cursor's byte offset, since rustyline doesn't return them on Ctrl-C.
     line: RefCell<(String, usize)>,
-    /// Rustyline hasn't asked yet since reading began.
-    fresh: Cell<bool>,
+    /// Rustyline has not called `hint` since the read began.
+    is_first_hint: Cell<bool>,
 }
 
-impl Helper for Typist {}
+impl Helper for LineHelper {}
 
-impl Typist {
-    fn note(&self, line: &str, pos: usize) {
+impl LineHelper {
+    fn record(&self, line: &str, pos: usize) {
         *self.line.borrow_mut() = (line.to_owned(), pos);
     }
 }
 
-impl Highlighter for Typist {
-    /// Called when the cursor moves; nothing is highlighted.
+impl Highlighter for LineHelper {
+    /// Called when the cursor moves. Highlights nothing.
     fn highlight_char(&self, line: &str, pos: usize, _: CmdKind) -> bool {
-        self.note(line, pos);
+        self.record(line, pos);
         false
     }
 }
 
-impl Completer for Typist {
+impl Completer for LineHelper {
     type Candidate = String;
 
     fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
-        let completion = self.talk.session().roster().complete(&line[..pos]);
+        let completion = self.network.session().roster().complete(&line[..pos]);
         Ok((completion.start, completion.candidates))
     }
 }
 
-impl Hinter for Typist {
+impl Hinter for LineHelper {
     type Hint = String;
 
-    /// Called when the line changes, and first when it is there to be typed; there are no hints. Only now is the gate opened:
-    /// a row that rustyline still holds since the last line must not be overtaken by one that is written past it.
+    /// Called when the read begins and when the line changes. Returns no hint. The first call opens the gate: earlier,
+    /// a row could be written directly, before a row that rustyline still holds from the last read.
     fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<String> {
-        self.note(line, pos);
-        if self.fresh.take() {
+        self.record(line, pos);
+        if self.is_first_hint.take() {
             self.screen.open();
         }
         None
     }
 }
 
-impl Validator for Typist {
-    /// Called on Enter, before rustyline ends reading: from here on nothing may be shown until the typed line is replaced.
+impl Validator for LineHelper {
+    /// Called on Enter, before rustyline ends the read: no row may be printed from here until the typed line is
+    /// replaced.
     fn validate(&self, _: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        self.screen.shut();
+        self.screen.close();
         Ok(ValidationResult::Valid(None))
     }
 }

@@ -1,49 +1,49 @@
-//! What a person sees: a typed line, or what one said oneself, as a row of text with the time in front. All colours
-//! are set here and only here; what they surround came through `text::push_safe` before.
+//! Formats rows for the terminal: received lines, the local echo of typed lines, errors and the client's status
+//! messages, each after its time. Colours are set only here. All other text has passed `text::push_safe` before.
 
-use super::line::{Answer, LOBBY, Line, Notice, cut};
+use super::line::{Answer, LOBBY, Line, split_word};
+use super::refusal_text;
 use super::roster::fold;
-use super::words;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tz::TimeZone;
 
-/// Colours of names, from the 256-colour cube: neither light nor dark enough to vanish on a white or a black ground.
+/// Colours of names, from the 256-colour cube. Each has enough contrast on a white and on a black background.
 const PALETTE: [u8; 12] = [28, 30, 32, 62, 64, 94, 97, 99, 126, 130, 133, 166];
 
-/// The same for terminals with few colours: green, magenta, cyan.
+/// Colours of names on terminals with few colours: green, magenta, cyan.
 const PLAIN_PALETTE: [u8; 3] = [32, 35, 36];
 
-/// How things are shown, from the environment.
+/// The format of rows.
 #[derive(Debug)]
 pub struct View {
     colours: Colours,
     zone: TimeZone,
 }
 
-/// How many colours the terminal has, or shall have.
+/// Which colours are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colours {
-    /// None: `NO_COLOR` (no-color.org).
+    /// None, as `NO_COLOR` asks for (no-color.org).
     None,
-    /// The basic ones.
+    /// The basic colours.
     Few,
     /// The 256-colour cube.
     Many,
 }
 
-/// What the user typed, as it is shown once it is sent.
+/// The local echo of a typed line, shown when the line is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Own<'a> {
-    /// Said in a room; `None` is the lobby.
-    Said(Option<&'a str>, &'a str),
-    /// Told to one or several.
+pub enum Echo<'a> {
+    /// The room (`None` is the lobby) and the message.
+    Message(Option<&'a str>, &'a str),
+    /// The recipients and the direct message.
     Direct(&'a str, &'a str),
     /// A command, as typed.
     Command(&'a str),
 }
 
 impl View {
-    /// As the environment asks for: `NO_COLOR`, `TERM`, `TZ` or /etc/localtime (UTC where both say nothing).
+    /// Reads the format from `NO_COLOR`, `COLORTERM`, `TERM`, and `TZ` or /etc/localtime; the default zone is UTC.
     #[must_use]
     pub fn from_env() -> View {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -60,58 +60,60 @@ impl View {
         View::new(colours, zone.unwrap_or_else(|_| TimeZone::utc()))
     }
 
-    /// With these colours, in that zone.
+    /// Creates a view with these colours and times in `zone`.
     #[must_use]
     pub fn new(colours: Colours, zone: TimeZone) -> View {
         View { colours, zone }
     }
 
-    /// The row for `line`, which came as `raw`, or nothing where there is nothing to tell.
+    /// Returns the row for `line`, received as `raw`; `None` if it is not shown.
     #[must_use]
     pub fn line(&self, at: SystemTime, raw: &str, line: &Line<'_>) -> Option<String> {
         let text = match line {
-            Line::Said { room, from, text } => format!("{}{}: {text}", self.room(*room), self.name(from, "")),
+            Line::Message { room, from, text } => {
+                format!("{}{}: {text}", self.room(*room), self.name(from, ""))
+            }
             Line::Direct { from, text } => format!("{}: {text}", self.name(from, "@")),
-            Line::Answer(answer) => format!("+ {}", answered(answer)?),
-            Line::Refusal(refusal) => return Some(self.error(at, &words::sentence(*refusal))),
-            Line::Notice(Notice::Other) => raw.to_owned(),
-            // Without a sign it could read like a remark of the client, or like what one said oneself.
+            Line::Answer(answer) => format!("+ {}", answer_text(answer)?),
+            Line::Refusal(refusal) => return Some(self.error(at, &refusal_text::message(*refusal))),
+            Line::Notice => raw.to_owned(),
+            // Without the `?`, it could look like a status message or a local echo.
             Line::Other(_) => format!("? {raw}"),
-            Line::Notice(_) => self.dim(raw),
+            Line::Presence(_) => self.dim(raw),
         };
-        Some(self.stamped(at, &text))
+        Some(self.with_time(at, &text))
     }
 
-    /// What one said oneself, in the form in which others' lines are shown.
+    /// Returns the row for the local echo, in the format of received messages.
     #[must_use]
-    pub fn own(&self, at: SystemTime, nick: &str, own: &Own<'_>) -> String {
-        let text = match own {
-            Own::Said(room, text) => format!("{}{}: {text}", self.room(*room), self.name(nick, "")),
-            Own::Direct(to, text) => format!("{} -> @{to}: {text}", self.name(nick, "")),
-            Own::Command(text) => self.dim(text),
+    pub fn echo(&self, at: SystemTime, nick: &str, echo: &Echo<'_>) -> String {
+        let text = match echo {
+            Echo::Message(room, text) => format!("{}{}: {text}", self.room(*room), self.name(nick, "")),
+            Echo::Direct(to, text) => format!("{} -> @{to}: {text}", self.name(nick, "")),
+            Echo::Command(text) => self.dim(text),
         };
-        self.stamped(at, &text)
+        self.with_time(at, &text)
     }
 
-    /// Something that went wrong.
+    /// Returns the row for an error.
     #[must_use]
     pub fn error(&self, at: SystemTime, text: &str) -> String {
         let red = match self.colours {
-            Colours::None => return self.stamped(at, &format!("! {text}")),
+            Colours::None => return self.with_time(at, &format!("! {text}")),
             Colours::Few => "\x1b[31m",
             Colours::Many => "\x1b[38;5;160m",
         };
-        self.stamped(at, &format!("{red}! {text}\x1b[0m"))
+        self.with_time(at, &format!("{red}! {text}\x1b[0m"))
     }
 
-    /// Something that the client itself has to say.
+    /// Returns the row for a status message of the client.
     #[must_use]
-    pub fn remark(&self, at: SystemTime, text: &str) -> String {
-        self.stamped(at, &self.dim(&format!("- {text}")))
+    pub fn status(&self, at: SystemTime, text: &str) -> String {
+        self.with_time(at, &self.dim(&format!("- {text}")))
     }
 
-    fn stamped(&self, at: SystemTime, text: &str) -> String {
-        format!("{} {text}", self.dim(&clock(at, &self.zone)))
+    fn with_time(&self, at: SystemTime, text: &str) -> String {
+        format!("{} {text}", self.dim(&format_time(at, &self.zone)))
     }
 
     fn dim(&self, text: &str) -> String {
@@ -122,7 +124,7 @@ impl View {
         room.map_or_else(String::new, |room| format!("{} ", self.dim(&format!("&{room}"))))
     }
 
-    /// The name in its colour, which is the same whenever and wherever it is seen.
+    /// Returns the name in its colour, which depends only on the case-folded name.
     fn name(&self, name: &str, sigil: &str) -> String {
         let hash = hash(&fold(name));
         let pick = |count: usize| hash as usize % count;
@@ -134,8 +136,8 @@ impl View {
     }
 }
 
-/// An answer in words; nothing where its first lines said it all.
-fn answered(answer: &Answer<'_>) -> Option<String> {
+/// Returns the text of an answer; `None` if it adds nothing to the lines before it.
+fn answer_text(answer: &Answer<'_>) -> Option<String> {
     Some(match answer {
         Answer::Nick(nick) => format!("you are {nick}"),
         Answer::Room(room, "1") => format!("you are in {room}, alone so far"),
@@ -154,8 +156,8 @@ fn answered(answer: &Answer<'_>) -> Option<String> {
     })
 }
 
-/// `12:03` in `zone`.
-fn clock(at: SystemTime, zone: &TimeZone) -> String {
+/// Returns the time as `12:03` in `zone`.
+fn format_time(at: SystemTime, zone: &TimeZone) -> String {
     let seconds =
         at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0));
     let offset = zone.find_local_time_type(seconds).map_or(0, tz::LocalTimeType::ut_offset);
@@ -163,26 +165,26 @@ fn clock(at: SystemTime, zone: &TimeZone) -> String {
     format!("{:02}:{:02}", minutes.div_euclid(60).rem_euclid(24), minutes.rem_euclid(60))
 }
 
-/// FNV-1a: small, and the same on every machine and in every version, so that a name keeps its colour.
+/// FNV-1a: small, and the same on every machine and in every version, so that the colour of a name never changes.
 fn hash(text: &str) -> u32 {
     text.bytes().fold(0x811C_9DC5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// What was typed, as it will be shown. `room` is the current one, if there is one.
+/// Returns the local echo of a typed line; `room` is the current room.
 #[must_use]
-pub fn own_line<'a>(typed: &'a str, room: Option<&'a str>) -> Own<'a> {
-    let said = |room: &'a str, text| Own::Said((fold(room) != LOBBY).then_some(room), text);
-    let command = Own::Command(typed);
+pub fn local_echo<'a>(typed: &'a str, room: Option<&'a str>) -> Echo<'a> {
+    let message = |room: &'a str, text| Echo::Message((fold(room) != LOBBY).then_some(room), text);
+    let command = Echo::Command(typed);
     let split = |text: &'a str| text.split_once(':').map(|(name, text)| (name.trim(), text));
     match typed.as_bytes().first() {
-        Some(b'@') => split(&typed[1..]).map_or(command, |(to, text)| Own::Direct(to, text.trim_start())),
-        Some(b'&') => split(&typed[1..]).map_or(command, |(room, text)| said(room, text.trim_start())),
-        Some(b'/') => match (cut(&typed[1..]), room) {
-            (("say", text), Some(room)) => said(room, text),
-            (("msg", details), _) => Own::Direct(cut(details).0, cut(details).1),
+        Some(b'@') => split(&typed[1..]).map_or(command, |(to, text)| Echo::Direct(to, text.trim_start())),
+        Some(b'&') => split(&typed[1..]).map_or(command, |(room, text)| message(room, text.trim_start())),
+        Some(b'/') => match (split_word(&typed[1..]), room) {
+            (("say", text), Some(room)) => message(room, text),
+            (("msg", details), _) => Echo::Direct(split_word(details).0, split_word(details).1),
             _ => command,
         },
-        _ => room.map_or(command, |room| said(room, typed)),
+        _ => room.map_or(command, |room| message(room, typed)),
     }
 }
 
@@ -191,26 +193,26 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// Three minutes past twelve.
+    /// 12:03 UTC.
     fn noon() -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(12 * 3600 + 3 * 60)
     }
 
     #[test]
-    fn a_name_keeps_its_colour_however_it_is_written() {
+    fn colour_ignores_case() {
         let view = View::new(Colours::Many, TimeZone::utc());
         let colour = |name| view.name(name, "").split('m').next().unwrap().to_owned();
         assert_eq!(colour("Alice"), colour("alice"));
-        let some: std::collections::BTreeSet<_> =
+        let distinct: std::collections::BTreeSet<_> =
             ["alice", "bob", "carol", "dave", "erin"].map(colour).into();
-        assert!(some.len() > 2, "{some:?}");
+        assert!(distinct.len() > 2, "{distinct:?}");
     }
 
     #[test]
-    fn the_colours_can_be_read_on_black_and_on_white() {
+    fn colours_contrast_with_both_backgrounds() {
         for colour in PALETTE.into_iter().chain([160]) {
             let light = luminance(colour);
-            // WCAG 2.1 asks for a contrast of 3 at least.
+            // WCAG 2.1 requires a contrast of at least 3.
             assert!((light + 0.05) / 0.05 >= 3.0, "{colour} on black");
             assert!(1.05 / (light + 0.05) >= 3.0, "{colour} on white");
         }
@@ -229,10 +231,10 @@ mod tests {
     #[test]
     fn times_are_local() {
         let berlin = TimeZone::from_posix_tz("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
-        assert_eq!(clock(noon(), &berlin), "13:03");
+        assert_eq!(format_time(noon(), &berlin), "13:03");
         let summer = UNIX_EPOCH + Duration::from_secs(1_750_000_000);
-        assert_eq!(clock(summer, &TimeZone::utc()), "15:06");
-        assert_eq!(clock(summer, &berlin), "17:06");
-        assert_eq!(clock(UNIX_EPOCH, &TimeZone::from_posix_tz("XYZ5").unwrap()), "19:00");
+        assert_eq!(format_time(summer, &TimeZone::utc()), "15:06");
+        assert_eq!(format_time(summer, &berlin), "17:06");
+        assert_eq!(format_time(UNIX_EPOCH, &TimeZone::from_posix_tz("XYZ5").unwrap()), "19:00");
     }
 }

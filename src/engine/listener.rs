@@ -1,8 +1,8 @@
-//! Listening sockets and what is set on them. On Linux a connection inherits the options of its listener, which saves
-//! several system calls for each; elsewhere they are set again on each.
+//! Listening sockets and their options. On Linux an accepted connection inherits the options of its listener, which
+//! saves several system calls per connection; elsewhere they are set again on each connection.
 
 use super::context;
-use crate::cli::{ListenUrl, Place};
+use crate::cli::{ListenAddress, ListenUrl};
 use crate::limits::{BACKLOG, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, Limits, USER_TIMEOUT};
 use crate::protocol::PeerAddr;
 use crate::protocol::scheme::Scheme;
@@ -17,17 +17,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Whether an accepted connection has its listener's options already.
+/// Whether an accepted connection inherits the options of its listener.
 const INHERITED: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-/// A bound socket that listens, or takes datagrams.
+/// A bound socket that listens for connections or receives datagrams.
 #[derive(Debug)]
 pub(super) struct Listener {
     scheme: Scheme,
     socket: Bound,
     send_buffer: Option<usize>,
     local: Option<IpAddr>,
-    /// A socket file of our own, removed with the listener, and which file that is: another may stand there by then.
+    /// The socket file of this listener and its identity: drop removes the file unless another has replaced it.
     file: Option<(PathBuf, (u64, u64))>,
 }
 
@@ -38,16 +38,16 @@ enum Bound {
 }
 
 impl Listener {
-    /// Binds all of them, or none: every address that a name stands for.
+    /// Binds every address of every URL, or returns an error and binds none.
     pub fn open_all(urls: &[ListenUrl], limits: &Limits, udp_public: bool) -> io::Result<Vec<Listener>> {
         let mut listeners = Vec::new();
         for url in urls {
-            match &url.place {
-                Place::File(path) => {
+            match &url.address {
+                ListenAddress::File(path) => {
                     let file = open_file(path);
                     listeners.push(file.map_err(|error| context(&format!("can't listen on {url}"), &error))?);
                 }
-                Place::Port { host, port } => {
+                ListenAddress::Port { host, port } => {
                     let addresses = (host.as_str(), *port).to_socket_addrs();
                     let addresses =
                         addresses.map_err(|error| context(&format!("can't listen on {url}"), &error))?;
@@ -58,12 +58,12 @@ impl Listener {
         Ok(listeners)
     }
 
-    /// What it is for.
+    /// Returns the scheme of its URL.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
 
-    /// How to reach it, with the real port where 0 was asked for.
+    /// Returns the URL to connect to, with the port that the system has assigned where the flag names port 0.
     pub fn url(&self) -> io::Result<String> {
         let scheme = self.scheme.name();
         let address = match (&self.file, &self.socket) {
@@ -74,12 +74,12 @@ impl Listener {
         Ok(format!("{scheme}://{}", address.ok_or(ErrorKind::AddrNotAvailable)?))
     }
 
-    /// The address of this host that datagrams are sent to here, where it is bound to a single one.
+    /// Returns the local address of datagrams, if the socket is bound to a single address.
     pub fn local(&self) -> Option<IpAddr> {
         self.local
     }
 
-    /// The descriptor, for the poller.
+    /// Returns the descriptor, for the poller.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         match &self.socket {
             Bound::Stream(socket) => socket.as_fd(),
@@ -87,7 +87,7 @@ impl Listener {
         }
     }
 
-    /// One connection, that doesn't block.
+    /// Accepts one connection, as a non-blocking socket.
     pub fn accept(&self) -> io::Result<(Socket, PeerAddr)> {
         let Bound::Stream(socket) = &self.socket else { return Err(ErrorKind::Unsupported.into()) };
         let (stream, address) = accept(socket)?;
@@ -98,7 +98,7 @@ impl Listener {
         Ok((stream, PeerAddr::Inet(canonical(address))))
     }
 
-    /// One datagram, cut to the buffer: how many bytes, and where from.
+    /// Receives one datagram, cut to the buffer; returns its length in bytes and its source.
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let Bound::Datagram(socket) = &self.socket else { return Err(ErrorKind::WouldBlock.into()) };
         socket.recv_from(buffer)
@@ -121,12 +121,12 @@ impl Drop for Listener {
     }
 }
 
-/// Where a connection comes from.
+/// Returns the peer address of a connection.
 pub(super) fn origin(socket: &Socket) -> io::Result<PeerAddr> {
     Ok(socket.peer_addr()?.as_socket().map_or(PeerAddr::Unix, |address| PeerAddr::Inet(canonical(address))))
 }
 
-/// One connection that doesn't block, and where from: by a single call where the system has accept4(2).
+/// Accepts one non-blocking connection and its peer address, in a single call where the system has accept4(2).
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "openbsd"))]
 fn accept(socket: &Socket) -> io::Result<(Socket, Option<SocketAddr>)> {
     use rustix::net::{SocketFlags, acceptfrom_with};
@@ -141,9 +141,9 @@ fn accept(socket: &Socket) -> io::Result<(Socket, Option<SocketAddr>)> {
     Ok((stream, address.as_socket()))
 }
 
-/// What an error of accept(2) means. Linux reports there what the network has to say of the connection, which is no
+/// Classifies an error of accept(2). Linux reports pending network errors of the new connection there, which are no
 /// fault of the listener (accept(2), "Error handling"), and a firewall's refusal as EPERM.
-pub(super) fn why_not_accepted(error: &io::Error) -> NotAccepted {
+pub(super) fn classify_accept_error(error: &io::Error) -> NotAccepted {
     const GONE: [Errno; 11] = [
         Errno::CONNABORTED,
         Errno::INTR,
@@ -165,8 +165,8 @@ pub(super) fn why_not_accepted(error: &io::Error) -> NotAccepted {
     }
 }
 
-/// Binds every address of a name. One that this machine doesn't have (`localhost` is `::1` too, IPv6 or not) is no
-/// failure where it has another.
+/// Binds every address of a host name. An address that this machine lacks (`localhost` is also `::1`, even without
+/// IPv6) is an error only if no other can be bound.
 fn open_ports(
     url: &ListenUrl,
     addresses: impl Iterator<Item = SocketAddr>,
@@ -175,7 +175,7 @@ fn open_ports(
 ) -> io::Result<Vec<Listener>> {
     let (mut open, mut missing) = (Vec::new(), None);
     for address in addresses {
-        match open_port(url.door, address, limits, udp_public) {
+        match open_port(url.scheme, address, limits, udp_public) {
             Ok(listener) => open.push(listener),
             Err(error) if is_missing(&error) => missing = missing.or(Some(explain(url, address, &error))),
             Err(error) => return Err(explain(url, address, &error)),
@@ -187,7 +187,7 @@ fn open_ports(
     }
 }
 
-/// Whether this machine lacks an address, or its whole family.
+/// Returns whether an error means that this machine lacks the address, or its whole family.
 fn is_missing(error: &io::Error) -> bool {
     let family = Errno::AFNOSUPPORT.raw_os_error();
     error.kind() == ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(family)
@@ -195,7 +195,7 @@ fn is_missing(error: &io::Error) -> bool {
 
 fn open_port(scheme: Scheme, address: SocketAddr, limits: &Limits, udp_public: bool) -> io::Result<Listener> {
     let datagrams = scheme == Scheme::Udp;
-    if datagrams && !udp_public && !is_near(address.ip()) {
+    if datagrams && !udp_public && !is_loopback_or_private(address.ip()) {
         let why =
             "it is neither loopback nor private, and datagrams have forged addresses: --udp-public allows it";
         return Err(io::Error::new(ErrorKind::InvalidInput, why));
@@ -204,7 +204,7 @@ fn open_port(scheme: Scheme, address: SocketAddr, limits: &Limits, udp_public: b
         if datagrams { (Type::DGRAM, Protocol::UDP) } else { (Type::STREAM, Protocol::TCP) };
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if address.is_ipv6() {
-        // `[::]` takes IPv4 too, whatever the system's default.
+        // `[::]` accepts IPv4 too, whatever the default of the system.
         socket.set_only_v6(false)?;
     }
     if !datagrams {
@@ -221,7 +221,7 @@ fn open_port(scheme: Scheme, address: SocketAddr, limits: &Limits, udp_public: b
     Ok(Listener { scheme, socket, send_buffer: limits.send_buffer, local, file: None })
 }
 
-/// A socket file that its owner alone may use. One that is left of a dead server is replaced; a live one never.
+/// Binds a socket file that only its owner may use. The file of a dead server is replaced, that of a live one never.
 fn open_file(path: &Path) -> io::Result<Listener> {
     let address = SockAddr::unix(path)?;
     if fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket()) {
@@ -237,10 +237,10 @@ fn open_file(path: &Path) -> io::Result<Listener> {
         }
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // Narrowed before the file exists, so that there is no moment in which others could connect.
-    let before = rustix::process::umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
+    // The umask is narrowed before the file exists, so that other users can't connect at any moment.
+    let old_mask = rustix::process::umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
     let bound = socket.bind(&address);
-    rustix::process::umask(before);
+    rustix::process::umask(old_mask);
     bound?;
     let file = Some((path.to_owned(), identity(path)?));
     socket.listen(BACKLOG)?;
@@ -248,27 +248,27 @@ fn open_file(path: &Path) -> io::Result<Listener> {
     Ok(Listener { scheme: Scheme::Unix, socket: Bound::Stream(socket), send_buffer: None, local: None, file })
 }
 
-/// Device and inode: which file a path stands for.
+/// Returns the device and inode of the file at a path.
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     let there = fs::symlink_metadata(path)?;
     Ok((there.dev(), there.ino()))
 }
 
-/// An IPv4 address that came in by an IPv6 listener is held as what it is.
+/// Returns the IPv4 address of an IPv4-mapped one, which is how an IPv6 listener reports IPv4 peers.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Whether whoever can reach it is on this machine or a network of one's own.
-fn is_near(address: IpAddr) -> bool {
+/// Returns whether only this machine and private networks can reach an address.
+fn is_loopback_or_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }
 
-/// Sets what every connection has: small lines leave at once, dead peers are found, and the kernel holds a bounded part
-/// of what a peer doesn't read.
+/// Sets the options of a connection: small lines leave at once, dead peers are detected, and the kernel holds a bounded
+/// number of bytes that a peer doesn't read.
 fn tune(socket: &Socket, send_buffer: Option<usize>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
@@ -284,7 +284,7 @@ fn tune(socket: &Socket, send_buffer: Option<usize>) -> io::Result<()> {
     Ok(())
 }
 
-/// Says which address, why, and what to do about it.
+/// Returns the error with the address, the reason and what to do about it.
 fn explain(url: &ListenUrl, address: SocketAddr, error: &io::Error) -> io::Error {
     let advice = match error.kind() {
         ErrorKind::AddrInUse => {
@@ -304,23 +304,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_network_says_of_a_connection_is_not_held_against_the_listener() {
-        let why = |errno: Errno| why_not_accepted(&errno.into());
-        assert_eq!(why(Errno::AGAIN), NotAccepted::Nobody);
+    fn connection_errors_spare_the_listener() {
+        let kind = |errno: Errno| classify_accept_error(&errno.into());
+        assert_eq!(kind(Errno::AGAIN), NotAccepted::Nobody);
         for errno in [Errno::CONNABORTED, Errno::PROTO, Errno::HOSTUNREACH, Errno::NETDOWN, Errno::PERM] {
-            assert_eq!(why(errno), NotAccepted::Gone, "{errno}");
+            assert_eq!(kind(errno), NotAccepted::Gone, "{errno}");
         }
         for errno in [Errno::MFILE, Errno::NFILE] {
-            assert_eq!(why(errno), NotAccepted::NoDescriptor, "{errno}");
+            assert_eq!(kind(errno), NotAccepted::NoDescriptor, "{errno}");
         }
         for errno in [Errno::NOBUFS, Errno::NOMEM, Errno::NOSPC] {
-            assert_eq!(why(errno), NotAccepted::Failed, "{errno}");
+            assert_eq!(kind(errno), NotAccepted::Failed, "{errno}");
         }
     }
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn who_is_accepted_has_every_option_that_finds_dead_peers_and_bounds_slow_ones() {
+    fn accepted_socket_has_its_options() {
         let url = ListenUrl::parse("line://127.0.0.1:0").unwrap();
         let listeners = Listener::open_all(&[url], &Limits::default(), false).unwrap();
         let address = listeners[0].url().unwrap();
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_RETRIES);
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
-        // The kernel doubles what it is told (socket(7)).
+        // The kernel doubles the value that is set (socket(7)).
         assert_eq!(
             Some(socket.send_buffer_size().unwrap()),
             Limits::default().send_buffer.map(|bytes| 2 * bytes)
@@ -341,13 +341,13 @@ mod tests {
     }
 
     #[test]
-    fn datagrams_are_taken_from_near_by_unless_asked_otherwise() {
-        let near = |address: &str| is_near(address.parse().unwrap());
+    fn only_private_addresses_are_near() {
+        let is_private = |address: &str| is_loopback_or_private(address.parse().unwrap());
         for address in ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.1", "172.16.0.9", "fe80::1", "fd00::1"] {
-            assert!(near(address), "{address}");
+            assert!(is_private(address), "{address}");
         }
         for address in ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"] {
-            assert!(!near(address), "{address}");
+            assert!(!is_private(address), "{address}");
         }
     }
 }

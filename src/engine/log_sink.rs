@@ -1,5 +1,5 @@
-//! Where the log goes: standard error, one line an event, as text or as JSON. The events are in `server/log_events.rs`; here
-//! is how they are written, and that neither a flood of them nor a reader that has stopped reading can hurt the server.
+//! The log on standard error: one line per event, as text or JSON. The events are in `server/log_events.rs`; here is
+//! how they are written. Neither a flood of events nor a reader that has stopped reading can hurt the server.
 
 use crate::cli::{LogFormat, LogLevel};
 use crate::limits::{LOG_LINES, LOG_TEXT, LOG_VALUE, LOG_WINDOW};
@@ -12,13 +12,13 @@ use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// What the program writes its log with.
+/// The logger of the process.
 static BACKEND: OnceLock<Backend> = OnceLock::new();
 
-/// Has everything from now on logged that is at least so grave.
+/// Installs the logger, for events of `level` and more severe ones.
 pub(super) fn install(level: LogLevel, format: LogFormat) {
-    let backend = BACKEND.get_or_init(|| Backend { format, book: Mutex::default() });
-    // Another logger, that was there before us, is no reason not to serve.
+    let backend = BACKEND.get_or_init(|| Backend { format, counters: Mutex::default() });
+    // If another logger is installed already, the server uses that.
     if log::set_logger(backend).is_ok() {
         log::set_max_level(match level {
             LogLevel::Error => LevelFilter::Error,
@@ -32,74 +32,74 @@ pub(super) fn install(level: LogLevel, format: LogFormat) {
 #[derive(Debug)]
 struct Backend {
     format: LogFormat,
-    book: Mutex<Book>,
+    counters: Mutex<Counters>,
 }
 
-/// What was written of each kind of event, and what wasn't.
+/// The lines that were written, suppressed and lost.
 #[derive(Debug, Default)]
-struct Book {
-    kinds: Vec<Kind>,
-    /// Lines that standard error didn't take since it last took one.
+struct Counters {
+    events: Vec<EventCounter>,
+    /// Lines that standard error has refused since it last accepted one.
     lost: u64,
 }
 
-/// A kind of event that occurred.
+/// The lines of one event.
 #[derive(Debug)]
-struct Kind {
+struct EventCounter {
     event: Box<str>,
     level: Level,
-    /// When its window began.
-    since: Instant,
-    /// Lines in that window, at most [`LOG_LINES`].
-    lines: u32,
-    /// Those beyond, of which nothing was said yet.
-    more: u64,
+    window_start: Instant,
+    /// Lines written in the window; `written <= LOG_LINES`.
+    written: u32,
+    /// Lines beyond that, not reported yet.
+    suppressed: u64,
 }
 
 impl Log for Backend {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
-        // The facade has asked for the level already.
+        // The macros of `log` have checked the level already.
         true
     }
 
     fn log(&self, record: &Record<'_>) {
-        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        self.write_suppressed(&mut book, now, false);
-        if book.has_room(record.target(), record.level(), now) {
-            self.write_lost(&mut book);
-            book.write(&self.line(record));
+        self.write_suppressed(&mut counters, now, false);
+        if counters.has_room(record.target(), record.level(), now) {
+            self.write_lost(&mut counters);
+            counters.write(&self.line(record));
         }
     }
 
     fn flush(&self) {
-        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        self.write_suppressed(&mut book, Instant::now(), true);
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write_suppressed(&mut counters, Instant::now(), true);
     }
 }
 
 impl Backend {
-    /// Says how many lines were not written, of each kind whose window is over; of all where nothing goes on.
-    fn write_suppressed(&self, book: &mut Book, now: Instant, all: bool) {
-        for index in 0..book.kinds.len() {
-            let Some((level, more, seconds)) = book.kinds[index].take_more(now, all) else { continue };
-            let event = book.kinds[index].event.clone();
+    /// Writes the number of suppressed lines of each event with an expired window; of every event if `all`.
+    fn write_suppressed(&self, counters: &mut Counters, now: Instant, all: bool) {
+        for index in 0..counters.events.len() {
+            let counter = &mut counters.events[index];
+            let Some((level, more, seconds)) = counter.take_suppressed(now, all) else { continue };
+            let event = counter.event.clone();
             let values = [("of", Value::from(&*event)), ("count", more.into()), ("seconds", seconds.into())];
             let text = format_args!("{more} more lines of {event} in {seconds} s");
-            book.write(&self.own_line(level, "suppressed", &values, text));
+            counters.write(&self.own_line(level, "suppressed", &values, text));
         }
     }
 
-    /// Says how many lines standard error didn't take, now that it may take this one.
-    fn write_lost(&self, book: &mut Book) {
-        let lost = book.lost;
+    /// Writes the number of lines that standard error has refused, if it accepts this one.
+    fn write_lost(&self, counters: &mut Counters) {
+        let lost = counters.lost;
         if lost == 0 {
             return;
         }
         let values = [("count", Value::from(lost))];
         let text = format_args!("{lost} lines were dropped, since standard error was not read");
-        if put(&self.own_line(Level::Warn, "lines-dropped", &values, text)) {
-            book.lost = 0;
+        if try_write(&self.own_line(Level::Warn, "lines-dropped", &values, text)) {
+            counters.lost = 0;
         }
     }
 
@@ -123,61 +123,62 @@ impl Backend {
     }
 }
 
-impl Book {
+impl Counters {
     fn write(&mut self, line: &[u8]) {
-        self.lost += u64::from(!put(line));
+        self.lost += u64::from(!try_write(line));
     }
 
-    /// Whether one line more of that kind may be written; if not, it is counted. Errors always may.
+    /// Counts one line of an event; returns whether it may be written, which an error always may.
     fn has_room(&mut self, event: &str, level: Level, now: Instant) -> bool {
         if level == Level::Error {
             return true;
         }
-        let kind = match self.kinds.iter().position(|kind| *kind.event == *event) {
-            Some(index) => &mut self.kinds[index],
+        let counter = match self.events.iter().position(|counter| *counter.event == *event) {
+            Some(index) => &mut self.events[index],
             None => {
-                self.kinds.push(Kind { event: event.into(), level, since: now, lines: 0, more: 0 });
-                let last = self.kinds.len() - 1;
-                &mut self.kinds[last]
+                let event = event.into();
+                self.events.push(EventCounter { event, level, window_start: now, written: 0, suppressed: 0 });
+                let last = self.events.len() - 1;
+                &mut self.events[last]
             }
         };
-        if now.duration_since(kind.since) >= LOG_WINDOW {
-            (kind.since, kind.lines) = (now, 0);
+        if now.duration_since(counter.window_start) >= LOG_WINDOW {
+            (counter.window_start, counter.written) = (now, 0);
         }
-        let room = kind.lines < LOG_LINES;
-        kind.lines += u32::from(room);
-        kind.more += u64::from(!room);
-        room
+        let has_room = counter.written < LOG_LINES;
+        counter.written += u32::from(has_room);
+        counter.suppressed += u64::from(!has_room);
+        has_room
     }
 }
 
-impl Kind {
-    /// What there is to say of lines that were not written: their level, how many, in how many seconds.
-    fn take_more(&mut self, now: Instant, all: bool) -> Option<(Level, u64, u64)> {
-        let time = now.duration_since(self.since);
-        if self.more == 0 || !all && time < LOG_WINDOW {
+impl EventCounter {
+    /// Takes the suppressed lines once their report is due: their level, their number, and the seconds they took.
+    fn take_suppressed(&mut self, now: Instant, all: bool) -> Option<(Level, u64, u64)> {
+        let time = now.duration_since(self.window_start);
+        if self.suppressed == 0 || !all && time < LOG_WINDOW {
             return None;
         }
         let seconds = time.min(LOG_WINDOW).as_secs_f64().ceil() as u64;
-        Some((self.level, std::mem::take(&mut self.more), seconds.max(1)))
+        Some((self.level, std::mem::take(&mut self.suppressed), seconds.max(1)))
     }
 }
 
-/// Writes a line to standard error, unless that would block; false if it is lost. Whoever shares the terminal or the pipe
-/// with us would have to live with a descriptor that doesn't block, so it is asked instead: what poll(2) calls writable
-/// takes [`LOG_LINE`](crate::limits::LOG_LINE) bytes at once (pipe(7), PIPE_BUF).
-fn put(line: &[u8]) -> bool {
+/// Writes a line to standard error unless that would block; returns false if the line is lost. The descriptor is polled
+/// and not set to non-blocking, since other processes may share it: what poll(2) calls writable accepts
+/// [`LOG_LINE`](crate::limits::LOG_LINE) bytes at once (pipe(7), PIPE_BUF).
+fn try_write(line: &[u8]) -> bool {
     let stderr = io::stderr();
-    let mut asked = [PollFd::new(&stderr, PollFlags::OUT)];
-    let ready = poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
-    ready && asked[0].revents().contains(PollFlags::OUT) && rustix::io::write(&stderr, line).is_ok()
+    let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
+    let ready = poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
+    ready && polled[0].revents().contains(PollFlags::OUT) && rustix::io::write(&stderr, line).is_ok()
 }
 
-/// `redpoll: LEVEL: MESSAGE`, for an error without its level: that is how any program says why it ends.
+/// Formats `redpoll: LEVEL: MESSAGE`. An error has no level there, as is usual for the final error of a program.
 fn text(record: &Record<'_>) -> String {
     let mut line = String::from("redpoll: ");
     if record.level() != Level::Error {
-        line.push_str(word(record.level()));
+        line.push_str(level_name(record.level()));
         line.push_str(": ");
     }
     line.push_str(&safe(record.args(), LOG_TEXT));
@@ -185,36 +186,35 @@ fn text(record: &Record<'_>) -> String {
     line
 }
 
-/// One object a line: time, level, event, what belongs to it, and the message of the text.
+/// Formats one JSON object per line: time, level, event, the values of the event, and the message of the text format.
 fn json(record: &Record<'_>, now: SystemTime) -> String {
     let mut line = String::from("{");
     push_pair("time", &timestamp(now), &mut line);
-    push_pair("level", word(record.level()), &mut line);
+    push_pair("level", level_name(record.level()), &mut line);
     push_pair("event", &safe(&record.target(), LOG_VALUE), &mut line);
-    // Neither the visitor nor a `String` fails.
+    // Neither the visitor nor a write to a `String` fails.
     let _ = record.key_values().visit(&mut Pairs(&mut line));
     push_pair("message", &safe(record.args(), LOG_TEXT), &mut line);
     line.push_str("}\n");
     line
 }
 
-/// Puts keys and values behind each other, those without a value left out.
+/// Appends pairs of key and value to a line, except for keys without a value.
 struct Pairs<'a>(&'a mut String);
 
 impl<'kvs> VisitSource<'kvs> for Pairs<'_> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-        value.visit(PairOf { key: key.as_str(), line: self.0 })
+        value.visit(PairWriter { key: key.as_str(), line: self.0 })
     }
 }
 
-struct PairOf<'a> {
+struct PairWriter<'a> {
     key: &'a str,
     line: &'a mut String,
 }
 
-/// Strings and whole numbers: `server/log_events.rs` has no other values, and writing the others is a fiftieth of the
-/// program.
-impl<'v> VisitValue<'v> for PairOf<'_> {
+/// Strings and whole numbers: `server/log_events.rs` has no others, and code for those would be 2 % of the program.
+impl<'v> VisitValue<'v> for PairWriter<'_> {
     fn visit_any(&mut self, _: Value<'_>) -> Result<(), Error> {
         Ok(())
     }
@@ -244,14 +244,14 @@ fn push_key(key: &str, line: &mut String) {
     line.push(':');
 }
 
-/// A string of RFC 8259 section 7.
+/// Appends a JSON string (RFC 8259 section 7).
 fn push_quoted(text: &str, line: &mut String) {
     line.push('"');
     for c in text.chars() {
         match c {
             '"' | '\\' => line.extend(['\\', c]),
             '\0'..='\u{1F}' => {
-                // A `String` takes all.
+                // A write to a `String` can't fail.
                 let _ = write!(line, "\\u{:04x}", u32::from(c));
             }
             _ => line.push(c),
@@ -260,17 +260,17 @@ fn push_quoted(text: &str, line: &mut String) {
     line.push('"');
 }
 
-/// What is said, without control characters, and not longer than so many bytes.
-fn safe(what: &impl fmt::Display, most: usize) -> String {
+/// Returns a text without control characters, of at most `max` bytes.
+fn safe(value: &impl fmt::Display, max: usize) -> String {
     let mut bytes = Vec::new();
-    push_safe(what.to_string().as_bytes(), &mut bytes);
+    push_safe(value.to_string().as_bytes(), &mut bytes);
     let mut text = String::from_utf8(bytes).unwrap_or_default();
-    let cut = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    let cut = (0..=max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     text.truncate(cut.unwrap_or_default());
     text
 }
 
-fn word(level: Level) -> &'static str {
+fn level_name(level: Level) -> &'static str {
     match level {
         Level::Error => "error",
         Level::Warn => "warn",
@@ -279,7 +279,7 @@ fn word(level: Level) -> &'static str {
     }
 }
 
-/// A time of RFC 3339, in UTC, to the millisecond.
+/// Formats a time as in RFC 3339, in UTC, with milliseconds.
 fn timestamp(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (mut days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
@@ -314,7 +314,7 @@ mod tests {
     use log::kv::ToValue;
     use std::time::Duration;
 
-    /// A line of JSON about this message.
+    /// Formats a message as a line of JSON.
     fn line(message: &str, values: &[(&str, Value<'_>)]) -> String {
         let mut record = Record::builder();
         record.level(Level::Info).target("test").key_values(&values);
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn every_string_comes_back_from_a_parser_of_json() {
+    fn json_strings_survive_a_parser() {
         let mut all: Vec<String> =
             (0..=0x2FFF).filter_map(char::from_u32).map(|c| format!("a{c}b{c}")).collect();
         all.extend(["", "\"\\\"", "\\u0041", "\u{10FFFF}\u{FFFD}", "{\"a\":1}\n"].map(String::from));
@@ -334,9 +334,9 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_one_object_with_values_of_their_kind() {
-        let nobody = None::<&str>.to_value();
-        let line = line("a\nb \"c\"", &[("n", 7_u64.into()), ("s", "x\r\"".into()), ("nick", nobody)]);
+    fn json_line_keeps_value_types() {
+        let no_nick = None::<&str>.to_value();
+        let line = line("a\nb \"c\"", &[("n", 7_u64.into()), ("s", "x\r\"".into()), ("nick", no_nick)]);
         let object: serde_json::Value = serde_json::from_str(&line).unwrap();
         let wanted = serde_json::json!({
             "time": "1970-01-01T00:00:00.000Z", "level": "info", "event": "test",
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_line_is_written_at_once() {
+    fn longest_line_fits_one_write() {
         let long = "\"".repeat(2 * LOG_LINE);
         let values = ["a", "b", "c"].map(|key| (key, Value::from(&*long)));
         let line = line(&long, &values);
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_those_of_the_calendar() {
+    fn timestamps_follow_the_calendar() {
         let at = |seconds: u64| timestamp(UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 7));
         assert_eq!(at(0), "1970-01-01T00:00:00.007Z");
         assert_eq!(at(951_782_399), "2000-02-28T23:59:59.007Z");
@@ -367,22 +367,20 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_one_kind_is_counted_and_hides_no_other() {
-        let (mut book, start) = (Book::default(), Instant::now());
-        let room = |book: &mut Book, event, after| book.has_room(event, Level::Warn, start + after);
-        let written = (0..10 * LOG_LINES).filter(|_| room(&mut book, "flood", Duration::ZERO)).count();
+    fn flood_suppresses_only_its_own_event() {
+        let (mut counters, start) = (Counters::default(), Instant::now());
+        let room =
+            |counters: &mut Counters, event, after| counters.has_room(event, Level::Warn, start + after);
+        let written = (0..10 * LOG_LINES).filter(|_| room(&mut counters, "flood", Duration::ZERO)).count();
         assert_eq!(written, LOG_LINES as usize);
-        assert!(room(&mut book, "other", Duration::ZERO));
-        assert!(book.has_room("flood", Level::Error, start), "an error is never held back");
+        assert!(room(&mut counters, "other", Duration::ZERO));
+        assert!(counters.has_room("flood", Level::Error, start), "an error is never suppressed");
 
-        let kind = &mut book.kinds[0];
-        assert_eq!(kind.take_more(start + LOG_WINDOW / 2, false), None, "it may go on");
-        let more = u64::from(9 * LOG_LINES);
-        assert_eq!(
-            kind.take_more(start + LOG_WINDOW, false),
-            Some((Level::Warn, more, LOG_WINDOW.as_secs()))
-        );
-        assert_eq!(kind.take_more(start + LOG_WINDOW, true), None, "it is said once");
-        assert!(room(&mut book, "flood", LOG_WINDOW), "and a new window has room again");
+        let flood = &mut counters.events[0];
+        assert_eq!(flood.take_suppressed(start + LOG_WINDOW / 2, false), None, "the window is not over");
+        let report = Some((Level::Warn, u64::from(9 * LOG_LINES), LOG_WINDOW.as_secs()));
+        assert_eq!(flood.take_suppressed(start + LOG_WINDOW, false), report);
+        assert_eq!(flood.take_suppressed(start + LOG_WINDOW, true), None, "lines are reported once");
+        assert!(room(&mut counters, "flood", LOG_WINDOW), "a new window has room again");
     }
 }

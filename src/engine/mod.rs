@@ -1,4 +1,4 @@
-//! The only code that touches sockets, threads and the clock. `redpoll serve` begins and ends here.
+//! The only code of the server that touches sockets, threads, files and the clock: the body of `redpoll serve`.
 
 mod listener;
 mod log_sink;
@@ -24,12 +24,12 @@ use sockets::PolledSockets;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Serves until it is asked to stop. Exit codes: 0 stopped, 1 failed while starting or running.
+/// Serves until it is asked to stop. Exit code: 0 after a stop, 1 after a failure at start or while running.
 #[must_use]
 pub fn serve(options: &ServeOptions) -> ExitCode {
     log_sink::install(options.log, options.log_format);
     let ended = run(options);
-    // What was counted and not written is said before the end.
+    // Writes the counts of suppressed lines.
     ::log::logger().flush();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -45,15 +45,15 @@ fn run(options: &ServeOptions) -> io::Result<()> {
     #[cfg(feature = "threads")]
     threads::refuse_udp(options)?;
     let listeners = Listener::open_all(&options.listen, &limits, options.udp_public)?;
-    limits.max_connections = connections(options, listeners.len());
+    limits.max_connections = max_connections(options, listeners.len());
     if !name::EVERY_SCRIPT {
         warn!(target: "ascii-names", "this build takes ASCII names only: it lacks the feature `unicode`");
     }
-    started(options, &limits);
+    log_start(options, &limits);
     let signals = Signals::watch().map_err(|error| context("can't watch for signals", &error))?;
     announce(&listeners).map_err(|error| context("can't say where it listens", &error))?;
     match options.engine {
-        Engine::Reactor => react(listeners, signals, options, limits),
+        Engine::Reactor => run_reactor(listeners, signals, options, limits),
         #[cfg(feature = "threads")]
         Engine::Threads => threads::serve(listeners, signals, options.console, false, limits),
         #[cfg(feature = "threads")]
@@ -61,7 +61,7 @@ fn run(options: &ServeOptions) -> io::Result<()> {
     }
 }
 
-fn react(
+fn run_reactor(
     listeners: Vec<Listener>,
     signals: Signals,
     options: &ServeOptions,
@@ -72,13 +72,13 @@ fn react(
     let sockets = sockets.map_err(|error| context("can't poll", &error))?;
     let mut reactor = Reactor::new(sockets, schemes, limits);
     #[cfg(target_os = "linux")]
-    pages::forget_start();
+    pages::release_startup_code();
     while reactor.turn().map_err(|error| context("the poller failed", &error))? == Running::On {}
     Ok(())
 }
 
-/// The first line of the log, with the limits that decide how much the server takes.
-fn started(options: &ServeOptions, limits: &Limits) {
+/// Logs the start, with the limits that decide how much the server accepts.
+fn log_start(options: &ServeOptions, limits: &Limits) {
     let version = env!("CARGO_PKG_VERSION");
     let (connections, queue_total) = (limits.max_connections, limits.queue_total);
     let engine = options.engine.to_possible_value();
@@ -87,7 +87,7 @@ fn started(options: &ServeOptions, limits: &Limits) {
         "version {version}, engine {engine}, at most {connections} connections and {queue_total} bytes queued");
 }
 
-/// One line each on standard output, once all are bound: whoever started us may connect now.
+/// Prints one line per listener on standard output, once all are bound and can be connected to.
 fn announce(listeners: &[Listener]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for listener in listeners {
@@ -98,14 +98,14 @@ fn announce(listeners: &[Listener]) -> io::Result<()> {
     out.flush()
 }
 
-/// The connections that there may be: as many as asked for (0: as many as possible), within the descriptors of the
-/// process, some of which are kept back, and within the threads of an engine that has them.
-fn connections(options: &ServeOptions, listeners: usize) -> usize {
+/// Returns the maximum number of connections: `--max-connections` (0: as many as possible), within the descriptors of
+/// the process, less some spare ones, and within the threads of an engine that has them.
+fn max_connections(options: &ServeOptions, listeners: usize) -> usize {
     let asked = options.max_connections;
     let descriptors = usize::try_from(raise_descriptor_limit()).unwrap_or(usize::MAX);
     let max = descriptors.saturating_sub(SPARE_DESCRIPTORS + listeners).max(1);
     #[cfg(feature = "threads")]
-    if let Some(fewer) = threads::connections(options, max) {
+    if let Some(fewer) = threads::max_connections(options, max) {
         return fewer;
     }
     if asked > max {
@@ -115,12 +115,12 @@ fn connections(options: &ServeOptions, listeners: usize) -> usize {
     if asked == 0 { max } else { asked.min(max) }
 }
 
-/// Raises the soft limit of descriptors to the hard one; the limit then in force.
+/// Raises the soft limit of descriptors to the hard one; returns the limit then in force.
 fn raise_descriptor_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let current = if raised.is_ok() { limit.maximum } else { limit.current };
-    // Ids are 32 bits, and "unlimited" can't be had: the kernel has its own bounds.
+    // Ids have 32 bits, and where the limit is infinite the kernel has its own bounds.
     let max = u64::from(u32::MAX / 2);
     current.unwrap_or(max).min(max)
 }

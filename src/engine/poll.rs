@@ -5,7 +5,7 @@ use polling::{Event, Poller};
 use std::io;
 use std::time::{Duration, Instant};
 
-/// What the poller says of one descriptor.
+/// What the poller reports of one descriptor.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Report {
     pub key: usize,
@@ -15,22 +15,22 @@ pub(super) struct Report {
     pub hangup: bool,
 }
 
-/// How long to look again and again, without sleeping, for what comes next: whoever buys latency with a processor. A wake-up
-/// from sleep takes the kernel longer than a message takes us.
+/// Busy polling for some time after each activity, which buys latency with processor time: a wake-up from sleep takes
+/// longer than a message.
 #[derive(Debug)]
 pub(super) struct Spin {
     length: Duration,
-    /// When something was last ready.
+    /// When a descriptor was last ready.
     active: Instant,
 }
 
 impl Spin {
-    /// So long after each activity; of no length, it is never asked.
+    /// Polls for `length` after each activity; not at all if that is zero.
     pub fn new(length: Duration) -> Spin {
         Spin { length, active: Instant::now() }
     }
 
-    /// Waits within `timeout`, looking again and again at first and sleeping afterwards.
+    /// Waits for at most `timeout`: polls first, sleeps afterwards.
     pub fn wait(
         &mut self,
         reports: &mut Reports,
@@ -73,20 +73,20 @@ mod system {
     use rustix::time::Timespec;
     use std::os::fd::BorrowedFd;
 
-    /// Watches a source that the poller knows for the end of its stream, and for room to send where `event` says so.
-    /// `polling` can't ask for an end without bytes; the kernel can, and there is nothing that `polling` notes itself.
+    /// Watches a source of the poller for the end of its stream, and for room to send if `event` is writable. `polling`
+    /// can't watch for an end without bytes; the kernel can, and `polling` keeps no state that this would contradict.
     pub fn watch_end(
         poller: &Poller,
         source: BorrowedFd<'_>,
         event: Event,
         _mode: PollMode,
     ) -> io::Result<()> {
-        let room = if event.writable { EventFlags::OUT } else { EventFlags::empty() };
+        let writable = if event.writable { EventFlags::OUT } else { EventFlags::empty() };
         let data = EventData::new_u64(event.key as u64);
-        Ok(epoll::modify(poller, source, data, EventFlags::RDHUP | room)?)
+        Ok(epoll::modify(poller, source, data, EventFlags::RDHUP | writable)?)
     }
 
-    /// Room for what a wait reports.
+    /// The reports of one wait.
     pub struct Reports(Vec<epoll::Event>);
 
     impl Reports {
@@ -94,10 +94,10 @@ mod system {
             Reports(Vec::with_capacity(EVENTS))
         }
 
-        /// Waits; an interruption by a signal handler is an end without reports.
+        /// Waits; an interruption by a signal handler ends the wait without reports.
         pub fn wait(&mut self, poller: &Poller, timeout: Option<Duration>) -> io::Result<()> {
             self.0.clear();
-            // epoll_wait counts in milliseconds in an int. Waking up early where that is too little only costs a turn.
+            // epoll_wait(2) takes milliseconds as an int. An early end of a longer wait only costs a turn.
             let longest = Duration::from_millis(i32::MAX as u64);
             let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout.min(longest)).ok());
             match epoll::wait(poller, spare_capacity(&mut self.0), timeout.as_ref()) {
@@ -111,7 +111,7 @@ mod system {
         }
 
         pub fn iter(&self) -> impl Iterator<Item = Report> + '_ {
-            // The same translation of flags as `polling` makes: an end or an error is there to be read and written.
+            // Flags are translated as `polling` does it: an end or an error is readable and writable.
             let ended = EventFlags::HUP | EventFlags::ERR;
             self.0.iter().map(move |event| {
                 let (flags, data) = (event.flags, event.data);
@@ -133,7 +133,7 @@ mod system {
     use polling::{Events, PollMode};
     use std::os::fd::BorrowedFd;
 
-    /// What isn't to be had here: an end is seen once all before it is read.
+    /// Not available here: an end is seen once all bytes before it are read.
     pub fn watch_end(
         poller: &Poller,
         source: BorrowedFd<'_>,
@@ -143,7 +143,7 @@ mod system {
         poller.modify_with_mode(source, event, mode)
     }
 
-    /// Room for what a wait reports.
+    /// The reports of one wait.
     pub struct Reports(Events);
 
     impl Reports {
@@ -151,7 +151,7 @@ mod system {
             Reports(Events::new())
         }
 
-        /// Waits; an interruption by a signal handler doesn't end it.
+        /// Waits; an interruption by a signal handler doesn't end the wait.
         pub fn wait(&mut self, poller: &Poller, timeout: Option<Duration>) -> io::Result<()> {
             self.0.clear();
             poller.wait(&mut self.0, timeout).map(drop)

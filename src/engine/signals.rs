@@ -1,5 +1,5 @@
-//! SIGTERM and SIGINT arrive as a byte in a socket that the poller watches. A second one ends the process at once with
-//! exit code 1, whatever it is doing.
+//! SIGTERM and SIGINT arrive as a byte in a socket that the poller watches. A second signal ends the process at once
+//! with exit code 1, whatever the server is doing.
 
 use log::info;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -9,24 +9,24 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// What a signal is heard by.
+/// The receiver of signals.
 #[derive(Debug)]
 pub(super) struct Signals {
-    /// Becomes readable with the first one.
+    /// Becomes readable with the first signal.
     pub socket: UnixStream,
-    /// Which came last.
+    /// The number of the last signal.
     last: Arc<AtomicUsize>,
 }
 
 impl Signals {
-    /// Signals are heard from now on.
+    /// Registers the handlers.
     pub fn watch() -> io::Result<Signals> {
         let (socket, writer) = UnixStream::pair()?;
         socket.set_nonblocking(true)?;
         let stopping = Arc::new(AtomicBool::new(false));
         let last = Arc::default();
         for signal in [SIGTERM, SIGINT] {
-            // Actions run in the order in which they are registered: the first signal only sets the flag.
+            // Actions run in order of registration: the first signal only sets the flag.
             flag::register_conditional_shutdown(signal, 1, Arc::clone(&stopping))?;
             flag::register(signal, Arc::clone(&stopping))?;
             flag::register_usize(signal, Arc::clone(&last), signal as usize)?;
@@ -35,9 +35,9 @@ impl Signals {
         Ok(Signals { socket, last })
     }
 
-    /// Takes what has come out of the socket, and says in the log which signal it was.
+    /// Empties the socket, and logs the last signal.
     pub fn receive(&mut self) {
-        // Whatever came, and whether it can be read: it says the same.
+        // Neither the bytes nor an error of the read matter.
         let _ = uninterrupted(|| self.socket.read(&mut [0; 16]));
         let reason = match self.last.load(Ordering::Relaxed) as i32 {
             SIGINT => "SIGINT",
@@ -47,7 +47,7 @@ impl Signals {
     }
 }
 
-/// A call that a signal handler interrupted is made again.
+/// Makes a call, again after each interruption by a signal handler.
 pub(super) fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {

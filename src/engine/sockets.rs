@@ -1,8 +1,8 @@
-//! [`Transport`] and [`Sockets`] over `polling`. This type owns every descriptor that the poller knows, so that it alone can promise to
-//! take each out of the poller before it is closed: `polling` asks for that promise by being `unsafe` to add to.
+//! [`Transport`] and [`Sockets`] over `polling`. `PolledSockets` owns every descriptor in the poller, so it alone can
+//! promise to delete each from the poller before it is closed. `Poller::add` is `unsafe` because it needs that promise.
 #![allow(unsafe_code)]
 
-use super::listener::{self, Listener, why_not_accepted};
+use super::listener::{self, Listener, classify_accept_error};
 use super::poll::{Report, Reports, Spin, watch_end};
 use super::signals::Signals;
 use crate::limits::KIB;
@@ -21,36 +21,35 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// The key of the socket that signals arrive in. Connections have their ids as keys, which are 32 bits; listeners count
-/// down from below this one, which is below the key that the poller keeps for itself.
+/// The key of the signal socket, below the key that the poller reserves. Connections have their ids as keys, which are
+/// 32 bits; listeners count down from below [`CONSOLE`].
 const SIGNALS: usize = usize::MAX - 1;
-/// That of standard input, below it.
+/// The key of standard input.
 const CONSOLE: usize = SIGNALS - 1;
 
-/// What is said last leaves in one packet with the end of the stream, where the system can keep it back until then (tcp(7),
-/// MSG_MORE).
+/// Flags of the last send: its bytes leave in one packet with the end of the stream, where the system can delay them
+/// until then (tcp(7), MSG_MORE).
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const BEFORE_THE_END: SendFlags = SendFlags::MORE;
+const LAST_SEND: SendFlags = SendFlags::MORE;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-const BEFORE_THE_END: SendFlags = SendFlags::empty();
+const LAST_SEND: SendFlags = SendFlags::empty();
 
-/// The poller and all that it watches.
+/// The poller and every descriptor that it watches.
 pub(super) struct PolledSockets {
     poller: Poller,
     reports: Reports,
     spin: Spin,
-    /// How the poller reports: again and again while something is ready, where it can. Otherwise once, and then it must
-    /// be asked again.
+    /// Level-triggered where the poller supports it. Otherwise one-shot, and each source is armed again after a report.
     mode: PollMode,
     listeners: Vec<Listener>,
-    /// By listener: that it can't accept was said, and it has not accepted anybody since.
-    complained: Vec<bool>,
+    /// By listener: whether an accept failure was logged and no connection was accepted since.
+    failure_logged: Vec<bool>,
     signals: Signals,
-    /// A descriptor to spend where there is no other (`reject`), unless even that could not be had again.
+    /// A descriptor for `reject` to use where no other is left; `None` if it could not be reopened.
     spare: Option<UnixStream>,
     /// Standard input, while it is watched.
     console: Option<Stdin>,
-    /// By id. Each is in the poller, and leaves it before it leaves here.
+    /// By id. Each is in the poller, and is deleted from it before it is removed here.
     streams: Vec<Option<Stream>>,
     started: Instant,
 }
@@ -62,7 +61,7 @@ struct Stream {
 }
 
 impl PolledSockets {
-    /// Watches listeners, signals, and standard input where that is asked for.
+    /// Watches the listeners, the signals, and standard input if `console`.
     pub fn new(
         listeners: Vec<Listener>,
         signals: Signals,
@@ -76,7 +75,7 @@ impl PolledSockets {
             reports: Reports::new(),
             spin: Spin::new(spin),
             mode,
-            complained: listeners.iter().map(|_| false).collect(),
+            failure_logged: listeners.iter().map(|_| false).collect(),
             listeners,
             spare: signals.socket.try_clone().ok(),
             signals,
@@ -91,8 +90,8 @@ impl PolledSockets {
         if console {
             match sockets.add(&io::stdin(), Event::readable(CONSOLE)) {
                 Ok(()) => sockets.console = Some(io::stdin()),
-                // A file is always ready, and so can't be waited for (epoll_ctl(2), EPERM). What it holds was written
-                // before anybody came, whom it could be told.
+                // A file is always ready, so it can't be watched (epoll_ctl(2), EPERM). Its lines were written before
+                // any user could receive them.
                 Err(error) => {
                     warn!(target: "console", reason = error.to_string().as_str();
                         "standard input can't be watched, so --console hears nothing: {error}");
@@ -104,8 +103,8 @@ impl PolledSockets {
 
     fn add(&self, source: impl AsRawSource, event: Event) -> io::Result<()> {
         // SAFETY: the source must be deleted from the poller before it is dropped. Every source is a field of this type
-        // or becomes an entry of `streams` once this has succeeded. A stream leaves through `close`, which deletes it
-        // first; all else, and what streams are left, is deleted by `drop`.
+        // or becomes an entry of `streams` once this has succeeded. `close` deletes a stream before it drops it; `drop`
+        // deletes the remaining streams and all other sources.
         unsafe { self.poller.add_with_mode(source, event, self.mode) }
     }
 
@@ -113,7 +112,7 @@ impl PolledSockets {
         self.poller.modify_with_mode(source, event, self.mode)
     }
 
-    /// Accepts one connection, watched under its id.
+    /// Accepts one connection as `id`, and watches it.
     fn accept_as(&mut self, listener: usize, id: ConnId) -> io::Result<PeerAddr> {
         let (socket, from) = self.listeners[listener].accept()?;
         let open = Interest { read: Reading::Bytes, write: false };
@@ -135,7 +134,7 @@ impl PolledSockets {
         stream.ok_or_else(|| ErrorKind::NotConnected.into())
     }
 
-    /// Tells the poller what a connection is watched for.
+    /// Passes the interest in a connection to the poller.
     fn watch_stream(&self, index: usize) -> io::Result<()> {
         let Some(Stream { socket, interest: wanted }) = self.streams.get(index).and_then(Option::as_ref)
         else {
@@ -148,10 +147,10 @@ impl PolledSockets {
         }
     }
 
-    /// Has a poller that reports only once report again.
-    fn ask_again(&mut self) {
+    /// Arms each reported source again, for a poller in one-shot mode.
+    fn rearm(&mut self) {
         for report in self.reports.iter() {
-            let asked = match (report.key, self.listeners.get(listener_index(report.key))) {
+            let armed = match (report.key, self.listeners.get(listener_index(report.key))) {
                 (SIGNALS, _) => self.modify(&self.signals.socket, Event::readable(SIGNALS)),
                 (CONSOLE, _) => {
                     self.console.as_ref().map_or(Ok(()), |at| self.modify(at, Event::readable(CONSOLE)))
@@ -159,7 +158,7 @@ impl PolledSockets {
                 (key, Some(at)) => self.modify(at.descriptor(), Event::readable(key)),
                 (key, None) => self.watch_stream(key),
             };
-            if let Err(error) = asked {
+            if let Err(error) = armed {
                 error!(target: "poller", reason = error.to_string().as_str(); "the poller lost a descriptor: {error}");
             }
         }
@@ -169,7 +168,7 @@ impl PolledSockets {
 impl Transport for PolledSockets {
     fn send(&mut self, id: ConnId, bytes: &[u8], last: bool) -> io::Result<usize> {
         let socket = &self.stream(id)?.socket;
-        let flags = if last { BEFORE_THE_END } else { SendFlags::empty() };
+        let flags = if last { LAST_SEND } else { SendFlags::empty() };
         Ok(retry_on_intr(|| net::send(socket, bytes, flags))?)
     }
 
@@ -217,7 +216,7 @@ impl Sockets for PolledSockets {
             });
         }
         if matches!(self.mode, PollMode::Oneshot) {
-            self.ask_again();
+            self.rearm();
         }
         Ok(self.now())
     }
@@ -226,7 +225,7 @@ impl Sockets for PolledSockets {
         let scheme = self.listeners[listener].scheme().name();
         match self.accept_as(listener, id) {
             Ok(from) => {
-                if std::mem::take(&mut self.complained[listener]) {
+                if std::mem::take(&mut self.failure_logged[listener]) {
                     log_events::accept_resumed(scheme);
                 }
                 if self.spare.is_none() {
@@ -235,9 +234,9 @@ impl Sockets for PolledSockets {
                 Ok(from)
             }
             Err(error) => {
-                let why = why_not_accepted(&error);
+                let why = classify_accept_error(&error);
                 if matches!(why, NotAccepted::NoDescriptor | NotAccepted::Failed)
-                    && !std::mem::replace(&mut self.complained[listener], true)
+                    && !std::mem::replace(&mut self.failure_logged[listener], true)
                 {
                     log_events::accept_paused(scheme, &error);
                 }
@@ -251,8 +250,8 @@ impl Sockets for PolledSockets {
         let accepted = self.listeners[listener].accept();
         let rejected = accepted.map(|(mut socket, from)| {
             log_events::refused(from, "no-descriptor");
-            // As far as it goes: a connection that isn't told is closed all the same. What it has sent already is read,
-            // since closing with input unread would destroy the line.
+            // Best effort: the connection is closed even if the line can't be sent. Its input is read before the
+            // close, since unread input would reset the connection and destroy the line.
             let _ = socket.write(line);
             let _ = socket.shutdown(Shutdown::Write);
             let _ = socket.read(&mut [0; KIB]);
@@ -281,10 +280,10 @@ impl Sockets for PolledSockets {
 
     fn read_console(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(console) = &mut self.console else { return Ok(0) };
-        // Past the buffer of the standard library, which would hide from the poller what it holds.
+        // Bypasses the buffer of the standard library, since the poller can't see its content.
         let bytes = rustix::io::read(&*console, buffer);
         if let Some(reason) = end_of_console(&bytes) {
-            // The end of it changes nothing, but it would be reported again and again.
+            // The end changes nothing, but the poller would report it again and again.
             let _ = self.poller.delete(&*console);
             self.console = None;
             info!(target: "console", reason = reason.as_str(); "--console hears nothing more: {reason}");
@@ -294,7 +293,7 @@ impl Sockets for PolledSockets {
 
     fn trim(&mut self) {
         #[cfg(all(target_os = "linux", target_env = "gnu"))]
-        super::pages::give_back_freed();
+        super::pages::release_free_heap();
     }
 }
 
@@ -313,8 +312,8 @@ impl Drop for PolledSockets {
     }
 }
 
-/// Why nothing more comes from standard input, once a read of it says so: its end, or an error, such as that of a process
-/// in the background whose terminal is gone.
+/// Returns why standard input has ended, if a read shows that: its end, or an error, such as that of a background
+/// process without its terminal.
 pub(super) fn end_of_console(read: &rustix::io::Result<usize>) -> Option<String> {
     match read {
         Ok(0) => Some("end of input".to_owned()),
@@ -327,7 +326,7 @@ fn listener_key(index: usize) -> usize {
     CONSOLE - 1 - index
 }
 
-/// The inverse of [`listener_key`]; for other keys a place that no listener has.
+/// The inverse of [`listener_key`]; for other keys an index that no listener has.
 fn listener_index(key: usize) -> usize {
     (CONSOLE - 1).wrapping_sub(key)
 }

@@ -1,30 +1,29 @@
-//! What follows from a request besides what connections are told. The hub knows neither addresses nor queues, so it lists
-//! these, and the server acts on them after each request, before the next one of the same connection.
+//! Effects: what a request causes besides events. The hub knows neither addresses nor queues, so it lists effects, and
+//! the server acts on them after each request, before the next one of the same connection.
 
 use crate::protocol::name::Name;
 use crate::protocol::{CloseReason, ConnId};
 
-/// Something for the server to do or to log.
+/// An action or a log entry for the server.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
     /// A connection has registered.
     Registered {
-        /// The connection; the hub has its name.
+        /// The connection; [`Hub::nick`](super::Hub::nick) returns its name.
         id: ConnId,
     },
     /// A connection, registered or not, has left the hub.
     Left {
         /// The connection.
         id: ConnId,
-        /// The name that it had.
+        /// Its name; `None` if it was unregistered.
         name: Option<Name>,
-        /// Why.
+        /// The close reason.
         reason: CloseReason,
-        /// The operator who ended it, where one did.
+        /// The operator that kicked it, if one did.
         operator: Option<ConnId>,
     },
-    /// A connection that has left the hub is to be closed once all that it was told is flushed. Nothing that it has sent
-    /// since is obeyed.
+    /// A connection that has left the hub is to be closed once its queue is flushed. Its further input is not handled.
     Close {
         /// The connection.
         id: ConnId,
@@ -33,15 +32,15 @@ pub enum Effect {
     Announced {
         /// The operator.
         operator: ConnId,
-        /// How many were told.
+        /// The number of recipients.
         count: usize,
     },
-    /// An operator wants the statistics, of which the hub knows a part.
+    /// An operator has requested the statistics; the hub holds a part of them.
     Stats {
         /// The operator.
         to: ConnId,
     },
-    /// An operator has the server stop.
+    /// An operator has requested that the server stop.
     Stop {
         /// The operator.
         operator: ConnId,

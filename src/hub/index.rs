@@ -1,5 +1,5 @@
-//! Names to whoever holds them, by every spelling that needs no folding. An index holds ids only; the names stay with
-//! their owners, who are asked through a closure.
+//! An index from names to ids, by every spelling that needs no folding. It holds ids only: names stay with their
+//! owners, users or rooms, and are read through a closure.
 
 use crate::limits::TABLE;
 use crate::protocol::name::{self, Invalid, Name};
@@ -7,19 +7,19 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
 
-/// Each holder stands here once under the spelling that is shown and, where that isn't the folded one, once more under
-/// the folded one. So looking up what was typed is one hash of the bytes as they came, and folds only when that
-/// misses. No two holders can meet under one spelling: equal spellings fold to equal keys, and keys are unique.
+/// Each id has one entry under the shown form of its name and, where the folded form differs, a second one under that.
+/// So a look-up hashes the bytes as typed, and folds them only if that misses. No two ids share a spelling: equal
+/// spellings fold to equal keys, and keys are unique.
 #[derive(Debug, Default)]
 pub(super) struct NameIndex {
     table: HashTable<Entry>,
-    /// Keyed at random in each process, since names are chosen by strangers. Not SipHash, which would be a fifth of what
-    /// a message costs: an index holds no more names than there are connections, answers carry no timing finer than a
-    /// turn, and whoever did find colliding names would make their look-ups linear, nothing else.
+    /// Seeded at random in each process, since peers choose the names. Not SipHash, which would be a fifth of the cost
+    /// of a message: the index has no more names than there are connections, answers carry no timing finer than a turn,
+    /// and colliding names would make their own look-ups linear, nothing else.
     hasher: RandomState,
 }
 
-/// A holder and one of its spellings in four bytes: the id above, [`FOLDED`] below.
+/// An id and one spelling of its name, in four bytes: the id in the upper 31 bits, [`FOLDED`] in the lowest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry(u32);
 
@@ -36,13 +36,13 @@ impl Entry {
 }
 
 impl NameIndex {
-    /// The most memory that one spelling takes.
+    /// Maximum memory of one entry, in bytes.
     pub const BYTES_PER_ENTRY: usize = TABLE * (size_of::<Entry>() + 1);
 
-    /// Who holds the name that was typed like this.
+    /// Returns the id of the name that was typed, if there is one.
     ///
     /// # Errors
-    /// Where that can't be a name.
+    /// [`Invalid`] if `typed` can't be a name.
     pub fn look_up<'n>(&self, typed: &[u8], names: impl Fn(u32) -> &'n Name) -> Result<Option<u32>, Invalid> {
         match self.find(typed, &names) {
             Some(id) => Ok(Some(id)),
@@ -50,12 +50,12 @@ impl NameIndex {
         }
     }
 
-    /// Who holds a name that compares equal to `name`.
+    /// Returns the id of a name that is equal to `name`.
     pub fn holder<'n>(&self, name: &Name, names: impl Fn(u32) -> &'n Name) -> Option<u32> {
         self.find(name.folded().as_bytes(), &names)
     }
 
-    /// Enters the holder `id` of `name`; `names` already answers it. Nobody may hold it.
+    /// Inserts `id` under `name`; `names` returns that name for it already. No other id may have an equal name.
     pub fn insert<'n>(&mut self, id: u32, name: &Name, names: impl Fn(u32) -> &'n Name) {
         debug_assert!(self.holder(name, &names).is_none());
         let NameIndex { table, hasher } = self;
@@ -65,7 +65,7 @@ impl NameIndex {
         }
     }
 
-    /// Takes the holder `id` of `name` out.
+    /// Removes `id`; its name is `name`.
     pub fn remove(&mut self, id: u32, name: &Name) {
         for entry in entries(id, name) {
             let own = hash(&self.hasher, entry.spelling(name).as_bytes());
@@ -75,7 +75,7 @@ impl NameIndex {
         }
     }
 
-    /// Who holds a name that is shown, or folds, exactly like this.
+    /// Returns the id of a name that, shown or folded, is exactly `spelling`.
     pub fn find<'n>(&self, spelling: &[u8], names: &impl Fn(u32) -> &'n Name) -> Option<u32> {
         let own = hash(&self.hasher, spelling);
         let entry = self.table.find(own, |e| e.spelling(names(e.id())).as_bytes() == spelling)?;
@@ -83,7 +83,7 @@ impl NameIndex {
     }
 }
 
-/// The bytes alone: their length needn't be hashed where nothing follows them.
+/// Hashes the bytes alone: their length needn't be hashed where nothing follows them.
 fn hash(hasher: &RandomState, spelling: &[u8]) -> u64 {
     let mut state = hasher.build_hasher();
     state.write(spelling);

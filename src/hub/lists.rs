@@ -1,4 +1,4 @@
-//! Answers that are lists. How they are packed into lines is a dialect's business.
+//! The answers that are lists, to `/who` and `/rooms`. A dialect packs them into lines.
 
 use super::Hub;
 use super::roster::{Room, User};
@@ -31,18 +31,18 @@ impl Hub {
             }
         };
         out.send(from, Event::EndWho { room: title, count });
-        self.note_lines(Kind::Who, lines);
+        self.charge_lines(Kind::Who, lines);
         Ok(())
     }
 
     pub(super) fn rooms(&mut self, from: ConnId, out: &mut impl Outbox) {
         let lines = out.send_list(from, List::Rooms, self.roster.rooms().map(listed_room));
         out.send(from, Event::EndRooms { count: self.roster.rooms().len() });
-        self.note_lines(Kind::Rooms, lines);
+        self.charge_lines(Kind::Rooms, lines);
     }
 
-    /// Charges for a list of so many lines and the line that ends it.
-    fn note_lines(&mut self, kind: Kind, lines: usize) {
+    /// Adds the cost of a list of `lines` lines and of the line that ends it.
+    fn charge_lines(&mut self, kind: Kind, lines: usize) {
         self.extra_cost += kind.rule().each * (lines as u64 + 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Who hears what is said: to one, to several, in a room, to everyone.
+//! Messages: to one user, to several, to a room, to all registered users.
 
 use super::Hub;
 use super::roster::LOBBY;
@@ -21,7 +21,7 @@ impl Hub {
         if text.is_empty() {
             return Err(Refusal::EmptyText);
         }
-        // Most often it is one name as it is shown; a list never is one.
+        // The common case is one name as it is shown; a list never matches.
         if let Some(id) = self.roster.find_spelled(to) {
             return route(sender, to, id, text, out);
         }
@@ -31,14 +31,14 @@ impl Hub {
         if to.split_str(",").count() > MAX_TARGETS {
             return Err(Refusal::TooManyTargets);
         }
-        let mut told = [None; MAX_TARGETS];
+        let mut sent = [None; MAX_TARGETS];
         for target in to.split_str(",") {
             let target = trim_blanks(target).as_bstr();
             let done = match self.user_named(target) {
-                Ok(id) if told.contains(&Some(id)) => Ok(()),
+                Ok(id) if sent.contains(&Some(id)) => Ok(()),
                 Ok(id) => {
-                    self.extra_cost += Kind::Direct.rule().each * u64::from(told[0].is_some());
-                    told.iter_mut().find(|slot| slot.is_none()).into_iter().for_each(|slot| *slot = Some(id));
+                    self.extra_cost += Kind::Direct.rule().each * u64::from(sent[0].is_some());
+                    sent.iter_mut().find(|slot| slot.is_none()).into_iter().for_each(|slot| *slot = Some(id));
                     route(sender, target, id, text, out)
                 }
                 Err(refusal) => Err(refusal),
@@ -67,16 +67,16 @@ impl Hub {
         }
         let id = self.membership(from, room)?;
         let room = self.roster.room(id);
-        let said = Event::Said { room: (id != LOBBY).then_some(&room.name), from: &sender.name, text };
+        let message = Event::Said { room: (id != LOBBY).then_some(&room.name), from: &sender.name, text };
         let except = (!sender.echo).then_some(from);
-        out.send_all(Audience { members: &room.members, except }, said);
-        if id == LOBBY && !self.listeners.is_empty() {
-            out.send_all(Audience { members: &self.listeners, except: None }, said);
+        out.send_all(Audience { members: &room.members, except }, message);
+        if id == LOBBY && !self.observers.is_empty() {
+            out.send_all(Audience { members: &self.observers, except: None }, message);
         }
         Ok(())
     }
 
-    /// A line that came with a name in front: see [`Request::SayAs`].
+    /// Handles a line with a name in front: see `Request::SayAs`.
     pub(super) fn say_as<'a>(
         &mut self,
         from: ConnId,
@@ -86,9 +86,9 @@ impl Hub {
         enter: Option<Quirks>,
         out: &mut impl Outbox,
     ) -> Result<(), Refusal<'a>> {
-        let nameless = self.roster.user(from).is_none_or(|user| user.guest);
+        let may_rename = self.roster.user(from).is_none_or(|user| user.guest);
         if let Some(quirks) = enter
-            && nameless
+            && may_rename
         {
             match (self.free_nick(from, nick), self.rank(from).is_registered()) {
                 (Ok(name), false) => self.admit(from, name, quirks, out),
@@ -104,21 +104,21 @@ impl Hub {
         }
     }
 
-    /// Whether this, as typed, is the name of `from`.
+    /// Returns whether `nick`, as typed, is the name of `from`.
     pub(super) fn is_own(&self, from: ConnId, nick: &[u8]) -> bool {
         self.roster.find_user(nick) == Ok(Some(from))
     }
 
-    /// Tells everyone who is registered; how many they are.
+    /// Sends an announcement to all registered users; returns their number.
     pub fn announce(&mut self, text: &[u8], out: &mut impl Outbox) -> usize {
-        let everyone: Vec<ConnId> = self.roster.everyone().collect();
-        let audience = Audience { members: &everyone, except: None };
+        let recipients: Vec<ConnId> = self.roster.registered_ids().collect();
+        let audience = Audience { members: &recipients, except: None };
         out.send_all(audience, Event::Announcement { text: text.as_bstr() });
-        everyone.len()
+        recipients.len()
     }
 }
 
-/// One recipient of a direct message.
+/// Sends a direct message to one recipient, unless its queue has no room.
 fn route<'a>(
     sender: &Name,
     target: &'a BStr,

@@ -1,5 +1,5 @@
-//! Who is here and who hears what. Requests come in, events go out through an [`Outbox`]; nothing here knows bytes,
-//! queues or sockets. The hub is the authority on every rule of protocol.md that isn't grammar.
+//! Users, rooms, and the recipients of each event. Requests come in, events go out through an [`Outbox`]; nothing here
+//! knows bytes, queues or sockets. The hub is the authority on every rule of protocol.md that isn't grammar.
 
 mod effect;
 mod index;
@@ -28,22 +28,22 @@ pub struct Hub {
     quiet_above: Option<usize>,
     max_rooms: Option<usize>,
     max_rooms_per_connection: Option<usize>,
-    /// Connections whose rank is that of an operator: a few.
+    /// Connections with the rank of an operator; few, since each look-up scans them.
     operators: Vec<ConnId>,
-    /// Connections without a name that hear what is said in the lobby.
-    listeners: Vec<ConnId>,
-    /// No guest has a number below this one.
+    /// Unregistered connections that receive the messages of the lobby.
+    observers: Vec<ConnId>,
+    /// No guest number below this one is free.
     next_guest: u32,
-    /// Names that are refused for a while; in the order in which they are free again.
+    /// Names that are refused after a kick, in the order in which they are free again.
     kicked: VecDeque<Kicked>,
-    /// What requests have cost beyond their own cost and was not taken yet.
+    /// Tokens that requests have cost beyond their own cost since [`Hub::take_extra_cost`].
     extra_cost: u64,
-    /// What the server has to act on, oldest first.
+    /// Effects that the server has yet to act on, oldest first.
     effects: VecDeque<Effect>,
     now: Time,
 }
 
-/// The name of somebody who was kicked.
+/// The name of a kicked user.
 #[derive(Debug)]
 struct Kicked {
     until: Time,
@@ -51,66 +51,66 @@ struct Kicked {
     skeletons: Skeletons,
 }
 
-/// Rooms that one connection can be in; `None` where nothing limits them.
+/// Returns the maximum number of rooms of one connection; `None` if unlimited.
 fn max_memberships(limits: &Limits) -> Option<usize> {
     limits.max_rooms_per_connection.into_iter().chain(limits.max_rooms).min()
 }
 
-/// What becomes of a connection after its request.
+/// What happens to a connection after its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterRequest {
-    /// It goes on.
+    /// It stays open.
     Stay,
-    /// It has left the hub and is to be closed once everything was flushed.
+    /// It has left the hub and is to be closed once its queue is flushed.
     Close,
 }
 
 impl Hub {
-    /// The most memory that a connection takes which is in the lobby alone: its user, and places on the lists of operators
-    /// and of listeners.
+    /// Maximum memory, in bytes, of a connection that is in the lobby alone: its user, and its entries in the lists of
+    /// operators and of observers.
     pub const MAX_BYTES_PER_CONNECTION: usize =
         Roster::MAX_BYTES_PER_USER + Roster::MAX_BYTES_PER_MEMBERSHIP + 2 * GROWN * size_of::<ConnId>();
-    /// The most that those take who were kicked.
+    /// Maximum memory, in bytes, of the names of kicked users.
     pub const OF_THE_KICKED: usize =
         MAX_KICKED * (GROWN * size_of::<Kicked>() + Name::MAX_HEAP_BYTES + Skeletons::MAX_HEAP_BYTES);
 
-    /// The most memory that the seats of one connection take; `None` where nothing limits them.
+    /// Returns the maximum memory, in bytes, of the memberships of one connection; `None` if unlimited.
     #[must_use]
     pub fn of_seats(limits: &Limits) -> Option<usize> {
         Some(Roster::MEMBERSHIP_LIST_BYTES + max_memberships(limits)? * Roster::MAX_BYTES_PER_MEMBERSHIP)
     }
 
-    /// The most rooms that so many connections can make; `None` where nothing limits them.
+    /// Returns the maximum number of rooms with this number of connections; `None` if unlimited.
     #[must_use]
     pub fn max_rooms(limits: &Limits, connections: usize) -> Option<usize> {
         let made = max_memberships(limits)?.saturating_mul(connections);
-        // And the lobby, in whichever nobody need be.
+        // One more for the lobby, which may be empty.
         Some(limits.max_rooms.map_or(made, |max| made.min(max)) + 1)
     }
 
-    /// The most memory that so many rooms take.
+    /// Returns the maximum memory, in bytes, of this number of rooms.
     #[must_use]
     pub fn of_rooms(rooms: usize) -> usize {
         rooms.saturating_mul(Roster::MAX_BYTES_PER_ROOM)
     }
 
-    /// The most items of one list, where there are so many rooms: the answer to `/rooms`, or to `/who`.
+    /// Returns the maximum number of items of one list, the answer to `/rooms` or to `/who`, with this number of rooms.
     #[must_use]
     pub fn max_listed(rooms: usize) -> usize {
         rooms.max(MAX_WHO)
     }
 
-    /// An empty server within these limits.
+    /// Creates a hub with these limits, without users.
     #[must_use]
     pub fn new(limits: &Limits) -> Hub {
-        let lobby = Name::new(b"lobby").expect("the lobby's name is a name");
+        let lobby = Name::new(b"lobby").expect("`lobby` is a valid name");
         Hub {
             roster: Roster::new(lobby),
             quiet_above: limits.quiet_above,
             max_rooms: limits.max_rooms,
             max_rooms_per_connection: limits.max_rooms_per_connection,
             operators: Vec::new(),
-            listeners: Vec::new(),
+            observers: Vec::new(),
             next_guest: 1,
             kicked: VecDeque::new(),
             extra_cost: 0,
@@ -119,18 +119,17 @@ impl Hub {
         }
     }
 
-    /// What time it is from now on.
+    /// Sets the current time.
     pub fn set_now(&mut self, now: Time) {
         self.now = now;
     }
 
-    /// Takes the tokens that the last request has cost its sender besides its own cost: see
-    /// [`Rule::each`](crate::protocol::command::Rule::each).
+    /// Takes the extra cost of the last request, in tokens: see [`Rule::each`](crate::protocol::command::Rule::each).
     pub fn take_extra_cost(&mut self) -> u64 {
         std::mem::take(&mut self.extra_cost)
     }
 
-    /// Whether there is an effect to act on.
+    /// Returns whether there is an effect to act on.
     #[must_use]
     pub fn has_effects(&self) -> bool {
         !self.effects.is_empty()
@@ -141,22 +140,22 @@ impl Hub {
         self.effects.pop_front()
     }
 
-    /// Gives memory back that nothing needs now.
+    /// Frees memory that is not in use.
     pub fn trim(&mut self) {
         self.effects.shrink_to_fit();
     }
 
-    /// Makes a new connection an operator's.
+    /// Gives a new connection the rank of an operator.
     pub fn make_operator(&mut self, id: ConnId) {
         self.operators.push(id);
     }
 
-    /// Has a new connection hear what is said in the lobby, until it enters it.
+    /// Makes a new connection receive the messages of the lobby until it registers.
     pub fn make_listener(&mut self, id: ConnId) {
-        self.listeners.push(id);
+        self.observers.push(id);
     }
 
-    /// What a connection may do.
+    /// Returns the rank of a connection.
     #[must_use]
     pub fn rank(&self, id: ConnId) -> Rank {
         let registered = self.roster.user(id).is_some();
@@ -167,26 +166,26 @@ impl Hub {
         }
     }
 
-    /// Rooms, the lobby among them.
+    /// Returns the number of rooms, the lobby included.
     #[must_use]
     pub fn open_rooms(&self) -> usize {
         self.roster.rooms().len()
     }
 
-    /// How many are registered.
+    /// Returns the number of registered connections.
     #[must_use]
     pub fn registered(&self) -> usize {
         self.roster.registered()
     }
 
-    /// The name of a registered connection.
+    /// Returns the name of a registered connection.
     #[must_use]
     pub fn nick(&self, id: ConnId) -> Option<&Name> {
         self.roster.user(id).map(|user| &user.name)
     }
 
-    /// Obeys or refuses one request of `from`; the answers go to `out`. The request is borrowed: moving it between two
-    /// places in memory costs more than parsing a short message.
+    /// Handles or refuses one request of `from`; the answers go to `out`. The request is borrowed: moving it in memory
+    /// costs more than parsing a short message.
     pub fn handle(&mut self, from: ConnId, request: &Request<'_>, out: &mut impl Outbox) -> AfterRequest {
         match self.dispatch(from, request, out) {
             Ok(next) => next,
@@ -202,8 +201,7 @@ impl Hub {
         }
     }
 
-    /// Takes a connection out, registered or not, and tells the members of shared rooms: `text`, or where that is empty
-    /// what the reason's row says.
+    /// Removes a connection, registered or not, and sends members of shared rooms `text`, by default that of `reason`.
     pub fn leave(&mut self, id: ConnId, reason: CloseReason, text: &[u8], out: &mut impl Outbox) {
         self.remove(id, reason, text, None, out);
     }
@@ -217,7 +215,7 @@ impl Hub {
         out: &mut impl Outbox,
     ) {
         self.operators.retain(|operator| *operator != id);
-        self.listeners.retain(|listener| *listener != id);
+        self.observers.retain(|observer| *observer != id);
         let shared_members = self.roster.shared_members(id, self.quiet_above);
         let user = self.roster.remove_user(id);
         if let Some(user) = &user {
@@ -231,12 +229,12 @@ impl Hub {
         self.check();
     }
 
-    /// Panics if the books are wrong; for tests, debug builds and fuzzing.
+    /// Panics if an invariant does not hold; for tests, debug builds and fuzzing.
     pub fn invariants(&self) {
         self.roster.invariants();
     }
 
-    /// In debug builds, where the server is small enough for it to be affordable.
+    /// Checks the invariants in debug builds, while the server is small enough for that to be affordable.
     fn check(&self) {
         if cfg!(debug_assertions) && self.registered() <= 16 {
             self.invariants();
@@ -250,10 +248,10 @@ impl Hub {
         out: &mut impl Outbox,
     ) -> Result<AfterRequest, Refusal<'a>> {
         match *request {
-            // Most requests by far; both find out by themselves whether the sender is registered.
+            // Most requests by far; both check by themselves whether the sender is registered.
             Request::Direct { to, text } => self.direct(from, to, text, out)?,
             Request::Say { room, text } => self.say(from, room, text, out)?,
-            _ if !self.may(from, request) => return Err(self.why_not(from, request)),
+            _ if !self.may(from, request) => return Err(self.denial(from, request)),
             Request::Ping { token } => out.send(from, Event::Pong { token }),
             Request::Help => out.send(from, Event::Help { operator: self.rank(from).is_operator() }),
             Request::Quit { message } => return Ok(self.quit(from, message, out)),
@@ -291,13 +289,13 @@ impl Hub {
         Ok(AfterRequest::Stay)
     }
 
-    /// Whether the rank of `from` is one that may make this request.
+    /// Returns whether the rank of `from` permits this request.
     fn may(&self, from: ConnId, request: &Request<'_>) -> bool {
         request.kind().rule().may.includes(self.rank(from))
     }
 
-    /// The refusal of a request that its sender's rank may not make.
-    fn why_not(&self, from: ConnId, request: &Request<'_>) -> Refusal<'static> {
+    /// Returns the refusal of a request that the rank of `from` does not permit.
+    fn denial(&self, from: ConnId, request: &Request<'_>) -> Refusal<'static> {
         match request.kind().rule().may {
             May::Operators if self.rank(from).is_registered() => Refusal::Denied,
             _ => Refusal::RegisterFirst,

@@ -1,4 +1,4 @@
-//! Names: who may have which, who comes with one, who takes another, and whose is refused for a while.
+//! Nicks: which are free, registration, renaming, and names that are refused after a kick.
 
 use super::roster::{LOBBY, User};
 use super::{Effect, Hub, Kicked};
@@ -26,9 +26,9 @@ impl Hub {
         Ok(())
     }
 
-    /// Registers a connection under a name that it may have.
+    /// Registers a connection under a free name.
     pub(super) fn admit(&mut self, from: ConnId, name: Name, quirks: Quirks, out: &mut impl Outbox) {
-        self.listeners.retain(|listener| *listener != from);
+        self.observers.retain(|observer| *observer != from);
         self.roster.add_user(from, name, quirks);
         if let Some(user) = self.roster.user(from) {
             out.send(from, Event::Named { nick: &user.name });
@@ -75,7 +75,7 @@ impl Hub {
         Ok(())
     }
 
-    /// The name, if `from` may have it: one may take another spelling of one's own, or one that looks like it.
+    /// Returns the name if `from` may take it, which includes other spellings of its own name and confusable ones.
     pub(super) fn free_nick<'a>(&mut self, from: ConnId, nick: &'a BStr) -> Result<Name, Refusal<'a>> {
         let name = Name::new(nick).map_err(|_| Refusal::NickInvalid(nick))?;
         if name::is_reserved(&name) {
@@ -91,10 +91,10 @@ impl Hub {
         Ok(name)
     }
 
-    /// Whether this is the name of somebody who was kicked just now, or looks like it.
+    /// Returns whether `name` is that of a user kicked less than [`KICKED_FOR`] ago, or confusable with it.
     fn is_kicked(&self, name: &Name) -> bool {
         let mut kicked = self.kicked.iter().filter(|kicked| kicked.until > self.now).peekable();
-        // Most often nobody was.
+        // The common case: no name is refused.
         if kicked.peek().is_none() {
             return false;
         }

@@ -1,4 +1,4 @@
-//! Entering and leaving rooms, and who is told of it.
+//! Entering and leaving rooms, and the presence events of both.
 
 use super::Hub;
 use super::roster::{LOBBY, RoomId};
@@ -34,7 +34,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Seats somebody in a room, answers, and tells the others by the event that `notice` makes.
+    /// Adds `from` to a room, answers it, and sends the other members the event that `presence` makes.
     pub(super) fn enter(
         &mut self,
         from: ConnId,
@@ -44,7 +44,7 @@ impl Hub {
     ) {
         self.roster.join(from, id);
         self.roster.set_current(from, Some(id));
-        self.send_to_room(from, id, presence, out);
+        self.send_presence(from, id, presence, out);
         self.send_entered(from, id, out);
         self.check();
     }
@@ -58,7 +58,7 @@ impl Hub {
         let id = self.membership(from, room)?;
         let was_current = self.current(from) == Some(id);
         out.send(from, Event::Left { room: &self.roster.room(id).name });
-        self.send_to_room(from, id, |who, room| Event::Parted { who, room }, out);
+        self.send_presence(from, id, |who, room| Event::Parted { who, room }, out);
         self.roster.part(from, id);
         if was_current {
             let lobby = self.roster.is_in(from, LOBBY).then_some(LOBBY);
@@ -73,9 +73,9 @@ impl Hub {
         out.send(to, Event::Entered { room: &room.name, members: room.members.len() });
     }
 
-    /// Tells the others in a room of somebody's coming or going, while that one is still seated in it; a large room is
-    /// told nothing.
-    pub(super) fn send_to_room(
+    /// Sends the other members of a room a presence event of `from`, which is a member still. A room with more than
+    /// `quiet_above` members sends none.
+    pub(super) fn send_presence(
         &self,
         from: ConnId,
         id: RoomId,
@@ -83,15 +83,15 @@ impl Hub {
         out: &mut impl Outbox,
     ) {
         let (room, Some(user)) = (self.roster.room(id), self.roster.user(from)) else { return };
-        let presence = presence(&user.name, &room.name);
+        let event = presence(&user.name, &room.name);
         let except = (!user.echo).then_some(from);
         if self.quiet_above.is_none_or(|max| room.members.len() <= max) {
-            out.send_all(Audience { members: &room.members, except }, presence);
+            out.send_all(Audience { members: &room.members, except }, event);
         } else if user.always_notified {
-            // Its kind hears of its kind, whatever the size of the room.
-            let is_heralded = |id: &&ConnId| self.roster.user(**id).is_some_and(|user| user.always_notified);
-            let members: Vec<ConnId> = room.members.iter().filter(is_heralded).copied().collect();
-            out.send_all(Audience { members: &members, except }, presence);
+            // The exception: members that are always notified receive each other's presence.
+            let is_notified = |id: &&ConnId| self.roster.user(**id).is_some_and(|user| user.always_notified);
+            let members: Vec<ConnId> = room.members.iter().filter(is_notified).copied().collect();
+            out.send_all(Audience { members: &members, except }, event);
         }
     }
 
@@ -103,7 +103,7 @@ impl Hub {
         self.roster.find_room(room).map_err(|_| Refusal::RoomInvalid(room))?.ok_or(Refusal::NoSuchRoom(room))
     }
 
-    /// The room meant by a name, or the current one, if `from` is in it.
+    /// Returns the room of that name, or the current one for `None`, provided that `from` is in it.
     pub(super) fn membership<'a>(&self, from: ConnId, room: Option<&'a BStr>) -> Result<RoomId, Refusal<'a>> {
         match room {
             None => self.current(from).ok_or(Refusal::NotInRoom(None)),

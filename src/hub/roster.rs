@@ -1,5 +1,5 @@
-//! Who is in which room: users, rooms, and the seats that tie them, kept consistent from both sides. What anybody is
-//! told of it is decided in `hub/mod.rs`; nothing here speaks.
+//! Users, rooms, and the memberships that tie them, kept consistent from both sides. Nothing here sends an event; the
+//! recipients are chosen in the other files of the hub.
 
 use super::index::NameIndex;
 #[cfg(feature = "unicode")]
@@ -9,48 +9,48 @@ use crate::protocol::name::{Invalid, Name};
 use crate::protocol::{ConnId, Quirks};
 use slab::Slab;
 
-/// A room: its slot. The lobby is always there.
+/// A room, by its slot. The lobby is never removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RoomId(u32);
 
-/// The room that everyone enters first.
+/// The room that users enter when they register.
 pub(super) const LOBBY: RoomId = RoomId(0);
 
-/// A room and who is in it.
+/// A room and its members.
 #[derive(Debug)]
 pub(super) struct Room {
-    /// As its first member wrote it.
+    /// As its first member typed it.
     pub name: Name,
-    /// In no order that means anything.
+    /// Each member once, in no particular order.
     pub members: Vec<ConnId>,
 }
 
-/// A registered connection. There may be ten thousands, most of them in the lobby alone: see `a_user_is_small`.
+/// A registered connection. There may be tens of thousands, most of them in the lobby alone, so a test bounds its size.
 #[derive(Debug)]
 pub(super) struct User {
     pub name: Name,
-    /// Always one of the seats' rooms, or none.
+    /// `None` or the room of one of `memberships`.
     pub current: Option<RoomSlot>,
-    /// See [`Quirks::own`].
+    /// See [`Quirks::echo`].
     pub echo: bool,
     /// See [`Quirks::always_notified`].
     pub always_notified: bool,
-    /// It has a name that it didn't choose.
+    /// The server chose the name.
     pub guest: bool,
-    /// The last [`Roster::shared_members`] that counted this user.
-    counted: u32,
+    /// The last pass of [`Roster::shared_members`] that visited this user.
+    visited: u32,
     memberships: Memberships,
 }
 
 impl User {
-    /// The number of a guest: it is free again once the guest is gone or has chosen a name.
+    /// Returns the number of a guest; it is free again once the guest leaves or chooses a name.
     pub fn guest_number(&self) -> Option<u32> {
         let number = self.name.shown().strip_prefix("guest-").filter(|_| self.guest)?;
         number.parse().ok()
     }
 }
 
-/// A room's slot plus one, so that `Option` costs nothing.
+/// A room's slot plus one, so that `Option<RoomSlot>` is no larger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RoomSlot(std::num::NonZeroU32);
 
@@ -66,14 +66,14 @@ impl From<RoomSlot> for RoomId {
     }
 }
 
-/// That a user is in `room`, at `members[place]`.
+/// A membership of a user, which is `members[index]` of `room`.
 #[derive(Debug, Clone, Copy)]
 struct Membership {
     room: RoomId,
     index: u32,
 }
 
-/// The seats of one user. The first needs no allocation; a boxed vector is one word where there are no more.
+/// The memberships of one user. The first needs no allocation; the boxed vector is one word while there are no others.
 #[derive(Debug, Default)]
 struct Memberships {
     first: Option<(RoomSlot, u32)>,
@@ -87,7 +87,7 @@ impl Memberships {
         first.into_iter().chain(self.more.iter().flat_map(|more| more.iter().copied()))
     }
 
-    /// One of the rooms, if there is one.
+    /// Returns one of the rooms, if there is one.
     fn any(&self) -> Option<RoomId> {
         self.iter().next().map(|membership| membership.room)
     }
@@ -131,7 +131,7 @@ impl Memberships {
 /// Users and rooms.
 #[derive(Debug)]
 pub(super) struct Roster {
-    /// By connection; `None` while a connection is not registered.
+    /// By slot of the connection; `None` while it is unregistered.
     users: Vec<Option<User>>,
     registered: usize,
     nicks: NameIndex,
@@ -139,32 +139,32 @@ pub(super) struct Roster {
     skeletons: SkeletonIndex,
     rooms: Slab<Room>,
     room_names: NameIndex,
-    /// Counts the calls of [`Roster::shared_members`].
-    count: u32,
-    /// What [`Roster::shared_members`] finds goes here; empty while it is lent.
+    /// The number of the last pass of [`Roster::shared_members`].
+    pass: u32,
+    /// The buffer that [`Roster::shared_members`] lends; empty while it is lent.
     shared_members: Vec<ConnId>,
 }
 
 impl Roster {
-    /// The most memory that one user takes, but for its seats: itself, its name, its entries under two spellings and
-    /// three looks, and twice a place in a company.
+    /// Maximum memory, in bytes, of one user without its memberships: itself, its name, two entries of the name index
+    /// and three of the skeleton index, and two in lists of shared members.
     pub const MAX_BYTES_PER_USER: usize = GROWN * size_of::<Option<User>>()
         + Name::MAX_HEAP_BYTES
         + 2 * NameIndex::BYTES_PER_ENTRY
         + 3 * (size_of::<[u32; 2]>() + 1) * TABLE
         + 2 * GROWN * size_of::<ConnId>();
-    /// That of one seat, on its user's list and on its room's.
+    /// The same of one membership, in its user's list and in its room's.
     pub const MAX_BYTES_PER_MEMBERSHIP: usize = GROWN * size_of::<Membership>() + SLACK * size_of::<ConnId>();
-    /// That of a user's list of seats, where there is one.
+    /// The same of a user's list of memberships, if it has one.
     pub const MEMBERSHIP_LIST_BYTES: usize = size_of::<Vec<Membership>>() + 2 * ALLOCATION;
-    /// That of one room, but for the seats in it.
+    /// The same of one room without its memberships.
     pub const MAX_BYTES_PER_ROOM: usize = GROWN * size_of::<Room>()
         + Name::MAX_HEAP_BYTES
         + 2 * NameIndex::BYTES_PER_ENTRY
         + SLACK * size_of::<ConnId>()
         + ALLOCATION;
 
-    /// Nobody, and a lobby of that name.
+    /// Creates a roster without users, and a lobby of that name.
     pub fn new(lobby: Name) -> Roster {
         let mut roster = Roster {
             users: Vec::new(),
@@ -174,7 +174,7 @@ impl Roster {
             skeletons: SkeletonIndex::default(),
             rooms: Slab::new(),
             room_names: NameIndex::default(),
-            count: 0,
+            pass: 0,
             shared_members: Vec::new(),
         };
         let made = roster.make_room(lobby);
@@ -190,8 +190,8 @@ impl Roster {
         self.users.iter().flatten()
     }
 
-    /// Everyone who is registered.
-    pub fn everyone(&self) -> impl Iterator<Item = ConnId> {
+    /// Returns the ids of all registered connections.
+    pub fn registered_ids(&self) -> impl Iterator<Item = ConnId> {
         (0..).zip(&self.users).filter(|(_, user)| user.is_some()).map(|(id, _)| ConnId(id))
     }
 
@@ -199,22 +199,22 @@ impl Roster {
         self.registered
     }
 
-    /// Who has a nick that is shown, or folds, exactly like this.
+    /// Returns the user with a nick that, shown or folded, is exactly `typed`.
     pub fn find_spelled(&self, typed: &[u8]) -> Option<ConnId> {
         self.nicks.find(typed, &|id| name_of(&self.users, id)).map(ConnId)
     }
 
-    /// Who has the nick that was typed like this.
+    /// Returns the user with the nick that was typed.
     pub fn find_user(&self, typed: &[u8]) -> Result<Option<ConnId>, Invalid> {
         Ok(self.nicks.look_up(typed, |id| name_of(&self.users, id))?.map(ConnId))
     }
 
-    /// Who has this nick, in any spelling.
+    /// Returns the user with this nick, in any spelling.
     pub fn holder(&self, nick: &Name) -> Option<ConnId> {
         self.nicks.holder(nick, |id| name_of(&self.users, id)).map(ConnId)
     }
 
-    /// Whether this nick can be taken for that of somebody other than `id`.
+    /// Returns whether this nick is confusable with that of a user other than `id`.
     #[cfg(feature = "unicode")]
     pub fn is_confusable(&mut self, id: ConnId, nick: &Name) -> bool {
         let Roster { skeletons, users, .. } = self;
@@ -222,13 +222,13 @@ impl Roster {
         skeletons.is_confusable(id.0, nick, names, |id| name_of(users, id))
     }
 
-    /// A name of plain ASCII can't be taken for another.
+    /// ASCII names are never treated as confusable.
     #[cfg(not(feature = "unicode"))]
     pub fn is_confusable(&mut self, _: ConnId, _: &Name) -> bool {
         false
     }
 
-    /// Enters a user under a nick that nobody has.
+    /// Registers a user under a nick that no other user has.
     pub fn add_user(&mut self, id: ConnId, name: Name, quirks: Quirks) {
         if self.users.len() <= id.index() {
             self.users.resize_with(id.index() + 1, || None);
@@ -240,14 +240,14 @@ impl Roster {
             echo: quirks.echo,
             always_notified: quirks.always_notified,
             guest: false,
-            counted: self.count,
+            visited: self.pass,
             memberships: Memberships::default(),
         });
         self.enter_nick(id, &name);
         self.registered += 1;
     }
 
-    /// Gives a user another nick, which nobody else has, and returns the former.
+    /// Gives a user another nick, which no other user has, and returns the former.
     pub fn rename(&mut self, id: ConnId, name: Name) -> Option<Name> {
         let user = self.users.get_mut(id.index())?.as_mut()?;
         self.nicks.remove(id.0, &user.name);
@@ -258,14 +258,14 @@ impl Roster {
         Some(former)
     }
 
-    /// Enters a user's new nick, under which it is known already.
+    /// Indexes a user's new nick; the user has it already.
     fn enter_nick(&mut self, id: ConnId, name: &Name) {
         self.nicks.insert(id.0, name, |id| name_of(&self.users, id));
         #[cfg(feature = "unicode")]
         self.skeletons.insert(id.0, name, |id| name_of(&self.users, id));
     }
 
-    /// Takes a user out of the server and of all rooms.
+    /// Removes a user from the roster and from all rooms, and returns it.
     pub fn remove_user(&mut self, id: ConnId) -> Option<User> {
         while let Some(room) = self.user(id)?.memberships.any() {
             self.part(id, room);
@@ -286,12 +286,12 @@ impl Roster {
         self.rooms.iter().map(|(_, room)| room)
     }
 
-    /// The room of the name that was typed like this.
+    /// Returns the room with the name that was typed.
     pub fn find_room(&self, typed: &[u8]) -> Result<Option<RoomId>, Invalid> {
         Ok(self.room_names.look_up(typed, |id| &self.rooms[id as usize].name)?.map(RoomId))
     }
 
-    /// A new, empty room of a name that no other room has.
+    /// Creates an empty room under a name that no other room has.
     pub fn make_room(&mut self, name: Name) -> RoomId {
         let id = self.rooms.insert(Room { name: name.clone(), members: Vec::new() }) as u32;
         self.room_names.insert(id, &name, |id| &self.rooms[id as usize].name);
@@ -302,26 +302,26 @@ impl Roster {
         self.user(id).is_some_and(|user| user.memberships.index(room).is_some())
     }
 
-    /// In how many rooms a user is.
+    /// Returns the number of rooms that a user is in.
     pub fn memberships(&self, id: ConnId) -> usize {
         self.user(id).map_or(0, |user| user.memberships.iter().count())
     }
 
-    /// Whether the user has a name that it didn't choose.
+    /// Sets whether the server chose the user's name.
     pub fn set_guest(&mut self, id: ConnId, guest: bool) {
         if let Some(user) = self.users.get_mut(id.index()).and_then(Option::as_mut) {
             user.guest = guest;
         }
     }
 
-    /// Makes `room` the user's current one; `None` for none.
+    /// Sets the user's current room; `None` for none.
     pub fn set_current(&mut self, id: ConnId, room: Option<RoomId>) {
         if let Some(user) = self.users.get_mut(id.index()).and_then(Option::as_mut) {
             user.current = room.map(Into::into);
         }
     }
 
-    /// Seats a user in a room that it isn't in.
+    /// Adds a user to a room that it isn't in.
     pub fn join(&mut self, id: ConnId, room: RoomId) {
         debug_assert!(!self.is_in(id, room));
         let Some(user) = self.users.get_mut(id.index()).and_then(Option::as_mut) else { return };
@@ -330,7 +330,7 @@ impl Roster {
         members.push(id);
     }
 
-    /// Takes a user's seat in a room away, and the room with it where nobody is left in it.
+    /// Removes a user from a room, and the room if it is then empty and not the lobby.
     pub fn part(&mut self, id: ConnId, room: RoomId) {
         let Some(user) = self.users.get_mut(id.index()).and_then(Option::as_mut) else { return };
         let Some(index) = user.memberships.index(room) else { return };
@@ -340,7 +340,7 @@ impl Roster {
         }
         let members = &mut self.rooms[room.0 as usize].members;
         members.swap_remove(index as usize);
-        // Whoever has gone leaves no room behind that is as large as it once was, or a few could keep many such.
+        // Without shrinking, a few users could keep many rooms at their largest size.
         if members.capacity() / SLACK > members.len() {
             members.shrink_to(2 * members.len());
         }
@@ -355,20 +355,20 @@ impl Roster {
         }
     }
 
-    /// Those who share a room with this user, itself left out, each once however many rooms they share. Rooms with
-    /// more members than `quiet_above` don't count. The list is lent: see [`Roster::reclaim`].
+    /// Returns the users that share a room with this one, each once, this one excluded. Rooms with more members than
+    /// `quiet_above` don't count. The list is lent: see [`Roster::reclaim`].
     pub fn shared_members(&mut self, id: ConnId, quiet_above: Option<usize>) -> Vec<ConnId> {
         let mut shared_members = std::mem::take(&mut self.shared_members);
         shared_members.clear();
-        self.count = self.count.wrapping_add(1);
-        if self.count == 0 {
-            self.users.iter_mut().flatten().for_each(|user| user.counted = 0);
-            self.count = 1;
+        self.pass = self.pass.wrapping_add(1);
+        if self.pass == 0 {
+            self.users.iter_mut().flatten().for_each(|user| user.visited = 0);
+            self.pass = 1;
         }
         let Some(user) = self.users.get_mut(id.index()).and_then(Option::as_mut) else {
             return shared_members;
         };
-        user.counted = self.count;
+        user.visited = self.pass;
         let rooms: Memberships =
             Memberships { first: user.memberships.first, more: user.memberships.more.clone() };
         for membership in rooms.iter() {
@@ -378,9 +378,9 @@ impl Roster {
             }
             for &member in members {
                 if let Some(other) = self.users[member.index()].as_mut()
-                    && other.counted != self.count
+                    && other.visited != self.pass
                 {
-                    other.counted = self.count;
+                    other.visited = self.pass;
                     shared_members.push(member);
                 }
             }
@@ -388,12 +388,12 @@ impl Roster {
         shared_members
     }
 
-    /// The list that was lent, for the next time.
+    /// Takes the lent list back for the next call.
     pub fn reclaim(&mut self, shared_members: Vec<ConnId>) {
         self.shared_members = shared_members;
     }
 
-    /// Checks what must always be true of the whole, at a cost that is for tests and debug builds.
+    /// Panics if an invariant does not hold; too slow for release builds.
     pub fn invariants(&self) {
         assert_eq!(self.registered, self.users().count());
         #[cfg(feature = "unicode")]
@@ -401,15 +401,15 @@ impl Roster {
             .invariants((0..).zip(&self.users).filter_map(|(id, user)| Some((id, &user.as_ref()?.name))));
         for (slot, room) in &self.rooms {
             let id = RoomId(slot as u32);
-            assert!(id == LOBBY || !room.members.is_empty(), "an empty room is gone");
-            // A vector's least capacity is four.
+            assert!(id == LOBBY || !room.members.is_empty(), "only the lobby may be empty");
+            // The minimum capacity of a vector is four.
             assert!(
                 room.members.capacity() <= SLACK * room.members.len().max(1) + SLACK,
-                "as large as need be"
+                "the list has shrunk"
             );
             for (index, member) in room.members.iter().enumerate() {
                 let user = self.user(*member).expect("members are registered");
-                assert_eq!(user.memberships.index(id), Some(index as u32), "both sides of a seat agree");
+                assert_eq!(user.memberships.index(id), Some(index as u32), "user and room agree");
             }
         }
         for user in self.users() {
@@ -422,13 +422,13 @@ impl Roster {
             }
             assert!(
                 user.current.is_none_or(|room| user.memberships.index(room.into()).is_some()),
-                "one sits in the current room"
+                "the user is a member of its current room"
             );
         }
     }
 }
 
-/// The name behind an id of the index of nicks.
+/// Returns the nick of a registered user, by its id in the indexes.
 fn name_of(users: &[Option<User>], id: u32) -> &Name {
     &users[id as usize].as_ref().expect("the index holds registered users only").name
 }
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_that_many_have_left_is_small_again() {
+    fn emptied_room_releases_its_memory() {
         let mut roster = Roster::new(Name::new(b"lobby").unwrap());
         for i in 0..1000 {
             roster.add_user(ConnId(i), Name::new(format!("n{i}").as_bytes()).unwrap(), Quirks::default());
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn seats_stay_right_whoever_leaves() {
+    fn memberships_stay_consistent_after_leaving() {
         let mut roster = Roster::new(Name::new(b"lobby").unwrap());
         let dev = roster.make_room(Name::new(b"dev").unwrap());
         for id in 0..5 {
@@ -472,6 +472,6 @@ mod tests {
             roster.remove_user(ConnId(id));
         }
         roster.invariants();
-        assert_eq!(roster.rooms().len(), 1, "the lobby stays, the empty room is gone");
+        assert_eq!(roster.rooms().len(), 1, "only the lobby is left");
     }
 }

@@ -1,32 +1,32 @@
-//! Looks to whoever's name has them, so that a name beyond ASCII and another that looks like it don't meet. Like the index
-//! of names it holds ids only, and asks for the names through a closure.
+//! An index from skeletons to ids, so that a name beyond ASCII is not confusable with another. Like the index of names
+//! it holds ids only, and reads names through a closure.
 
 use crate::protocol::name::{Name, Skeletons};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
-/// Two names of plain ASCII can't deceive, so where all names are, nothing is kept here and nothing asked. The ASCII
-/// names are entered the first time that somebody wants a name beyond ASCII that looks like ASCII, all at once, and from
-/// then on one by one: a look-up never goes through all names, however often it is provoked.
+/// Two ASCII names are never treated as confusable, so while all names are ASCII nothing is kept or looked up. The
+/// ASCII names are inserted, all at once, when a name beyond ASCII with an ASCII skeleton is first checked; later ones
+/// are inserted one by one. So no peer can make a look-up walk all names again.
 #[derive(Debug, Default)]
 pub(super) struct SkeletonIndex {
-    /// Holders of names beyond ASCII, once for each look. No two holders stand here under one look.
+    /// Ids of names beyond ASCII, once per skeleton. No two ids have one skeleton.
     beyond: HashTable<Entry>,
-    /// Holders of ASCII names, under the one look that each has; `None` as long as no look in `beyond` ever was ASCII.
+    /// Ids of ASCII names, by the one skeleton of each; `None` as long as `beyond` has had no ASCII skeleton.
     ascii: Option<HashTable<u32>>,
-    /// Keyed at random, as the index of names is.
+    /// Seeded at random, as in the index of names.
     hasher: RandomState,
 }
 
-/// A holder, and the hash of one of its looks: a look takes too long to find out anew whenever the table grows.
+/// An id, and the hash of one of its skeletons, which are too slow to compute again whenever the table grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
     id: u32,
     hash: Hash,
 }
 
-/// Half of what a table goes by.
+/// Half of a 64-bit hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Hash(u32);
 
@@ -35,15 +35,15 @@ impl Hash {
         Hash(hasher.hash_one(skeleton) as u32)
     }
 
-    /// A table chooses a place by the lowest bits and keeps the highest seven there.
+    /// Returns a 64-bit hash: a table takes the index from the lowest bits and its tag from the highest seven.
     fn spread(self) -> u64 {
         u64::from(self.0) | u64::from(self.0) << 32
     }
 }
 
 impl SkeletonIndex {
-    /// Whether `name` can be taken for that of a holder other than `id`. `all` are the names of all holders, and gone
-    /// through at most once ever.
+    /// Returns whether `name` is confusable with that of an id other than `id`. `all` returns all names, and is
+    /// iterated at most once in the life of the index.
     pub fn is_confusable<'n, N: Iterator<Item = (u32, &'n Name)>>(
         &mut self,
         id: u32,
@@ -65,17 +65,17 @@ impl SkeletonIndex {
         let SkeletonIndex { beyond, ascii, hasher } = self;
         skeletons.texts().iter().any(|skeleton| {
             let hash = Hash::new(hasher, skeleton);
-            let has_it = |e: &Entry| {
+            let has_skeleton = |e: &Entry| {
                 e.hash == hash && e.id != id && Skeletons::of(names(e.id)).texts().contains(skeleton)
             };
-            let is_it = |other: &u32| *other != id && skeleton_of(names(*other)) == *skeleton;
+            let is_ascii_skeleton = |other: &u32| *other != id && skeleton_of(names(*other)) == *skeleton;
             let ascii = ascii.as_ref().filter(|_| !is_ascii);
-            beyond.find(hash.spread(), has_it).is_some()
-                || ascii.is_some_and(|ascii| ascii.find(hash.spread(), is_it).is_some())
+            beyond.find(hash.spread(), has_skeleton).is_some()
+                || ascii.is_some_and(|ascii| ascii.find(hash.spread(), is_ascii_skeleton).is_some())
         })
     }
 
-    /// Enters the holder `id` of `name`; `names` already answers it. Nobody may be mistakable for it.
+    /// Inserts `id` under `name`; `names` returns that name for it already. No other name may be confusable with it.
     pub fn insert<'n>(&mut self, id: u32, name: &Name, names: impl Fn(u32) -> &'n Name) {
         let SkeletonIndex { beyond, ascii, hasher } = self;
         if !name.folded().is_ascii() {
@@ -89,7 +89,7 @@ impl SkeletonIndex {
         }
     }
 
-    /// Takes the holder `id` of `name` out.
+    /// Removes `id`; its name is `name`.
     pub fn remove(&mut self, id: u32, name: &Name) {
         let SkeletonIndex { beyond, ascii, hasher } = self;
         if !name.folded().is_ascii() {
@@ -107,10 +107,10 @@ impl SkeletonIndex {
         }
     }
 
-    /// Checks that exactly these holders are here, at a cost that is for tests and debug builds.
+    /// Panics unless exactly these ids are in the index; too slow for release builds.
     pub fn invariants<'n>(&self, all: impl Iterator<Item = (u32, &'n Name)>) {
         let (mut beyond, mut ascii) = (0, 0);
-        let mut known = std::collections::HashSet::new();
+        let mut seen = std::collections::HashSet::new();
         for (id, name) in all.filter(|(_, name)| self.ascii.is_some() || !name.folded().is_ascii()) {
             let skeletons = Skeletons::of(name);
             for skeleton in skeletons.texts() {
@@ -120,13 +120,13 @@ impl SkeletonIndex {
                         .ascii
                         .as_ref()
                         .is_none_or(|ascii| ascii.find(hash.spread(), |e| *e == id).is_some());
-                    assert!(found, "{name:?} is known by its look");
+                    assert!(found, "{name:?} is in the index of ASCII names");
                     ascii += 1;
                 } else {
                     let found = self.beyond.find(hash.spread(), |e| *e == Entry { id, hash }).is_some();
-                    assert!(found, "{name:?} is known by {skeleton}");
-                    assert!(self.ascii.is_some() || !skeleton.is_ascii(), "{name:?} can be taken for ASCII");
-                    assert!(known.insert(skeleton.clone()), "only one looks like {skeleton}");
+                    assert!(found, "{name:?} is in the index as {skeleton}");
+                    assert!(self.ascii.is_some() || !skeleton.is_ascii(), "{name:?} has an ASCII skeleton");
+                    assert!(seen.insert(skeleton.clone()), "only one name has the skeleton {skeleton}");
                     beyond += 1;
                 }
             }
@@ -136,7 +136,7 @@ impl SkeletonIndex {
     }
 }
 
-/// The look of an ASCII name.
+/// Returns the skeleton of an ASCII name.
 fn skeleton_of(name: &Name) -> String {
     Skeletons::of(name).texts().concat()
 }

@@ -1,9 +1,9 @@
-//! Why a connection ends. One row each: the word in the log, and what those who shared a room with it are told.
+//! Close reasons, one row each: the word in the log, and the text that members of shared rooms receive.
 
 /// Why a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The peer asked for it.
+    /// The peer requested it.
     Quit,
     /// The peer ended its stream.
     EndOfStream,
@@ -11,22 +11,22 @@ pub enum CloseReason {
     Lost,
     /// The peer didn't read what it was sent.
     TooSlow,
-    /// The peer speaks by datagrams, and has sent none for a long time.
+    /// The peer of the UDP dialect has sent no datagram for a long time.
     Silent,
-    /// No name was given in time.
+    /// The connection did not register in time.
     RegisterTimeout,
-    /// An operator ended it.
+    /// An operator kicked the user.
     Kicked,
 }
 
 impl CloseReason {
-    /// The stable word in the log.
+    /// Returns the stable word in the log.
     #[must_use]
     pub fn word(self) -> &'static str {
         self.row().0
     }
 
-    /// What the members of shared rooms are told where neither peer nor operator gave a text; may be empty.
+    /// Returns the text for members of shared rooms if neither peer nor operator gave one; may be empty.
     #[must_use]
     pub fn presence_text(self) -> &'static str {
         self.row().1

@@ -1,11 +1,11 @@
-//! The table of requests: which rank may make each kind and what it costs, for all dialects. The words for a request
-//! are a dialect's; what it does is the hub's.
+//! The table of requests, for all dialects: the ranks that may make each kind, and what it costs. A dialect gives a
+//! request its words, the hub its effect.
 
 use crate::protocol::request::{Rank, Request};
 
 /// The kinds of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is of the request that has its name")]
+#[expect(missing_docs, reason = "each is the kind of the request of that name")]
 pub enum Kind {
     Register,
     Enter,
@@ -27,21 +27,21 @@ pub enum Kind {
     Shutdown,
 }
 
-/// Which ranks may make a request.
+/// The ranks that may make a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum May {
     /// Every connection.
     Anyone,
     /// Registered connections.
     Members,
-    /// Registered connections, and operators without a name.
+    /// Registered connections, and unregistered operators.
     MembersAndOperators,
     /// Operators.
     Operators,
 }
 
 impl May {
-    /// Whether a connection of that rank may.
+    /// Returns whether a connection of this rank may make the request.
     #[must_use]
     pub fn includes(self, rank: Rank) -> bool {
         match self {
@@ -53,19 +53,19 @@ impl May {
     }
 }
 
-/// Which ranks may make a request, and its cost in tokens of the sender's bucket (docs/protocol.md, "Promises").
+/// The ranks that may make a request, and its cost in tokens of the sender's bucket (docs/protocol.md, "Promises").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
-    /// Which ranks may make it.
+    /// The ranks that may make it.
     pub may: May,
-    /// Tokens of the request itself.
+    /// Tokens for the request itself.
     pub cost: u64,
-    /// Tokens of each recipient after the first, or of each line of a list that is the answer.
+    /// Tokens for each recipient after the first, or for each line of an answer that is a list.
     pub each: u64,
 }
 
 impl Kind {
-    /// Its row.
+    /// Returns its row of the table.
     #[must_use]
     pub const fn rule(self) -> Rule {
         let (may, cost, each) = match self {
@@ -81,7 +81,7 @@ impl Kind {
 }
 
 impl Request<'_> {
-    /// Which kind of request it is.
+    /// Returns the kind of the request.
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {

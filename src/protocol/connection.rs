@@ -1,26 +1,26 @@
-//! What identifies a connection: the index of its slot, and where it comes from.
+//! The identity of a connection: the index of its slot, and the address of its peer.
 
 use std::net::SocketAddr;
 
-/// A connection: the index of its slot in the reactor. A slot is used again once its former owner is gone everywhere,
-/// so an id is only meaningful while its connection is open.
+/// A connection, by the index of its slot in the reactor. A slot is reused once nothing refers to its former owner, so
+/// an id is meaningful only while its connection is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(pub u32);
 
 impl ConnId {
-    /// The slot, as an index.
+    /// Returns the slot as an index.
     #[must_use]
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// Where a connection comes from.
+/// The address of a connection's peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerAddr {
-    /// An address of the internet protocols. A v4-mapped IPv6 address is held as the IPv4 address that it is.
+    /// An IP address and a port. A v4-mapped IPv6 address is held as the IPv4 address that it is.
     Inet(SocketAddr),
-    /// This machine, through the operators' socket.
+    /// This machine, over the Unix socket for operators.
     Unix,
 }
 

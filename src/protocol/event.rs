@@ -1,47 +1,45 @@
-//! What the hub tells a connection: answers, notices, messages, refusals. An event borrows everything for the length of one
-//! call; how it is written is a dialect's business.
+//! Events: what the hub sends to a connection. An event borrows everything for one call; a dialect encodes it.
 
 use crate::protocol::connection::PeerAddr;
 use crate::protocol::name::Name;
 use crate::protocol::refusal::Refusal;
 use bstr::BStr;
 
-/// What happens to somebody: an answer, a notice, something said, a refusal. A dialect writes it down or, where its
-/// clients wouldn't understand it, writes nothing.
+/// An answer, a presence event, a message or a refusal. A dialect writes nothing where its clients wouldn't understand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'a> {
     /// The connection was accepted.
     Connected {
-        /// Where from.
+        /// The address of its peer.
         from: PeerAddr,
     },
-    /// Answer: this is your name now.
+    /// Answer: the connection has this name now.
     Named {
         /// The name.
         nick: &'a Name,
     },
-    /// Answer: you are in this room, and it is the current one.
+    /// Answer: the connection is in this room, its current one.
     Entered {
         /// The room.
         room: &'a Name,
-        /// Its members, you included.
+        /// Its members, the connection included.
         members: usize,
     },
-    /// Answer: you are no longer in this room.
+    /// Answer: the connection has left this room.
     Left {
         /// The room.
         room: &'a Name,
     },
-    /// Answer: that was all of [`List::Who`].
+    /// Answer: the end of [`List::Who`].
     EndWho {
         /// The room's name, or `*`.
         room: &'a str,
-        /// How many there are, told or not.
+        /// The number of names, listed or not.
         count: usize,
     },
-    /// Answer: that was all of [`List::Rooms`].
+    /// Answer: the end of [`List::Rooms`].
     EndRooms {
-        /// How many there are.
+        /// The number of rooms.
         count: usize,
     },
     /// Answer to a ping.
@@ -49,96 +47,96 @@ pub enum Event<'a> {
         /// The token as it came.
         token: &'a BStr,
     },
-    /// Answer: what can be asked.
+    /// Answer: the list of commands.
     Help {
-        /// The operators' commands too.
+        /// Whether operators' commands are included.
         operator: bool,
     },
-    /// Answer: the connection ends as you wished.
+    /// Answer: the connection is closed as requested.
     Bye,
-    /// Answer: so many were told.
+    /// Answer: an announcement was sent.
     Announced {
-        /// The operator among them, if registered.
+        /// The number of recipients, the operator included if registered.
         count: usize,
     },
-    /// Answer: that connection ends.
+    /// Answer: a user was kicked.
     Kicked {
-        /// Whose it was.
+        /// The name of the user.
         who: &'a Name,
     },
-    /// Answer: one of the things that the server counts.
+    /// Answer: one of the server's counters.
     Stat {
-        /// Which.
+        /// Its name.
         key: &'a str,
-        /// How many.
+        /// Its value.
         value: u64,
     },
-    /// Answer: that was all of [`Event::Stat`].
+    /// Answer: the end of [`Event::Stat`].
     EndStats {
-        /// How many there were.
+        /// The number of counters.
         count: usize,
     },
     /// Answer: the server stops.
     Shutdown,
-    /// Notice: from whoever runs the server, to everyone.
+    /// A message from an operator to all registered users.
     Announcement {
-        /// What, as it came.
+        /// The text as it came.
         text: &'a BStr,
     },
-    /// Notice: somebody registered and entered the lobby.
+    /// Presence: a user registered and entered the lobby.
     Arrived {
-        /// Who.
+        /// The name of the user.
         who: &'a Name,
     },
-    /// Notice: somebody's connection ended.
+    /// Presence: a user's connection ended.
     Gone {
-        /// Who.
+        /// The name of the user.
         who: &'a Name,
-        /// Why; empty where nothing is known or said.
+        /// The reason; may be empty.
         reason: &'a BStr,
     },
-    /// Notice: somebody entered a room.
+    /// Presence: a user entered a room.
     Joined {
-        /// Who.
+        /// The name of the user.
         who: &'a Name,
-        /// Which room.
+        /// The room.
         room: &'a Name,
     },
-    /// Notice: somebody left a room and is still connected.
+    /// Presence: a user left a room and is still connected.
     Parted {
-        /// Who.
+        /// The name of the user.
         who: &'a Name,
-        /// Which room.
+        /// The room.
         room: &'a Name,
     },
-    /// Notice: somebody has another name.
+    /// Presence: a user has another name.
     Renamed {
         /// The former name.
         from: &'a Name,
         /// The new one.
         to: &'a Name,
     },
-    /// A message for you alone.
+    /// A direct message.
     Direct {
-        /// Who wrote it.
+        /// The name of the sender.
         from: &'a Name,
-        /// What, as it came.
+        /// The text as it came.
         text: &'a BStr,
     },
-    /// A message for a room.
+    /// A message to a room.
     Said {
         /// The room; `None` is the lobby.
         room: Option<&'a Name>,
-        /// Who said it.
+        /// The name of the sender.
         from: &'a Name,
-        /// What, as it came.
+        /// The text as it came.
         text: &'a BStr,
     },
-    /// What you asked was not done, or the connection is about to be closed.
+    /// A request was not done, or the connection is about to be closed.
     Refused(Refusal<'a>),
 }
 
-/// An answer that is a list of names, which a dialect packs into lines. [`Event::EndWho`] or [`Event::EndRooms`] follows.
+/// An answer that is a list, packed into lines by a dialect. [`Event::EndWho`] or [`Event::EndRooms`] follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum List<'a> {
     /// The names asked for.
@@ -150,18 +148,18 @@ pub enum List<'a> {
     Rooms,
 }
 
-/// One of a list.
+/// An item of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListItem<'a> {
     /// Its name.
     pub name: &'a Name,
-    /// How many members it has, of a room.
+    /// The number of members; `None` unless it is a room.
     pub count: Option<usize>,
 }
 
 impl Event<'_> {
-    /// Whether this may be sent a little later, together with what its recipients are sent then: who came, went or was
-    /// renamed. It is never overtaken by what is said to the same recipient behind it.
+    /// Returns whether the event is deferred, that is presence: it is sent with the next other event for its recipient,
+    /// or a little later. No event for the same recipient overtakes it.
     #[must_use]
     pub fn may_wait(&self) -> bool {
         matches!(

@@ -1,6 +1,6 @@
-//! Values and bytes, no state: what all layers above share. A **frame** says where a message ends, a **dialect** what it
-//! means and how an event is written. Nothing here knows a user, a room, a queue or a socket; everything is borrowed for
-//! the length of one call.
+//! Values and bytes, no state: what all layers above share. A **frame** says where a message ends, a **dialect** what
+//! it means and how an event is written. Nothing here knows users, rooms, queues or sockets; all is borrowed for one
+//! call.
 
 mod close_reason;
 pub mod command;

@@ -1,26 +1,26 @@
-//! Why something is not done. Each refusal's code, whether it closes the connection, and its details stand once, in
-//! [`Refusal::row`]; docs/protocol.md has the same table, and a test compares the two.
+//! Refusals. The code of each, whether it closes the connection, and its details are in [`Refusal::row`] alone;
+//! docs/protocol.md has the same table, and a test compares the two.
 
 use bstr::BStr;
 
-/// Why something is not done, or why the server closes a connection.
+/// Why a request is not done, or why the server closes a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal<'a> {
     /// The line is longer than this many bytes, its CR and LF included.
     LineTooLong(usize),
-    /// The message holds NUL.
+    /// The message contains NUL.
     BadByte,
     /// The request needs a registered connection.
     RegisterFirst,
-    /// There is no command of this name.
+    /// No command has this name.
     UnknownCommand(&'a BStr),
-    /// The request is an operator's.
+    /// Only operators may make the request.
     Denied,
-    /// The form was incomplete; this is the form.
+    /// The request is incomplete; this is its form.
     Usage(&'static str),
     /// Only characters without a visible form, of which this is the first, precede a sigil, the second.
     HiddenSigil(char, char),
-    /// The message holds no text.
+    /// The message has no text.
     EmptyText,
     /// More recipients than [`MAX_TARGETS`](crate::limits::MAX_TARGETS).
     TooManyTargets,
@@ -28,44 +28,44 @@ pub enum Refusal<'a> {
     NickInvalid(&'a BStr),
     /// The nick is reserved.
     NickReserved(&'a BStr),
-    /// Another connection has the nick, or one that looks like it.
+    /// Another connection has the nick, or one confusable with it.
     NickTaken(&'a BStr),
-    /// An operator ended the connection that had the nick a short time ago.
+    /// A user of the nick, or of one confusable with it, was kicked a short time ago.
     NickKicked(&'a BStr),
     /// The text can't be a room's name.
     RoomInvalid(&'a BStr),
-    /// There is no such room.
+    /// No room has this name.
     NoSuchRoom(&'a BStr),
-    /// The user is not in that room; where it is `None`, in no current room.
+    /// The user is not in this room; `None`: it has no current room.
     NotInRoom(Option<&'a BStr>),
-    /// The user or the server can't have more rooms.
+    /// The user or the server has its maximum number of rooms.
     TooManyRooms,
     /// No user has that nick.
     NoSuchUser(&'a BStr),
-    /// The recipient's queue is half full.
+    /// The recipient's queue is more than half full.
     RecipientFull(&'a BStr),
     /// The server keeps no accounts, so a name has no password.
     NoAccounts,
-    /// An operator ended the connection, for this reason.
+    /// An operator kicked the user, for this reason.
     Kicked(&'a BStr),
-    /// There are as many connections as there may be.
+    /// The server has its maximum number of connections.
     ServerFull,
-    /// There are as many connections of that address as there may be.
+    /// The address has its maximum number of connections.
     TooManyConnections,
-    /// No name was given in time, or too many other connections have none either.
+    /// The connection did not register in time, or too many others are unregistered.
     RegisterTimeout,
     /// The peer didn't read what it was sent.
     TooSlow,
-    /// The server stops.
+    /// The server is stopping.
     ShuttingDown,
 }
 
-/// What follows the code, in front of the advice.
+/// What is between the code and the advice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject<'a> {
     /// Nothing.
     None,
-    /// What the peer wrote; it may be anything.
+    /// Text as the peer wrote it, unchecked.
     Typed(&'a BStr),
     /// A bound.
     Number(usize),
@@ -78,22 +78,22 @@ pub enum Subject<'a> {
 pub struct Row<'a> {
     /// The stable code.
     pub code: &'static str,
-    /// The server closes the connection after it.
+    /// Whether the server closes the connection after it.
     pub closes: bool,
     /// What it is about.
     pub subject: Subject<'a>,
-    /// What to do, for people; may be empty.
+    /// What to do, for users; may be empty.
     pub advice: &'static str,
 }
 
 impl<'a> Refusal<'a> {
-    /// The stable code (docs/protocol.md).
+    /// Returns the stable code (docs/protocol.md).
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.row().code
     }
 
-    /// Everything that is said of it.
+    /// Returns its row of the table.
     #[must_use]
     pub fn row(&self) -> Row<'a> {
         use Subject::{Character, None, Number, Typed};
@@ -135,7 +135,7 @@ impl<'a> Refusal<'a> {
     }
 }
 
-/// Names [`MAX_TARGETS`](crate::limits::MAX_TARGETS).
+/// States [`MAX_TARGETS`](crate::limits::MAX_TARGETS).
 const TARGETS_LISTED: &str = "at most 16 names";
 
 /// The details of [`Refusal::HiddenSigil`]: the sigil as received.

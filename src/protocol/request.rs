@@ -1,38 +1,37 @@
-//! What a peer asks, as a parser hands it to the hub. Names and texts are borrowed from the input, trimmed of blanks (names)
-//! and otherwise unchecked. Grammar is the dialects', rules are the hub's; neither is here.
+//! Requests, as a parser passes them to the hub. The grammar is in the dialects, the rules are in the hub.
 
 use crate::protocol::refusal::Refusal;
 use bstr::BStr;
 
-/// What a peer asks. Names and texts are as they came: trimmed of blanks (names), otherwise untouched and unchecked.
+/// A request of a peer. Names and texts are as received: names trimmed of blanks, otherwise unchanged and unchecked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// Take this name and enter the lobby.
+    /// Register this name and enter the lobby.
     Register {
         /// The name.
         nick: &'a BStr,
-        /// What stood behind the first `:`.
+        /// The text after the first `:`.
         password: Option<&'a BStr>,
     },
-    /// Take this name, and behave as a client does that can't ask for anything else.
+    /// Register this name, with the quirks of a client that can't request them.
     Enter {
         /// The name.
         nick: &'a BStr,
-        /// How.
+        /// Its quirks.
         quirks: Quirks,
     },
-    /// Say in the current room what came with a name in front. Where that is one's own, `text` is said.
+    /// Say in the current room a line that begins with a name. If it is the sender's own, `text` is said.
     SayAs {
-        /// The name in front; empty where there was none.
+        /// The name; empty if the line has none.
         nick: &'a BStr,
-        /// What stood behind it.
+        /// The text after the name.
         text: &'a BStr,
-        /// What is said where the name isn't one's own; `None`: nothing.
+        /// What is said if the name isn't the sender's own; `None`: nothing.
         whole: Option<&'a BStr>,
-        /// Where this isn't `None`, whoever has no name yet, or a guest's, takes the one in front if that can be.
+        /// If this isn't `None`, an unregistered sender or a guest first takes the name, if that is possible.
         enter: Option<Quirks>,
     },
-    /// End the connection, if this is one's own name.
+    /// End the connection, if this is the sender's own name.
     QuitAs {
         /// The name.
         nick: &'a BStr,
@@ -42,7 +41,7 @@ pub enum Request<'a> {
         /// The new name.
         nick: &'a BStr,
     },
-    /// Tell `text` to each of a comma-separated list.
+    /// Send `text` to each user of a comma-separated list.
     Direct {
         /// The list as written; blanks around a name are not part of it.
         to: &'a BStr,
@@ -66,50 +65,50 @@ pub enum Request<'a> {
         /// The room's name; `None` is the current one.
         room: Option<&'a BStr>,
     },
-    /// Who is in a room, or on the server.
+    /// List the users in a room, or on the server.
     Who(Scope<'a>),
-    /// Which rooms there are.
+    /// List the rooms.
     Rooms,
     /// Answer the token.
     Ping {
-        /// What to answer, possibly nothing.
+        /// The token; may be empty.
         token: &'a BStr,
     },
-    /// Say what can be asked.
+    /// List the commands.
     Help,
     /// End the connection.
     Quit {
-        /// What the others are told, possibly nothing.
+        /// The message to members of shared rooms; may be empty.
         message: &'a BStr,
     },
-    /// Operators: tell everyone who is registered.
+    /// Operators: send a message to all registered users.
     Announce {
         /// The message; may be empty, which the hub refuses.
         text: &'a BStr,
     },
-    /// Operators: end somebody's connection.
+    /// Operators: end a user's connection.
     Kick {
-        /// Whose.
+        /// The user's nick.
         nick: &'a BStr,
-        /// Why, possibly nothing.
+        /// The reason; may be empty.
         reason: &'a BStr,
     },
-    /// Operators: what the server counts.
+    /// Operators: list the server's counters.
     Stats,
     /// Operators: stop the server.
     Shutdown,
 }
 
-/// How a client behaves that was written for another server. The default is how the line protocol behaves.
+/// Quirks of a client that was written for another server. The default is the line protocol, without any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quirks {
-    /// It enters the lobby with its name; otherwise it is in no room, ever.
+    /// It enters the lobby when it registers; otherwise it is never in a room.
     pub auto_join: bool,
-    /// It hears its own coming and what it says itself.
+    /// It receives its own presence and its own messages in rooms.
     pub echo: bool,
-    /// It hears of others of its kind who come however large the lobby is.
+    /// It receives the presence of others with this quirk however large the lobby is.
     pub always_notified: bool,
-    /// It says its name once, so a refusal of that is the end.
+    /// It sends its name once, so the connection is closed if that is refused.
     pub close_if_refused: bool,
 }
 
@@ -119,51 +118,50 @@ impl Default for Quirks {
     }
 }
 
-/// Whose names `/who` asks for.
+/// The users that `/who` lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope<'a> {
     /// The current room.
     Current,
-    /// That room.
+    /// The room of this name.
     Room(&'a BStr),
-    /// Everyone who is registered.
+    /// All registered users.
     Everyone,
 }
 
-/// What a parser makes of one message. The parser knows the grammar, the hub the world: a refusal here is one that can
-/// be told from the message and [`Rank`] alone.
+/// The result of parsing one message. A refusal here depends on nothing but the message and [`Rank`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parsed<'a> {
     /// Nothing to do: an empty line.
     Nothing,
     /// A request for the hub.
     Request(Request<'a>),
-    /// Not a request; answered by this.
+    /// Not a request; this is the answer.
     Refused(Refusal<'a>),
 }
 
-/// Who is asking, as far as a parser may care: it decides which of several refusals comes first.
+/// The rank of a connection. A parser needs it to choose which of several refusals comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rank {
     /// Not registered.
     Unregistered,
     /// Registered.
     Member,
-    /// May give the operators' commands, and ask who is there without a name.
+    /// May make the requests of operators, and list users while unregistered.
     Operator {
-        /// Whether it has one.
+        /// Whether it is registered.
         registered: bool,
     },
 }
 
 impl Rank {
-    /// Whether there is a name.
+    /// Returns whether a connection of this rank is registered.
     #[must_use]
     pub fn is_registered(self) -> bool {
         matches!(self, Rank::Member | Rank::Operator { registered: true })
     }
 
-    /// Whether the operators' commands are obeyed.
+    /// Returns whether the requests of operators are permitted.
     #[must_use]
     pub fn is_operator(self) -> bool {
         matches!(self, Rank::Operator { .. })

@@ -1,17 +1,17 @@
-//! The schemes of `--listen`: one row each in [`TABLE`]. The command line reads names and help from it, the engine which
-//! socket to open, the server what is spoken there.
+//! The schemes of `--listen`: one row each in [`TABLE`]. The command line reads names and help from it, the engine the
+//! kind of socket, the server the framing and the dialect.
 
 use crate::protocol::dialect::Dialect;
 use crate::protocol::frame::{Frame, LineFrame};
 
-/// What a listener is for.
+/// The scheme of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
     /// The line protocol over TCP.
     Line,
-    /// The same over a socket file, for operators.
+    /// The same over a Unix socket, for operators.
     Unix,
-    /// A tutorial's clients: see [`Dialect::Classic`].
+    /// The clients of a tutorial: see [`Dialect::Classic`].
     Classic,
     /// See [`Dialect::Nickname`].
     Nickname,
@@ -26,24 +26,24 @@ pub enum Scheme {
 pub enum Socket {
     /// Connections over TCP.
     Tcp,
-    /// Connections over a socket file.
+    /// Connections over a Unix socket.
     File,
     /// Datagrams.
     Udp,
 }
 
-/// Where a message ends.
+/// How the end of a message is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// At LF.
     Lines,
-    /// At LF, or when nothing has come for `--pause`.
+    /// At LF, or after `--pause` without input.
     LinesAndPauses,
     /// With the datagram.
     Datagrams,
 }
 
-/// What is spoken on a connection.
+/// The framing and the dialect of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Language {
     /// Where a message ends.
@@ -53,7 +53,7 @@ pub struct Language {
 }
 
 impl Language {
-    /// The frame of a new connection.
+    /// Creates the frame of a new connection.
     #[must_use]
     pub fn frame(self) -> Frame {
         match self.framing {
@@ -67,19 +67,19 @@ impl Language {
 /// A row of the table of schemes.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
-    /// Which scheme it is for.
+    /// Its scheme.
     pub scheme: Scheme,
     /// Its name in a URL.
     pub name: &'static str,
-    /// What listens.
+    /// The kind of socket that listens.
     pub socket: Socket,
-    /// What is spoken, of schemes whose connections chat.
+    /// `None` if connections of the scheme don't chat.
     pub language: Option<Language>,
-    /// Its connections are operators': the permissions of the socket file say who may connect.
+    /// Its connections have the rank of an operator: the permissions of the socket file restrict access.
     pub for_operators: bool,
-    /// Its connections hear the lobby before they are registered.
+    /// Its connections receive the messages of the lobby before they register.
     pub hears_lobby: bool,
-    /// What `--help` says of it. Schemes next to each other with the same text are shown together.
+    /// Its text in `--help`. Adjacent schemes with the same text are shown together.
     pub help: &'static str,
 }
 
@@ -130,7 +130,7 @@ pub const TABLE: [Row; 6] = [
 ];
 
 impl Scheme {
-    /// All of them, in the order of their rows.
+    /// All schemes, in the order of their rows.
     pub const ALL: [Scheme; TABLE.len()] = {
         let mut all = [Scheme::Line; TABLE.len()];
         let mut index = 0;
@@ -141,19 +141,19 @@ impl Scheme {
         all
     };
 
-    /// Its row.
+    /// Returns its row.
     #[must_use]
     pub fn row(self) -> &'static Row {
         &TABLE[self as usize]
     }
 
-    /// Its name in a URL.
+    /// Returns its name in a URL.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.row().name
     }
 
-    /// The scheme of that name.
+    /// Returns the scheme of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Scheme> {
         TABLE.iter().find(|row| row.name == name).map(|row| row.scheme)

@@ -1,14 +1,14 @@
-//! What may leave this program as text: valid UTF-8 without control characters (protocol.md, "Framing"). The server
-//! passes everything it echoes through here, the client everything it shows. Nothing else decides what is safe.
+//! Text that is safe to write: valid UTF-8 without control characters (protocol.md, "Framing"). The server passes all
+//! that it echoes through here, the client all that it shows. Nothing else decides what is safe.
 
-/// What an unsafe byte or character becomes: U+FFFD, the replacement character.
+/// The replacement of an unsafe byte or character: U+FFFD.
 pub const REPLACEMENT: char = '\u{FFFD}';
 
 /// [`REPLACEMENT`] in UTF-8.
-const MENDED: &[u8] = b"\xEF\xBF\xBD";
+const REPLACEMENT_UTF8: &[u8] = b"\xEF\xBF\xBD";
 
-/// True for a character that may be sent on as it is: TAB, and all that can neither move a cursor, end a line, nor
-/// reorder the text around it (C0, DEL, C1, U+2028, U+2029 and the bidirectional controls of UAX #9 can).
+/// Returns whether a character may be sent unchanged: TAB, and all that can neither move a cursor, end a line, nor
+/// reorder the text around them (C0, DEL, C1, U+2028, U+2029 and the bidirectional controls of UAX #9 can).
 #[must_use]
 pub fn is_safe(c: char) -> bool {
     !matches!(
@@ -24,8 +24,8 @@ pub fn is_safe(c: char) -> bool {
     )
 }
 
-/// Appends `bytes` to `out`, each byte that isn't UTF-8 and each character that isn't [safe](is_safe) replaced by
-/// U+FFFD. At most three times as long as the input.
+/// Appends `bytes` to `out`, with U+FFFD for each byte that isn't UTF-8 and each character that isn't [safe](is_safe):
+/// at most three times the length of the input.
 ///
 /// ```
 /// let mut out = Vec::new();
@@ -36,30 +36,30 @@ pub fn push_safe(bytes: &[u8], out: &mut Vec<u8>) {
     if is_plain(bytes) {
         out.extend_from_slice(bytes);
     } else {
-        push_mended(bytes, out);
+        push_replaced(bytes, out);
     }
 }
 
-/// True if all of `bytes` is printable ASCII, which needs no mending: most chat. Eight bytes at a time, since chat is
-/// short: a word is odd where a byte is 0x80 or more, becomes so when 1 is added (DEL), or wraps when 0x20 is taken away
-/// (C0). A borrow or carry between bytes comes only out of a byte that is odd already.
+/// Returns whether all of `bytes` is printable ASCII, as most chat is. It tests eight bytes at a time, since chat is
+/// short: a byte is not printable if its high bit is set at once (0x80 or more), after adding 1 (DEL), or after
+/// subtracting 0x20 (C0). A borrow or carry between bytes comes only out of a byte that is not printable.
 #[must_use]
 fn is_plain(bytes: &[u8]) -> bool {
     const HIGH: u64 = 0x80 * ONES;
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let odd = |word: &[u8; 8]| {
+    let unprintable = |word: &[u8; 8]| {
         let word = u64::from_ne_bytes(*word);
         word | word.wrapping_add(ONES) | word.wrapping_sub(0x20 * ONES)
     };
     let (words, rest) = bytes.as_chunks();
-    let whole = words.iter().fold(0, |all, word| all | odd(word));
+    let whole = words.iter().fold(0, |all, word| all | unprintable(word));
     match bytes.last_chunk() {
-        Some(last) => (whole | odd(last)) & HIGH == 0,
+        Some(last) => (whole | unprintable(last)) & HIGH == 0,
         None => rest.iter().all(|byte| matches!(byte, b' '..=b'~')),
     }
 }
 
-/// `bytes` without the blanks (space and TAB) at both ends.
+/// Returns `bytes` without blanks (space and TAB) at both ends.
 #[must_use]
 pub fn trim_blanks(bytes: &[u8]) -> &[u8] {
     let mut rest = trim_blanks_before(bytes);
@@ -69,7 +69,7 @@ pub fn trim_blanks(bytes: &[u8]) -> &[u8] {
     rest
 }
 
-/// `bytes` without the blanks (space and TAB) at its front.
+/// Returns `bytes` without blanks (space and TAB) at the front.
 #[must_use]
 pub fn trim_blanks_before(bytes: &[u8]) -> &[u8] {
     let mut rest = bytes;
@@ -79,8 +79,8 @@ pub fn trim_blanks_before(bytes: &[u8]) -> &[u8] {
     rest
 }
 
-/// The slower half of [`push_safe`]: as many U+FFFD as there are bytes that belong to no character.
-fn push_mended(bytes: &[u8], out: &mut Vec<u8>) {
+/// The slow path of [`push_safe`]: writes one U+FFFD for each byte that belongs to no character.
+fn push_replaced(bytes: &[u8], out: &mut Vec<u8>) {
     let mut rest = bytes;
     loop {
         let error = match std::str::from_utf8(rest) {
@@ -90,15 +90,15 @@ fn push_mended(bytes: &[u8], out: &mut Vec<u8>) {
         let (text, broken) = rest.split_at(error.valid_up_to());
         push_checked(std::str::from_utf8(text).unwrap_or_default(), out);
         let mut bytes = error.error_len().unwrap_or(broken.len());
-        // More that no character begins with is none either, and need not be asked about one by one.
+        // Further bytes that begin no character are invalid too, and needn't be decoded one by one.
         bytes += broken[bytes..].iter().take_while(|byte| matches!(byte, 0x80..=0xC1 | 0xF5..)).count();
-        (0..bytes).for_each(|_| out.extend_from_slice(MENDED));
+        (0..bytes).for_each(|_| out.extend_from_slice(REPLACEMENT_UTF8));
         rest = &broken[bytes..];
     }
 }
 
-/// Characters, of which those that aren't safe are replaced. Most texts in other scripts than Latin hold none, so only
-/// where a byte could begin one is the character looked at.
+/// Appends `text` with its unsafe characters replaced. Most text in other scripts than Latin has none, so a character
+/// is decoded only if its first byte may begin an unsafe one.
 fn push_checked(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     let (mut copied, mut at) = (0, 0);
@@ -108,15 +108,15 @@ fn push_checked(text: &str, out: &mut Vec<u8>) {
         at = start + c.len_utf8();
         if !is_safe(c) {
             out.extend_from_slice(&bytes[copied..start]);
-            out.extend_from_slice(MENDED);
+            out.extend_from_slice(REPLACEMENT_UTF8);
             copied = at;
         }
     }
     out.extend_from_slice(&bytes[copied..]);
 }
 
-/// By the first byte of a character: whether one that begins so can be unsafe. Beside the controls of ASCII these are
-/// U+0080 to U+00BF, U+0600 to U+063F, and U+2000 to U+2FFF.
+/// By first byte: whether a character that begins with it may be unsafe. Besides the controls of ASCII these are U+0080
+/// to U+00BF, U+0600 to U+063F, and U+2000 to U+2FFF.
 const BEGINS_UNSAFE: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_unsafe_character_begins_with_a_byte_that_is_looked_at() {
+    fn unsafe_characters_have_flagged_first_bytes() {
         let all = (0..=u32::from(char::MAX)).filter_map(char::from_u32);
         for c in all.filter(|c| !is_safe(*c)) {
             let first = c.encode_utf8(&mut [0; 4]).as_bytes()[0];
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_is_what_is_printable_wherever_it_stands() {
+    fn only_printable_ascii_is_plain() {
         for len in 0..40 {
             for index in 0..len {
                 for byte in 0..=255 {

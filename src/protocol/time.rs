@@ -8,10 +8,10 @@ use std::time::Duration;
 pub struct Time(pub u64);
 
 impl Time {
-    /// What is due then is never due.
+    /// A deadline that never expires.
     pub const NEVER: Time = Time(u64::MAX);
 
-    /// How long it is until `later`; nothing if that is past.
+    /// Returns the time until `later`; zero if that is past.
     #[must_use]
     pub fn until(self, later: Time) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))

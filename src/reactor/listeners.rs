@@ -1,5 +1,5 @@
-//! Which listeners are ready, and which are left alone for a while because the system gave no connection though one waited:
-//! asking again and again would be a spin.
+//! The listeners that are ready, and those in backoff because the system failed to accept a waiting connection: without
+//! a backoff the loop would spin.
 
 use super::Sockets;
 use crate::limits::{MAX_ACCEPT_BACKOFF, MIN_ACCEPT_BACKOFF};
@@ -7,20 +7,20 @@ use crate::protocol::Time;
 use crate::protocol::scheme::{Scheme, Socket};
 use std::time::Duration;
 
-/// Every listener, by its index.
+/// All listeners, by index.
 #[derive(Debug)]
 pub(super) struct Listeners {
     all: Vec<Listener>,
     /// Ready in this turn.
     ready: Vec<usize>,
-    /// None is watched any more.
+    /// No listener is watched any more.
     are_stopped: bool,
 }
 
 #[derive(Debug)]
 struct Listener {
     scheme: Scheme,
-    /// It isn't watched until then.
+    /// The listener isn't watched until then.
     backoff_until: Option<Time>,
     /// The length of the last backoff; zero since a connection was accepted.
     backoff: Duration,
@@ -33,7 +33,7 @@ impl Listeners {
         Listeners { all, ready: Vec::new(), are_stopped: false }
     }
 
-    /// What a listener is for.
+    /// Returns the scheme of a listener.
     pub fn scheme(&self, listener: usize) -> Scheme {
         self.all[listener].scheme
     }
@@ -42,23 +42,23 @@ impl Listeners {
         self.ready.push(listener);
     }
 
-    /// Whether none is ready.
+    /// Returns whether no listener is ready.
     pub fn are_quiet(&self) -> bool {
         self.ready.is_empty()
     }
 
-    /// Takes the ready listeners of some kind of socket.
+    /// Takes the ready listeners of one kind of socket.
     pub fn take_ready(&mut self, kind: impl Fn(Socket) -> bool) -> Vec<usize> {
         let Listeners { all, ready, .. } = self;
         ready.extract_if(.., |listener| kind(all[*listener].scheme.row().socket)).collect()
     }
 
-    /// A connection was accepted.
+    /// Resets the backoff after an accepted connection.
     pub fn note_accepted(&mut self, listener: usize) {
         self.all[listener].backoff = Duration::ZERO;
     }
 
-    /// The system gave no connection though one waited: the listener is left alone for a while, each time longer.
+    /// Stops watching a listener for a backoff that doubles each time, after the system failed to accept a connection.
     pub fn back_off(&mut self, listener: usize, now: Time, sockets: &mut impl Sockets) {
         if sockets.set_listening(listener, false).is_ok() {
             let this = &mut self.all[listener];
@@ -67,7 +67,7 @@ impl Listeners {
         }
     }
 
-    /// Watches listeners again whose backoff is over, and counts them as ready.
+    /// Watches listeners again after their backoff, and notes them as ready.
     pub fn end_backoff(&mut self, now: Time, sockets: &mut impl Sockets) {
         if self.are_stopped {
             return;
@@ -76,7 +76,7 @@ impl Listeners {
             if listener.backoff_until.is_some_and(|until| until <= now) {
                 listener.backoff_until = None;
                 self.ready.push(index);
-                // Where this fails, the listener is asked once more after its backoff.
+                // On failure, this is tried again after another backoff.
                 if sockets.set_listening(index, true).is_err() {
                     listener.backoff_until = Some(now + listener.backoff);
                 }
@@ -84,16 +84,16 @@ impl Listeners {
         }
     }
 
-    /// When the next backoff is over.
+    /// Returns when the next backoff is over.
     pub fn next_due(&self) -> Option<Time> {
         self.all.iter().filter(|_| !self.are_stopped).filter_map(|listener| listener.backoff_until).min()
     }
 
-    /// No connection is accepted any more.
+    /// Stops watching all listeners.
     pub fn stop(&mut self, sockets: &mut impl Sockets) {
         self.are_stopped = true;
         for listener in 0..self.all.len() {
-            // A listener that stays in the poller would only wake the server; it stops either way.
+            // On failure, the listener would only wake the server; nothing is accepted either way.
             let _ = sockets.set_listening(listener, false);
         }
     }

@@ -1,5 +1,5 @@
-//! The turn of the event loop: one driver of the [`Server`], over one poller. It waits, reads each ready connection once into
-//! its one buffer, and accepts; what any of that means is decided by the server. Sockets and the clock are behind
+//! The turn of the event loop: a driver of the [`Server`] over one poller. It waits, reads each ready connection once
+//! into its one buffer, and accepts; the server decides what all of that means. Sockets and the clock are behind
 //! [`Sockets`], which is real in `engine/` and simulated in tests, so nothing here touches either.
 
 mod listeners;
@@ -17,114 +17,114 @@ use listeners::Listeners;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-/// What the reactor needs of the world besides what the server does. Connections are known by the ids that they are given
-/// here; nothing blocks but [`Sockets::wait`].
+/// What the reactor needs of the system beyond [`Transport`]. Connections have the ids that they are given here; only
+/// [`Sockets::wait`] blocks.
 pub trait Sockets: Transport {
-    /// Waits until something is ready, or as long as `timeout` (`None`: for ever), and puts what is ready into `ready`;
-    /// returns the time. A signal handler's interruption ends the wait early without an error.
+    /// Waits for at most `timeout` (`None`: for ever) until a source is ready, and adds the ready ones to `ready`;
+    /// returns the time. An interruption by a signal handler ends the wait early without an error.
     ///
     /// # Errors
-    /// Where the poller itself fails, which ends the server.
+    /// If the poller itself fails, which ends the server.
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<Time>;
-    /// Accepts one connection as `id`, watched for reading from now on.
+    /// Accepts one connection as `id`, and watches it for reading.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why no connection was accepted.
     fn accept(&mut self, listener: usize, id: ConnId) -> Result<PeerAddr, NotAccepted>;
-    /// Accepts one connection though no descriptor is left, by spending one that is kept for this: sends it `line` as far
-    /// as that can be done at once, and closes it.
+    /// Accepts one connection with the spare descriptor, where no other is left; sends it `line`, as far as the kernel
+    /// accepts that at once, and closes it.
     ///
     /// # Errors
-    /// Where no connection waits, or even that descriptor is gone.
+    /// If no connection waits, or the spare descriptor is gone.
     fn reject(&mut self, listener: usize, line: &[u8]) -> io::Result<()>;
-    /// Reads once, into the front of `buffer`; 0 is the end of the stream.
+    /// Reads once, into the front of `buffer`; returns the number of bytes, 0 at the end of the stream.
     ///
     /// # Errors
-    /// `WouldBlock` where there is nothing; anything else ends the connection.
+    /// `WouldBlock` if there is no input; any other error ends the connection.
     fn recv(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<usize>;
-    /// Receives one datagram into the front of `buffer`; how many bytes, cut to it, and where from.
+    /// Receives one datagram, cut to `buffer`, into its front; returns its length in bytes and its path.
     ///
     /// # Errors
-    /// `WouldBlock` where there is none; anything else means that there may be more.
+    /// `WouldBlock` if there is none; after any other error there may be more.
     fn recv_from(&mut self, listener: usize, buffer: &mut [u8]) -> io::Result<(usize, DatagramPath)>;
-    /// Sets whether a listener is watched for connections.
+    /// Sets whether a listener is watched.
     ///
     /// # Errors
-    /// Where the poller refuses.
+    /// If the poller refuses.
     fn set_listening(&mut self, listener: usize, on: bool) -> io::Result<()>;
-    /// Reads once what was typed at the server's own terminal; 0 is the end of that.
+    /// Reads once from the operator's terminal; returns the number of bytes, 0 at its end.
     ///
     /// # Errors
-    /// `WouldBlock` where there is nothing.
+    /// `WouldBlock` if there is no input.
     fn read_console(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-    /// Nothing has happened for a while: memory that isn't needed can go back to the system.
+    /// Returns unused memory to the system, in an idle server.
     fn trim(&mut self);
 }
 
 /// Why no connection was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotAccepted {
-    /// None waits.
+    /// No connection waits.
     Nobody,
-    /// One waited and has gone again, or can't be reached. Others may wait.
+    /// The connection is gone already or can't be reached. Others may wait.
     Gone,
     /// The process or the system has no descriptor left.
     NoDescriptor,
-    /// The system can't give it for another reason.
+    /// The system failed for another reason.
     Failed,
 }
 
-/// Something that is ready.
+/// A source that is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ready {
-    /// A connection or a datagram waits at this listener.
+    /// A connection or a datagram waits at the listener with this index.
     Listener(usize),
     /// The server is asked to stop.
     Stop,
-    /// Something was typed at the server's own terminal.
+    /// The operator's terminal has input.
     Console,
     /// A connection.
     Connection {
-        /// Which.
+        /// Its id.
         id: ConnId,
         /// It can be read.
         read: bool,
         /// It can be sent to.
         write: bool,
-        /// Its stream has ended, whatever of it is still to be read.
+        /// Its stream has ended, with bytes still to be read or without.
         ended: bool,
-        /// Both of its directions have ended, or it is broken.
+        /// Both directions have ended, or it is broken.
         hangup: bool,
     },
 }
 
-/// Whether the server goes on.
+/// Whether the server continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Running {
-    /// There is more to do.
+    /// The server runs.
     On,
-    /// It was asked to stop, and the last connection is closed.
+    /// The server has stopped, and the last connection is closed.
     Done,
 }
 
-/// The server, and the sockets that it is driven over.
+/// The server and its sockets.
 #[derive(Debug)]
 pub struct Reactor<S> {
     sockets: S,
     server: Server,
-    /// What is read is put here, behind what was kept of the connection.
+    /// The input of one connection: its saved input, then the bytes of one read.
     buffer: Vec<u8>,
     ready: Vec<Ready>,
     listeners: Listeners,
     now: Time,
-    /// When something was last ready.
+    /// When a source was last ready.
     active: Time,
-    /// Buffers and arenas were given back, and nothing was ready since.
+    /// Memory was trimmed, and no source was ready since.
     is_idle: bool,
 }
 
 impl<S: Sockets> Reactor<S> {
-    /// A server over these sockets, which listen already, each for one of `schemes`.
+    /// Creates a server over `sockets`, which listen already. `schemes` are those of their listeners, by index.
     pub fn new(sockets: S, schemes: Vec<Scheme>, limits: Limits) -> Self {
         let driver = Driver::reactor(&limits);
         Reactor {
@@ -139,11 +139,11 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    /// One turn: waits, reads each ready connection once, flushes, fires timers, reaps, and accepts last. Ids are given to
-    /// new connections only after the events of this turn's wait, so that none of those is for a former owner.
+    /// Runs one turn: waits, reads each ready connection once, flushes, fires timers, reaps, and accepts last. New
+    /// connections get ids only after all events of the wait are handled, so no event is for the former owner of an id.
     ///
     /// # Errors
-    /// Where the poller itself fails.
+    /// If the poller itself fails.
     pub fn turn(&mut self) -> io::Result<Running> {
         let mut ready = std::mem::take(&mut self.ready);
         self.now = self.sockets.wait(self.timeout(), &mut ready)?;
@@ -151,7 +151,7 @@ impl<S: Sockets> Reactor<S> {
         self.run_runnable();
         ready.iter().for_each(|ready| self.on_ready(*ready));
         self.receive_datagrams();
-        // Before timers: no connection misses a deadline whose socket has room by now, however late the wait ended.
+        // Before timers: a connection with room in its socket by now misses no deadline, however late the wait ended.
         self.server.flush(&mut self.sockets);
         self.fire_timers();
         if self.server.is_asked_to_stop() {
@@ -165,7 +165,7 @@ impl<S: Sockets> Reactor<S> {
         Ok(if self.server.is_done() { Running::Done } else { Running::On })
     }
 
-    /// How long nothing may happen before something is due.
+    /// Returns how long to wait until the next deadline.
     fn timeout(&self) -> Option<Duration> {
         if self.server.connections.has_work() {
             return Some(Duration::ZERO);
@@ -182,7 +182,7 @@ impl<S: Sockets> Reactor<S> {
             Ready::Stop => self.stop(),
             Ready::Console => self.read_console(),
             Ready::Connection { id, read, write, ended, hangup } => {
-                // Of a connection that is to be closed, more may be kept than there is room to read behind.
+                // A connection that is to be closed may have more saved input than leaves room for a read.
                 let Some((state, interest)) = self.server.connections.active_state(id) else { return };
                 if write && interest.write {
                     self.server.connections.writable(id);
@@ -195,8 +195,7 @@ impl<S: Sockets> Reactor<S> {
                 }
                 match state.phase() {
                     Phase::Lingering if read => self.discard(id),
-                    // A connection that isn't read is told of by hang-ups alone. They come again and again until they
-                    // are acted on.
+                    // A connection that isn't read only reports hang-ups, again and again until they are handled.
                     Phase::Open | Phase::Flushing(_) if hangup => self.server.connections.lost(id),
                     Phase::Open if read && interest.read == Reading::Bytes => self.read_ahead(id),
                     Phase::Open if ended && interest.read == Reading::End => {
@@ -210,12 +209,12 @@ impl<S: Sockets> Reactor<S> {
 
     // Reading.
 
-    /// Room in the buffer for one read behind an unfinished line.
+    /// Grows the buffer to hold an unfinished line and one read.
     fn make_room(&mut self) {
         self.buffer.resize(READ + self.server.connections.limits().max_line, 0);
     }
 
-    /// One read of a connection, put behind what is kept of it. Where its bucket is empty, it isn't read.
+    /// Reads a connection once, after its saved input; not at all if its token bucket is empty.
     fn read(&mut self, id: ConnId) {
         let Some(limit) = self.server.connections.read_limit(id, &mut self.sockets) else { return };
         let kept = self.server.connections.load_input(id, &mut self.buffer);
@@ -236,7 +235,7 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    /// Has the server process what the buffer begins with, and keep the rest; returns whether the connection is open.
+    /// Has the server process the first `len` bytes and save the remainder; returns whether the connection is open.
     fn process(&mut self, id: ConnId, len: usize) -> bool {
         let processed = self.server.process_input(id, &self.buffer[..len], &mut self.sockets);
         if processed.is_open {
@@ -245,7 +244,7 @@ impl<S: Sockets> Reactor<S> {
         processed.is_open
     }
 
-    /// Goes on with connections that stopped in the turn before with input left.
+    /// Continues the runnable connections: those left with input by the last turn.
     fn run_runnable(&mut self) {
         for id in self.server.connections.take_runnable() {
             if self.server.connections.resume(id) {
@@ -254,7 +253,7 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    /// Has the server process what is kept of a connection, and reads it again.
+    /// Has the server process the saved input of a connection, and updates its interest.
     fn continue_input(&mut self, id: ConnId) {
         let was_read = self.server.connections.interest(id).read == Reading::Bytes;
         let len = self.server.connections.load_input(id, &mut self.buffer);
@@ -267,7 +266,7 @@ impl<S: Sockets> Reactor<S> {
         self.server.connections.update_interest(id, &mut self.sockets);
     }
 
-    /// One read of a connection that is blocked by rate, in which timeouts end messages.
+    /// Reads once from a connection that is blocked by rate and has messages that end by timeout.
     fn read_ahead(&mut self, id: ConnId) {
         let limit = match self.server.connections.read_ahead_limit(id) {
             None => return,
@@ -290,7 +289,7 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    /// Throws away one read of a connection that lingers.
+    /// Reads once from a lingering connection, and discards the bytes.
     fn discard(&mut self, id: ConnId) {
         self.make_room();
         self.server.connections.stats.recv_calls += 1;
@@ -303,7 +302,7 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    /// One read of what is typed at the server's own terminal.
+    /// Reads once from the operator's terminal.
     fn read_console(&mut self) {
         self.make_room();
         if let Ok(bytes) = self.sockets.read_console(&mut self.buffer[..READ]) {
@@ -311,8 +310,8 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    /// Reads datagrams where there are any, up to so many a turn; the poller reports the others again. After the events of
-    /// connections, since one from a new source takes a slot.
+    /// Receives at most [`DATAGRAMS_PER_TURN`] per ready listener; the poller reports the others again. Runs after the
+    /// events of connections, since a datagram from a new source takes a slot.
     fn receive_datagrams(&mut self) {
         if self.listeners.are_quiet() {
             return;
@@ -321,14 +320,14 @@ impl<S: Sockets> Reactor<S> {
             self.make_room();
             for _ in 0..DATAGRAMS_PER_TURN {
                 self.server.connections.stats.recv_calls += 1;
-                // One byte more than may be shows that it is too long.
+                // One byte above the maximum shows that a datagram is too long.
                 match self.sockets.recv_from(listener, &mut self.buffer[..=MAX_SHORT]) {
                     _ if self.server.is_stopping() => break,
                     Ok((bytes, path)) => {
                         self.server.datagram(path, &self.buffer[..bytes], &mut self.sockets);
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    // An answer to a source that is gone comes back as an error of the socket.
+                    // A reply to a source that is gone is reported as an error of the socket.
                     Err(_) => {}
                 }
             }
@@ -350,7 +349,7 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    /// No bytes have come for `--pause`: what is kept may be a message.
+    /// Ends a frame after `--pause` without bytes: the saved input may be a message.
     fn end_frame(&mut self, id: ConnId) {
         if self.server.connections.is_blocked_by(id, Blocked::RATE) {
             return self.server.connections.end_frame_ahead(id, &mut self.sockets);
@@ -365,14 +364,14 @@ impl<S: Sockets> Reactor<S> {
 
     // Accepting.
 
-    /// Accepts the connections that wait, up to so many a turn at each listener; the poller reports the others again.
+    /// Accepts at most [`ACCEPTS_PER_TURN`] connections per listener; the poller reports the others again.
     fn accept(&mut self) {
         self.listeners.end_backoff(self.now, &mut self.sockets);
         if self.listeners.are_quiet() {
             return;
         }
         for listener in self.listeners.take_ready(|_| true).into_iter().rev() {
-            // So many each: one listener that is flooded shuts no other, the operators' above all.
+            // The bound is per listener: a flood of one blocks no other, above all that of the operators.
             for _ in 0..ACCEPTS_PER_TURN {
                 if self.server.is_stopping() || !self.accept_one(listener) {
                     break;
@@ -381,7 +380,7 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    /// Accepts a connection; returns whether another may wait.
+    /// Accepts one connection; returns whether another may wait.
     fn accept_one(&mut self, listener: usize) -> bool {
         let id = self.server.connections.vacant();
         self.server.connections.stats.accept_calls += 1;
@@ -390,7 +389,7 @@ impl<S: Sockets> Reactor<S> {
                 self.listeners.note_accepted(listener);
                 self.server.connections.open(id);
                 self.server.admit(id, self.listeners.scheme(listener), from, &mut self.sockets);
-                // Many may be rejected in one turn: those that close shall not fill the house.
+                // Many may be rejected in one turn: closing connections must not take all slots.
                 if self.server.connections.count().1 > MAX_REJECTED {
                     self.server.flush_and_reap(&mut self.sockets);
                 }
@@ -405,7 +404,7 @@ impl<S: Sockets> Reactor<S> {
         false
     }
 
-    /// There are no descriptors left: some of the connections that wait are told so, as many as where the server is full.
+    /// Rejects at most [`MAX_REJECTED`] waiting connections where no descriptor is left, as where the server is full.
     fn reject(&mut self, listener: usize) {
         let line = self.server.connections.final_line(self.listeners.scheme(listener));
         for _ in 0..MAX_REJECTED {
@@ -421,7 +420,7 @@ impl<S: Sockets> Reactor<S> {
         }
     }
 
-    /// Gives memory back once nothing has happened for a while; then there is nothing left to wake up for.
+    /// Trims memory after [`IDLE_AFTER`] without events; an idle server has nothing left to wake up for.
     fn trim_when_idle(&mut self, is_active: bool) {
         if is_active {
             (self.active, self.is_idle) = (self.now, false);
@@ -429,20 +428,20 @@ impl<S: Sockets> Reactor<S> {
             self.is_idle = true;
             self.buffer = Vec::new();
             self.server.trim();
-            // What was counted and not written is said now: nothing else would wake the server up for it.
+            // Counts of suppressed lines are logged now, since no timer would wake the server for them.
             log::logger().flush();
             self.sockets.trim();
         }
     }
 
-    // To look into.
+    // Access for tests.
 
-    /// The world outside, for a test that simulates it.
+    /// Returns the sockets, for tests that simulate them.
     pub fn sockets(&mut self) -> &mut S {
         &mut self.sockets
     }
 
-    /// The server.
+    /// Returns the server.
     pub fn server(&self) -> &Server {
         &self.server
     }

@@ -553,7 +553,7 @@ impl Server {
         peers.invariants();
         self.connections.admission.invariants();
         assert!(!self.hub.has_effects(), "effects are acted on in the turn in which they came");
-        assert!(input.memory() <= limits.max_held(peers.count()), "little is kept of all together");
+        assert!(input.memory() <= limits.max_input_total(peers.count()), "little is kept of all together");
         let counts = |id: ConnId, closing: bool| !closing && !self.hub.rank(id).is_operator();
         let open = peers.iter().filter(|(id, peer)| counts(*id, peer.state.is_closing()));
         assert!(open.count() <= limits.max_connections, "too many are open");

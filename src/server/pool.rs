@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buffers_are_lent_again_empty_and_large_ones_are_freed() {
+    fn pool_reuses_small_buffers_only() {
         let mut pool = Pool::default();
         let (small, large) = (pool.lend(b"ab"), pool.lend(&[0; POOLED_BUFFER_BYTES + 1]));
         assert_eq!(pool.bytes(&small), b"ab");
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_takes_little_more_memory_than_it_holds_and_all_is_counted() {
+    fn buffer_capacity_is_bounded_and_counted() {
         let mut pool = Pool::default();
         let ids = [pool.lend(&[0; 60_000]), pool.lend(b"a")];
         let mut held = 60_001;

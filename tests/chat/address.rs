@@ -1,10 +1,10 @@
-//! Where a server is, as people write it.
+//! Parsing of server addresses.
 
 use redpoll::client::Address;
 
 #[test]
-fn what_people_write_is_understood() {
-    for (written, meant) in [
+fn parses_all_address_forms() {
+    for (input, parsed) in [
         ("chat.example", "chat.example:12345"),
         ("chat.example:99", "chat.example:99"),
         ("10.0.0.1:99", "10.0.0.1:99"),
@@ -14,27 +14,27 @@ fn what_people_write_is_understood() {
         ("::1", "[::1]:12345"),
         ("line://127.0.0.1:99", "127.0.0.1:99"),
     ] {
-        assert_eq!(written.parse::<Address>().unwrap().to_string(), meant, "{written}");
+        assert_eq!(input.parse::<Address>().unwrap().to_string(), parsed, "{input}");
     }
 }
 
 #[test]
-fn what_can_be_no_address_is_refused_in_words() {
-    for (written, complaint) in [
-        ("", "not the name of a host"),
+fn rejects_invalid_addresses_with_a_reason() {
+    for (input, expected) in [
+        ("", "not a host name"),
         (":", "the port \"\""),
         ("a:b", "the port \"b\""),
         ("a:+1", "the port \"+1\""),
         ("a:0", "from 1 to 65535"),
         ("a:65536", "from 1 to 65535"),
         ("a:b:c", "[ADDRESS]:PORT"),
-        ("[::1", "never closed"),
+        ("[::1", "bracket is missing"),
         ("[::1]99", "not :PORT"),
         ("[alice]:1", "not an IPv6 address"),
-        ("a b:1", "not the name of a host"),
-        ("http://a/", "doesn't speak http"),
+        ("a b:1", "not a host name"),
+        ("http://a/", "scheme http:// is not supported"),
     ] {
-        let error = written.parse::<Address>().unwrap_err();
-        assert!(error.contains(complaint), "{written}: {error}");
+        let error = input.parse::<Address>().unwrap_err();
+        assert!(error.contains(expected), "{input}: {error}");
     }
 }

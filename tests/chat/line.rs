@@ -1,14 +1,14 @@
-//! Lines from the server as typed values.
+//! Parsing of lines from the server.
 
-use redpoll::client::line::{Answer, Line, Notice, Refusal, is_name};
+use redpoll::client::line::{Answer, Line, Presence, Refusal, is_name};
 use redpoll::protocol::name::MAX_CHARS;
 
 #[test]
-fn the_first_byte_tells_lines_apart() {
-    let said = |room, from, text| Line::Said { room, from, text };
-    for (line, meaning) in [
-        ("alice: hi: there", said(None, "alice", "hi: there")),
-        ("&dev:bob:re: it", said(Some("dev"), "bob", "re: it")),
+fn first_byte_selects_the_form() {
+    let message = |room, from, text| Line::Message { room, from, text };
+    for (line, parsed) in [
+        ("alice: hi: there", message(None, "alice", "hi: there")),
+        ("&dev:bob:re: it", message(Some("dev"), "bob", "re: it")),
         ("@bob:psst", Line::Direct { from: "bob", text: "psst" }),
         ("@bob: :x", Line::Direct { from: "bob", text: " :x" }),
         ("+nick alice", Line::Answer(Answer::Nick("alice"))),
@@ -24,28 +24,28 @@ fn the_first_byte_tells_lines_apart() {
         ("+pong a b", Line::Answer(Answer::Other("pong", "a b"))),
         ("!no-such-user bob", Line::Refusal(Refusal { code: "no-such-user", details: "bob" })),
         ("!denied", Line::Refusal(Refusal { code: "denied", details: "" })),
-        ("* alice joined", Line::Notice(Notice::Joined("alice", None))),
-        ("* alice joined &dev", Line::Notice(Notice::Joined("alice", Some("dev")))),
-        ("* alice left", Line::Notice(Notice::Gone("alice"))),
-        ("* alice left (too slow)", Line::Notice(Notice::Gone("alice"))),
-        ("* alice left &dev", Line::Notice(Notice::Parted("alice", "dev"))),
-        ("* alice is now alicia", Line::Notice(Notice::Renamed("alice", "alicia"))),
-        ("* administrator: alice left", Line::Notice(Notice::Other)),
-        ("* You are connected from 127.0.0.1:50123", Line::Notice(Notice::Other)),
+        ("* alice joined", Line::Presence(Presence::Joined("alice", None))),
+        ("* alice joined &dev", Line::Presence(Presence::Joined("alice", Some("dev")))),
+        ("* alice left", Line::Presence(Presence::Disconnected("alice"))),
+        ("* alice left (too slow)", Line::Presence(Presence::Disconnected("alice"))),
+        ("* alice left &dev", Line::Presence(Presence::LeftRoom("alice", "dev"))),
+        ("* alice is now alicia", Line::Presence(Presence::Renamed("alice", "alicia"))),
+        ("* administrator: alice left", Line::Notice),
+        ("* You are connected from 127.0.0.1:50123", Line::Notice),
     ] {
-        assert_eq!(Line::parse(line), meaning, "{line}");
+        assert_eq!(Line::parse(line), parsed, "{line}");
     }
 }
 
 #[test]
-fn what_fits_no_form_is_kept_as_it_is() {
+fn other_lines_are_kept_unchanged() {
     for line in ["", "hello", "@bob", "&dev:x", "&de v:bob:x", "*x", "two words: x", "@a b:x", ": x"] {
         assert_eq!(Line::parse(line), Line::Other(line), "{line}");
     }
 }
 
 #[test]
-fn what_is_longer_than_a_name_is_none() {
+fn overlong_names_are_not_names() {
     let long = "a".repeat(MAX_CHARS + 1);
     assert!(is_name(&long[1..]) && !is_name(&long));
     for line in
@@ -58,7 +58,7 @@ fn what_is_longer_than_a_name_is_none() {
 }
 
 #[test]
-fn only_some_refusals_end_the_connection() {
+fn some_refusals_close_the_connection() {
     let refusal = |code| Refusal { code, details: "" };
     assert!(refusal("kicked").is_closing() && refusal("shutting-down").is_closing());
     assert!(!refusal("nick-taken").is_closing() && !refusal("recipient-full").is_closing());

@@ -1,11 +1,12 @@
-//! The client without its terminal and its threads: what lines mean, what is known and what follows, in values alone.
+//! Tests of the client's public modules: parsing, session and formatting as values, without a terminal, threads or
+//! sockets.
 #![cfg(feature = "chat")]
-#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 mod address;
 mod backoff;
 mod line;
+mod refusal_text;
 mod roster;
 mod session;
 mod view;
-mod words;

@@ -1,9 +1,9 @@
-//! Which names, rooms and commands are offered to complete a line.
+//! TAB completion of names, rooms and commands.
 
 use redpoll::client::roster::{Completion, Roster};
 
-/// alice, Alicia and bob are here, and there are the lobby and dev.
-fn some() -> Roster {
+/// A roster with the users alice, Alicia and bob, and the rooms lobby and dev.
+fn sample_roster() -> Roster {
     let mut roster = Roster::default();
     for nick in ["bob", "alice", "Alicia"] {
         roster.add_nick(nick);
@@ -14,21 +14,21 @@ fn some() -> Roster {
     roster
 }
 
-/// The whole line after each of its completions.
+/// Returns the whole line after each completion.
 fn completed(roster: &Roster, head: &str) -> Vec<String> {
     let Completion { start, candidates } = roster.complete(head);
     candidates.iter().map(|candidate| format!("{}{candidate}", &head[..start])).collect()
 }
 
 #[test]
-fn tab_knows_names_rooms_and_commands() {
-    let roster = some();
+fn completes_names_rooms_and_commands() {
+    let roster = sample_roster();
     for (head, lines) in [
         ("@b", vec!["@bob:"]),
         ("@ALI", vec!["@alice:", "@Alicia:"]),
         ("@alice,b", vec!["@alice,bob:"]),
         ("@bob:al", vec![]),
-        ("@nobody", vec![]),
+        ("@x", vec![]),
         ("&de", vec!["&dev"]),
         ("&", vec!["&dev", "&lobby"]),
         ("&dev:x", vec![]),
@@ -47,17 +47,17 @@ fn tab_knows_names_rooms_and_commands() {
 }
 
 #[test]
-fn who_left_is_not_offered() {
-    let mut roster = some();
+fn removed_users_are_not_completed() {
+    let mut roster = sample_roster();
     roster.remove_nick("BOB");
     assert_eq!(completed(&roster, "@b"), [""; 0]);
-    roster.forget_nicks();
+    roster.clear_nicks();
     assert_eq!(completed(&roster, "@"), [""; 0]);
     assert_eq!(completed(&roster, "&d"), ["&dev"]);
 }
 
 #[test]
-fn what_is_no_name_is_not_offered() {
+fn invalid_names_are_not_completed() {
     let mut roster = Roster::default();
     for odd in ["a:b", "a,b", "@a", "", "a b", &"a".repeat(33)] {
         roster.add_nick(odd);

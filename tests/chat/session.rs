@@ -1,25 +1,25 @@
-//! What one's own end of the talk knows, and what follows from a line heard or typed.
+//! The state of a session, and the effects of received and typed lines.
 
 use redpoll::client::line::Line;
-use redpoll::client::session::{NOT_CONNECTED, Session, TAKEN_TRIES, Then, Typed, Wants};
+use redpoll::client::session::{Action, Awaiting, Input, MAX_TAKEN_RETRIES, NOT_CONNECTED, Session};
 
-/// What follows from `line`: what is sent, and how it goes on.
-fn hear(session: &mut Session, line: &str) -> (Vec<String>, Then) {
-    let heard = session.hear(&Line::parse(line));
-    (heard.send, heard.then)
+/// Returns the lines that `line` causes to be sent, and the action after it.
+fn receive(session: &mut Session, line: &str) -> (Vec<String>, Action) {
+    let effects = session.handle_line(&Line::parse(line));
+    (effects.send, effects.action)
 }
 
 fn shows(session: &mut Session, line: &str) -> bool {
-    session.hear(&Line::parse(line)).show
+    session.handle_line(&Line::parse(line)).show
 }
 
-/// alice is registered, and in the lobby.
+/// The session of alice, registered and in the lobby.
 fn alice() -> Session {
     let mut session = Session::new(Some("alice".to_owned()));
     assert_eq!(session.connected().as_deref(), Some("#alice"));
-    hear(&mut session, "+nick alice");
-    hear(&mut session, "+room lobby 3");
-    hear(&mut session, "+end who lobby 3");
+    receive(&mut session, "+nick alice");
+    receive(&mut session, "+room lobby 3");
+    receive(&mut session, "+end who lobby 3");
     session
 }
 
@@ -28,145 +28,148 @@ fn completes(session: &Session, head: &str) -> Vec<String> {
 }
 
 #[test]
-fn with_a_name_one_registers_at_once_and_asks_quietly_who_is_here() {
+fn registration_lists_members_without_showing() {
     let mut session = Session::new(Some("alice".to_owned()));
     assert_eq!(session.connected().as_deref(), Some("#alice"));
-    assert_eq!(session.wants(), Wants::Patience);
-    assert_eq!(hear(&mut session, "+nick alice"), (vec![], Then::Settled));
-    assert_eq!(session.wants(), Wants::Patience, "so that the first prompt knows the room");
-    assert_eq!(hear(&mut session, "+room lobby 3"), (vec!["/who lobby".to_owned()], Then::GoOn));
+    assert_eq!(session.awaiting(), Awaiting::Server);
+    assert_eq!(receive(&mut session, "+nick alice"), (vec![], Action::ResetBackoff));
+    assert_eq!(session.awaiting(), Awaiting::Server, "the first prompt needs the room");
+    assert_eq!(receive(&mut session, "+room lobby 3"), (vec!["/who lobby".to_owned()], Action::Continue));
     assert!(!shows(&mut session, "+who lobby alice bob carol"));
     assert!(!shows(&mut session, "+end who lobby 3"));
     assert_eq!(completes(&session, "@b"), ["bob:"]);
-    assert_eq!((session.wants(), session.nick(), session.room()), (Wants::Line, "alice", Some("lobby")));
-    assert!(shows(&mut session, "+who lobby alice bob carol"), "now it is the user who asked");
+    assert_eq!(
+        (session.awaiting(), session.nick(), session.room()),
+        (Awaiting::Line, "alice", Some("lobby"))
+    );
+    assert!(shows(&mut session, "+who lobby alice bob carol"), "this answer is to the user");
     assert!(shows(&mut session, "+end who lobby 3"));
 }
 
 #[test]
-fn a_refused_name_is_asked_for_again() {
+fn refused_name_is_asked_again() {
     let mut session = Session::new(None);
     assert_eq!(session.connected(), None);
-    assert_eq!(session.wants(), Wants::Name);
-    assert_eq!(session.choose(" root ").as_deref(), Some("#root"));
-    assert_eq!(hear(&mut session, "!nick-reserved root"), (vec![], Then::GoOn));
-    assert_eq!(session.wants(), Wants::Name);
-    assert_eq!(session.choose("#alice").as_deref(), Some("#alice"));
-    hear(&mut session, "+nick alice");
-    hear(&mut session, "+room lobby 1");
-    assert_eq!(session.wants(), Wants::Line);
+    assert_eq!(session.awaiting(), Awaiting::Name);
+    assert_eq!(session.choose_nick(" root ").as_deref(), Some("#root"));
+    assert_eq!(receive(&mut session, "!nick-reserved root"), (vec![], Action::Continue));
+    assert_eq!(session.awaiting(), Awaiting::Name);
+    assert_eq!(session.choose_nick("#alice").as_deref(), Some("#alice"));
+    receive(&mut session, "+nick alice");
+    receive(&mut session, "+room lobby 1");
+    assert_eq!(session.awaiting(), Awaiting::Line);
 }
 
 #[test]
-fn who_comes_goes_or_is_renamed_is_known() {
+fn presence_updates_the_roster() {
     let mut session = alice();
-    hear(&mut session, "* bob joined");
-    hear(&mut session, "* Carol joined &dev");
-    hear(&mut session, "* bob is now robert");
+    receive(&mut session, "* bob joined");
+    receive(&mut session, "* Carol joined &dev");
+    receive(&mut session, "* bob is now robert");
     assert_eq!(completes(&session, "@"), ["Carol:", "robert:"]);
-    hear(&mut session, "* Carol left &dev");
-    hear(&mut session, "* robert left (too slow)");
+    receive(&mut session, "* Carol left &dev");
+    receive(&mut session, "* robert left (too slow)");
     assert_eq!(completes(&session, "@"), ["Carol:"]);
     assert_eq!(completes(&session, "&d"), ["dev"]);
 }
 
 #[test]
-fn the_current_room_follows_the_answers() {
+fn answers_set_the_current_room() {
     let mut session = alice();
-    hear(&mut session, "+room Dev 1");
+    receive(&mut session, "+room Dev 1");
     assert_eq!(session.room(), Some("Dev"));
-    hear(&mut session, "+left dev");
+    receive(&mut session, "+left dev");
     assert_eq!((session.room(), session.prompt().as_str()), (Some("lobby"), "lobby> "));
-    hear(&mut session, "+left lobby");
+    receive(&mut session, "+left lobby");
     assert_eq!((session.room(), session.prompt().as_str()), (None, "(in no room)> "));
 }
 
 #[test]
-fn after_a_lost_connection_one_is_where_one_was() {
+fn reconnecting_restores_rooms() {
     let mut session = alice();
-    hear(&mut session, "+room dev 2");
-    hear(&mut session, "+room ops 2");
-    hear(&mut session, "+room dev 2");
+    receive(&mut session, "+room dev 2");
+    receive(&mut session, "+room ops 2");
+    receive(&mut session, "+room dev 2");
     session.lost();
-    assert_eq!(session.typed("hi"), Typed::Keep(NOT_CONNECTED));
+    assert_eq!(session.handle_typed("hi"), Input::Reject(NOT_CONNECTED));
     assert_eq!(session.prompt(), "(not connected)> ");
     assert_eq!(session.connected().as_deref(), Some("#alice"));
     assert_eq!(
-        hear(&mut session, "+nick alice"),
-        (vec!["&ops".to_owned(), "&dev".to_owned()], Then::Settled)
+        receive(&mut session, "+nick alice"),
+        (vec!["&ops".to_owned(), "&dev".to_owned()], Action::ResetBackoff)
     );
-    hear(&mut session, "+room lobby 1");
+    receive(&mut session, "+room lobby 1");
     session.lost();
-    assert_eq!(session.connected().as_deref(), Some("#alice"), "lost again before all rooms answered");
-    assert_eq!(hear(&mut session, "+nick alice").0, ["&ops", "&dev"]);
+    assert_eq!(session.connected().as_deref(), Some("#alice"), "lost again before all rooms are joined");
+    assert_eq!(receive(&mut session, "+nick alice").0, ["&ops", "&dev"]);
     for room in ["lobby", "ops", "dev"] {
-        hear(&mut session, &format!("+room {room} 1"));
+        receive(&mut session, &format!("+room {room} 1"));
     }
     assert_eq!(session.room(), Some("dev"));
     session.lost();
     session.connected();
-    assert_eq!(hear(&mut session, "+nick alice").0, ["&ops", "&dev"]);
+    assert_eq!(receive(&mut session, "+nick alice").0, ["&ops", "&dev"]);
 }
 
 #[test]
-fn the_lobby_is_current_again_or_left_again_as_it_was() {
+fn reconnecting_restores_the_lobby() {
     let mut session = alice();
-    hear(&mut session, "+room dev 2");
-    hear(&mut session, "+room lobby 2");
+    receive(&mut session, "+room dev 2");
+    receive(&mut session, "+room lobby 2");
     session.lost();
     session.connected();
-    assert_eq!(hear(&mut session, "+nick alice").0, ["&dev", "&lobby"]);
+    assert_eq!(receive(&mut session, "+nick alice").0, ["&dev", "&lobby"]);
     for room in ["lobby", "dev", "lobby"] {
-        hear(&mut session, &format!("+room {room} 1"));
+        receive(&mut session, &format!("+room {room} 1"));
     }
-    hear(&mut session, "+left lobby");
-    hear(&mut session, "+room dev 2");
+    receive(&mut session, "+left lobby");
+    receive(&mut session, "+room dev 2");
     session.lost();
     session.connected();
-    assert_eq!(hear(&mut session, "+nick alice").0, ["&dev", "/leave lobby"]);
+    assert_eq!(receive(&mut session, "+nick alice").0, ["&dev", "/leave lobby"]);
 }
 
 #[test]
-fn a_name_still_held_by_the_lost_connection_is_asked_for_again() {
+fn taken_name_is_retried_after_reconnecting() {
     let mut session = alice();
-    for _ in 0..TAKEN_TRIES {
+    for _ in 0..MAX_TAKEN_RETRIES {
         session.lost();
         session.connected();
-        assert_eq!(hear(&mut session, "!nick-taken alice").1, Then::TryAgain);
+        assert_eq!(receive(&mut session, "!nick-taken alice").1, Action::Reconnect);
     }
     session.lost();
     session.connected();
-    assert_eq!(hear(&mut session, "!nick-taken alice").1, Then::Rename);
-    assert_eq!(session.wants(), Wants::Name);
+    assert_eq!(receive(&mut session, "!nick-taken alice").1, Action::AskName);
+    assert_eq!(session.awaiting(), Awaiting::Name);
 }
 
 #[test]
-fn one_comes_back_with_the_newest_name_or_with_the_password() {
+fn reconnecting_uses_latest_name_or_password() {
     let mut session = Session::new(Some("Alice:secret".to_owned()));
     session.connected();
-    for (named, back) in [("alice", "#Alice:secret"), ("alicia", "#alicia")] {
-        hear(&mut session, &format!("+nick {named}"));
+    for (nick, registration) in [("alice", "#Alice:secret"), ("alicia", "#alicia")] {
+        receive(&mut session, &format!("+nick {nick}"));
         session.lost();
-        assert_eq!(session.connected().as_deref(), Some(back));
+        assert_eq!(session.connected().as_deref(), Some(registration));
     }
 }
 
 #[test]
-fn who_is_kicked_does_not_come_back() {
-    assert_eq!(hear(&mut alice(), "!kicked bob: spam").1, Then::End);
-    assert_eq!(hear(&mut alice(), "!shutting-down").1, Then::GoOn);
+fn kicked_session_does_not_reconnect() {
+    assert_eq!(receive(&mut alice(), "!kicked bob: spam").1, Action::Stop);
+    assert_eq!(receive(&mut alice(), "!shutting-down").1, Action::Continue);
 }
 
 #[test]
-fn what_is_typed_is_sent_but_for_leaving_and_registering() {
+fn typed_lines_are_classified() {
     let session = alice();
-    assert_eq!(session.typed(""), Typed::Nothing);
+    assert_eq!(session.handle_typed(""), Input::Empty);
     for line in ["hi", "exit now", " quit it", "@bob:exit", "/who"] {
-        assert_eq!(session.typed(line), Typed::Send(line));
+        assert_eq!(session.handle_typed(line), Input::Send(line));
     }
     for line in ["exit", "quit", " exit ", "/quit"] {
-        assert_eq!(session.typed(line), Typed::Leave("/quit"));
+        assert_eq!(session.handle_typed(line), Input::Quit("/quit"));
     }
-    assert_eq!(session.typed("/quit so long"), Typed::Leave("/quit so long"));
-    assert!(matches!(session.typed("# a comment"), Typed::Keep(_)));
+    assert_eq!(session.handle_typed("/quit so long"), Input::Quit("/quit so long"));
+    assert!(matches!(session.handle_typed("# a comment"), Input::Reject(_)));
 }

@@ -1,11 +1,11 @@
-//! What a person sees of a line, and of what one said oneself.
+//! The rows for received lines and for the local echo.
 
 use redpoll::client::line::Line;
-use redpoll::client::view::{Colours, Own, View, own_line};
+use redpoll::client::view::{Colours, Echo, View, local_echo};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tz::TimeZone;
 
-/// Three minutes past twelve.
+/// 12:03 UTC.
 fn noon() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(12 * 3600 + 3 * 60)
 }
@@ -15,7 +15,7 @@ fn plain() -> View {
 }
 
 #[test]
-fn every_kind_of_line_has_its_shape() {
+fn formats_every_kind_of_line() {
     for (line, shown) in [
         ("bob: hi: there", Some("12:03 bob: hi: there")),
         ("&dev:bob:hi", Some("12:03 &dev bob: hi")),
@@ -37,7 +37,7 @@ fn every_kind_of_line_has_its_shape() {
 }
 
 #[test]
-fn no_line_from_the_server_reads_like_one_of_the_client() {
+fn server_lines_cannot_imitate_the_client() {
     for line in ["- connected again", "alice -> @bob: yes", "12:03 bob: hi", " bob: hi", ""] {
         let shown = plain().line(noon(), line, &Line::parse(line));
         assert_eq!(shown, Some(format!("12:03 ? {line}")));
@@ -45,7 +45,7 @@ fn no_line_from_the_server_reads_like_one_of_the_client() {
 }
 
 #[test]
-fn what_one_says_looks_like_what_others_say() {
+fn local_echo_looks_like_received_messages() {
     for (typed, shown) in [
         ("hi", "12:03 &dev alice: hi"),
         (" /not a command", "12:03 &dev alice:  /not a command"),
@@ -58,9 +58,9 @@ fn what_one_says_looks_like_what_others_say() {
         ("@bob", "12:03 @bob"),
         ("/who", "12:03 /who"),
     ] {
-        let own = own_line(typed, Some("dev"));
-        assert_eq!(plain().own(noon(), "alice", &own), shown, "{typed}");
+        let echo = local_echo(typed, Some("dev"));
+        assert_eq!(plain().echo(noon(), "alice", &echo), shown, "{typed}");
     }
-    assert_eq!(own_line("hi", Some("lobby")), Own::Said(None, "hi"));
-    assert_eq!(own_line("hi", None), Own::Command("hi"));
+    assert_eq!(local_echo("hi", Some("lobby")), Echo::Message(None, "hi"));
+    assert_eq!(local_echo("hi", None), Echo::Command("hi"));
 }

@@ -4,7 +4,7 @@ use redpoll::protocol::frame::*;
 
 const MAX: usize = 8;
 
-/// Cuts `stream` at `cuts` (sorted) and says what came of it: lines as they are, `None` for one too long.
+/// Cuts `stream` at `cuts` (sorted) and returns its lines, `None` for one too long.
 fn lines(stream: &[u8], cuts: &[usize]) -> Vec<Option<Vec<u8>>> {
     let (mut frame, mut seen, mut start) = (LineFrame::default(), Vec::new(), 0);
     for &end in cuts.iter().chain([&stream.len()]) {
@@ -22,7 +22,7 @@ fn lines(stream: &[u8], cuts: &[usize]) -> Vec<Option<Vec<u8>>> {
                 }
             }
         }
-        assert!(end - start <= MAX, "no more than a line is ever kept");
+        assert!(end - start <= MAX, "at most one line is kept");
     }
     if let Step::Message(_, line) | Step::Nul(_, line) = frame.finish(&stream[start..]) {
         seen.push(Some(line.to_vec()));
@@ -40,7 +40,7 @@ fn a_frame_is_small() {
 }
 
 #[test]
-fn lf_ends_a_line_and_one_cr_before_it_is_dropped() {
+fn lf_ends_line_dropping_one_cr() {
     assert_eq!(
         lines(b"a\nb\r\nc\r\r\n\n\rd", &[]),
         [some("a"), some("b"), some("c\r"), some(""), some("\rd")]
@@ -55,17 +55,17 @@ fn the_limit_counts_cr_and_lf() {
 }
 
 #[test]
-fn an_unterminated_last_line_may_be_as_long_as_the_limit() {
+fn unterminated_line_may_fill_limit() {
     assert_eq!(lines(b"12345678", &[]), [some("12345678")]);
     assert_eq!(lines(b"123456789", &[]), [None]);
     assert_eq!(lines(b"bye\r", &[]), [some("bye")]);
 }
 
 #[test]
-fn a_line_that_holds_nul_is_said_to_wherever_it_is_cut() {
+fn nul_is_found_at_any_cut() {
     let stream = b"a\0b\nok\n\0\n0123456\089\nok\nx\0";
     for cut in 0..=stream.len() {
-        let (mut frame, mut said, mut start) = (LineFrame::default(), Vec::new(), 0);
+        let (mut frame, mut steps, mut start) = (LineFrame::default(), Vec::new(), 0);
         for end in [cut, stream.len()] {
             loop {
                 let (bytes, what) = match frame.next(&stream[start..end], MAX) {
@@ -76,17 +76,17 @@ fn a_line_that_holds_nul_is_said_to_wherever_it_is_cut() {
                     Step::Nul(bytes, _) => (bytes, "nul"),
                 };
                 start += bytes;
-                said.push(what);
+                steps.push(what);
             }
         }
-        said.retain(|what| *what != "-");
-        assert_eq!(said, ["nul", "line", "nul", "long", "line"], "cut at {cut}");
+        steps.retain(|what| *what != "-");
+        assert_eq!(steps, ["nul", "line", "nul", "long", "line"], "cut at {cut}");
         assert_eq!(frame.finish(&stream[start..]), Step::Nul(2, b"x\0"));
     }
 }
 
 #[test]
-fn a_line_too_long_is_said_once_however_long_it_is() {
+fn overlong_line_is_reported_once() {
     let stream = [b"x".repeat(100), b"\nok\n".to_vec()].concat();
     for cut in 0..stream.len() {
         assert_eq!(lines(&stream, &[cut]), [None, some("ok")], "cut at {cut}");
@@ -94,7 +94,7 @@ fn a_line_too_long_is_said_once_however_long_it_is() {
 }
 
 #[test]
-fn no_cut_and_no_pair_of_cuts_changes_the_lines() {
+fn cuts_change_no_line() {
     let stream = b"#al\n@bob:x\r\n\n12345678\nlong line here\r\n\r\nbye\r";
     let whole = lines(stream, &[]);
     for first in 0..stream.len() {

@@ -1,4 +1,4 @@
-//! What the line protocol makes of a line: tests of `src/protocol/dialect/native.rs`.
+//! Lines of the line protocol and their requests: tests of `src/protocol/dialect/native.rs`.
 
 use bstr::ByteSlice;
 use redpoll::protocol::dialect::{Context, Dialect};
@@ -32,7 +32,7 @@ fn say<'a>(room: Option<&'a str>, text: &'a str) -> Request<'a> {
 }
 
 #[test]
-fn only_the_first_colon_separates_and_the_text_keeps_its_spaces() {
+fn only_first_colon_separates() {
     assert_eq!(request("@bob:a:b"), direct("bob", "a:b"));
     assert_eq!(request("@ bob\t: x "), direct("bob", " x "));
     assert_eq!(request("@bob:@eve:no"), direct("bob", "@eve:no"));
@@ -42,7 +42,7 @@ fn only_the_first_colon_separates_and_the_text_keeps_its_spaces() {
 }
 
 #[test]
-fn a_line_that_begins_with_a_space_is_text() {
+fn leading_space_makes_text() {
     for text in [" /quit", " #x", " @bob:hi", "\t&dev", "plain", "+1", "!", "*"] {
         assert_eq!(request(text), say(None, text));
     }
@@ -79,7 +79,7 @@ fn every_command_has_its_request() {
 }
 
 #[test]
-fn an_incomplete_form_is_told_how_it_goes() {
+fn incomplete_form_is_refused_as_usage() {
     for line in
         ["@bob", "@", "@:hi", "&", "&:hi", "/nick", "/nick ", "/msg", "/msg bob", "/join", "/say", "#al"]
     {
@@ -90,7 +90,7 @@ fn an_incomplete_form_is_told_how_it_goes() {
 }
 
 #[test]
-fn strangers_are_told_to_register_before_anything_else() {
+fn unregistered_must_register_first() {
     for line in ["hi", "@bob", "&dev", "/who", "/nosuch", "/announce", "/nick", " #al"] {
         assert_eq!(refused(line, Rank::Unregistered), "register-first", "{line}");
     }
@@ -103,7 +103,7 @@ fn strangers_are_told_to_register_before_anything_else() {
 }
 
 #[test]
-fn members_are_denied_what_operators_may_whatever_its_form() {
+fn operator_commands_are_denied_to_members() {
     for line in ["/announce", "/announce hi", "/kick", "/stats", "/shutdown now"] {
         assert_eq!(refused(line, Rank::Member), "denied", "{line}");
     }
@@ -112,11 +112,11 @@ fn members_are_denied_what_operators_may_whatever_its_form() {
 }
 
 #[test]
-fn a_reason_cannot_forge_a_line() {
+fn reason_cannot_forge_a_line() {
     let mut out = Vec::new();
-    let who = Name::new(b"al").unwrap();
+    let name = Name::new(b"al").unwrap();
     Dialect::Native.encode(
-        Event::Gone { who: &who, reason: "x)\n* eve joined".into() },
+        Event::Gone { who: &name, reason: "x)\n* eve joined".into() },
         &Context { max_line: 4096 },
         &mut out,
     );

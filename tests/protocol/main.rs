@@ -1,12 +1,12 @@
-//! The values that all layers share, each by its public interface: one file for each subject.
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that can't go on fails")]
+//! Tests of `src/protocol/` and `src/subnet.rs` by their public interface: one file for each subject.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a failed test panics")]
 
 mod frames;
 mod line_protocol;
-#[cfg(feature = "unicode")]
-mod looks;
 mod messages;
 mod names;
+#[cfg(feature = "unicode")]
+mod skeletons;
 mod subnets;
 mod tables;
 mod texts;

@@ -3,7 +3,7 @@
 use redpoll::protocol::message::*;
 
 #[test]
-fn messages_are_found_by_their_end() {
+fn messages_end_with_lf() {
     let two = b"a\n\nb";
     assert_eq!((first(two), whole(two), is_whole(two)), (2, 3, false));
     assert_eq!(each(two).collect::<Vec<_>>(), [&b"a"[..], b"", b"b"]);

@@ -12,10 +12,10 @@ fn name(written: &str) -> Name {
 fn assert_refused(written: impl AsRef<[u8]>) {
     let written = written.as_ref();
     assert!(Name::new(written).is_err(), "{:?} is no name", written.escape_ascii().to_string());
-    assert!(fold(written).is_err(), "{:?} is no name to look up", written.escape_ascii().to_string());
+    assert!(fold(written).is_err(), "{:?} has no folded form", written.escape_ascii().to_string());
 }
 
-/// Each pair is what an owner writes and the key that it is found under.
+/// Checks pairs of a name as written and its folded form.
 fn assert_folds(pairs: &[(&str, &str)]) {
     for (written, folded) in pairs {
         let name = name(written);
@@ -26,12 +26,12 @@ fn assert_folds(pairs: &[(&str, &str)]) {
 }
 
 #[test]
-fn a_name_is_as_small_as_a_string() {
+fn name_is_24_bytes() {
     assert_eq!(size_of::<Name>(), 24);
 }
 
 #[test]
-fn ascii_names_are_shown_as_written_and_found_in_lower_case() {
+fn ascii_names_fold_to_lower_case() {
     assert_folds(&[
         ("a", "a"),
         ("7", "7"),
@@ -44,14 +44,14 @@ fn ascii_names_are_shown_as_written_and_found_in_lower_case() {
 }
 
 #[test]
-fn what_is_folded_already_is_only_borrowed() {
+fn folded_input_is_borrowed() {
     assert!(matches!(fold(b"alice-2"), Ok(Cow::Borrowed("alice-2"))));
     #[cfg(feature = "unicode")]
     assert!(matches!(fold("žofie".as_bytes()), Ok(Cow::Borrowed("žofie"))));
 }
 
 #[test]
-fn sigils_separators_and_blanks_are_in_no_name() {
+fn sigils_separators_and_blanks_are_refused() {
     for refused in ["", "-a", "_a", ".a", "-", "a b", " a", "a ", "a\tb", "a\n", "a\r", "\0", "a\0", "a\x7F"]
     {
         assert_refused(refused);
@@ -64,14 +64,14 @@ fn sigils_separators_and_blanks_are_in_no_name() {
 }
 
 #[test]
-fn what_is_no_utf8_is_no_name() {
+fn invalid_utf8_is_refused() {
     for refused in [&b"\xFF"[..], b"a\xFF", b"\xC3", b"a\xC3\xA9\xC3", b"\xC0\xAF", b"\xED\xA0\x80"] {
         assert_refused(refused);
     }
 }
 
 #[test]
-fn a_name_has_at_most_32_characters() {
+fn name_has_at_most_32_characters() {
     assert_eq!(name(&"a".repeat(32)).shown().len(), 32);
     assert_eq!(name(&"A".repeat(32)).folded(), "a".repeat(32));
     assert_refused("a".repeat(33));
@@ -79,7 +79,7 @@ fn a_name_has_at_most_32_characters() {
 }
 
 #[test]
-fn names_of_the_server_are_reserved_in_every_spelling() {
+fn reserved_names_match_every_spelling() {
     for written in RESERVED.iter().chain(&["Admin", "LOBBY", "guest-0", "Guest-17", "guest-007"]) {
         assert!(is_reserved(&name(written)), "{written}");
     }
@@ -92,7 +92,7 @@ fn names_of_the_server_are_reserved_in_every_spelling() {
 }
 
 #[test]
-fn spellings_of_one_name_are_equal_and_hash_alike() {
+fn spellings_are_equal_and_hash_alike() {
     let names = std::collections::HashSet::from([name("Alice"), name("alice"), name("ALICE"), name("bob")]);
     assert_eq!(names.len(), 2);
     assert_eq!(format!("{0} {0:?}", name("Alice")), "Alice \"Alice\"");
@@ -101,7 +101,7 @@ fn spellings_of_one_name_are_equal_and_hash_alike() {
 
 #[cfg(not(feature = "unicode"))]
 #[test]
-fn without_tables_no_letter_beyond_ascii_is_known() {
+fn without_tables_only_ascii_passes() {
     for refused in ["é", "aé", "Ж", "ａｌｉｃｅ", "\u{200D}", "#é"] {
         assert_refused(refused);
     }
@@ -163,7 +163,7 @@ mod every_script {
     }
 
     #[test]
-    fn a_name_is_found_however_its_accents_widths_and_capitals_are_typed() {
+    fn spellings_fold_to_one_name() {
         for (one, other) in [
             ("Zoë", "zoe\u{308}"),
             ("NGUYỄN", "nguye\u{302}\u{303}n"),
@@ -187,7 +187,7 @@ mod every_script {
     }
 
     #[test]
-    fn marks_stand_anywhere_but_first() {
+    fn marks_may_not_come_first() {
         for written in ["מֹשֶׁה", "مُحَمَّد", "ނާއިރު", "שלוֹ", "ܡܳܪܝ", "किरण", "a\u{301}\u{302}b", "e\u{302}"]
         {
             name(written);
@@ -199,7 +199,7 @@ mod every_script {
     }
 
     #[test]
-    fn a_name_reads_in_one_direction() {
+    fn mixed_directions_are_refused() {
         for refused in ["aש", "שa", "1ש", "ש-", "ש.", "ש_\u{5B9}", "٣", "٣a", "שक", "שा", "ש\u{93E}ש"]
         {
             assert_refused(refused);
@@ -207,25 +207,25 @@ mod every_script {
     }
 
     #[test]
-    fn what_is_neither_letter_digit_nor_mark_is_in_no_name() {
+    fn symbols_and_controls_are_refused() {
         let sigils = ["＃a", "a＃", "＠a", "a：b", "a，b", "／a", "＆a", "！a", "＋a", "＊a"];
         let blanks = ["a\u{3000}", "a\u{A0}", "a\u{2028}", "a\u{85}", "a\u{2800}", "a\u{3164}", "\u{FFA0}"];
-        let unseen = ["a\u{AD}b", "a\u{200B}", "a\u{FEFF}", "a\u{FE0F}", "a\u{34F}", "a\u{E0041}"];
+        let invisible = ["a\u{AD}b", "a\u{200B}", "a\u{FEFF}", "a\u{FE0F}", "a\u{34F}", "a\u{E0041}"];
         let bidi = ["a\u{202E}b", "ש\u{200F}", "a\u{2066}b", "ا\u{61C}", "a\u{200E}"];
         let symbols = ["🐦", "♚", "a→b", "a€", "a–b", "a…", "«a»", "a。"];
         let no_characters = ["a\u{FFFD}", "a\u{E000}", "a\u{FDD0}", "a\u{378}"];
         let compatible = ["ﬁ", "ª", "ǅ", "ſ", "\u{2126}", "\u{1100}\u{1161}", "\u{9DF}", "\u{E33}"];
         let newer_than_6_3 = ["\u{1C90}", "\u{1E900}", "\u{2B820}", "\u{AB70}"];
         let all =
-            [&sigils[..], &blanks, &unseen, &bidi, &symbols, &no_characters, &compatible, &newer_than_6_3];
+            [&sigils[..], &blanks, &invisible, &bidi, &symbols, &no_characters, &compatible, &newer_than_6_3];
         for refused in all.concat() {
             assert_refused(refused);
         }
     }
 
-    /// RFC 8264's contextual characters and exceptions, each where its rule would allow it.
+    /// RFC 8264's contextual characters and exceptions, each in a context where its rule allows it.
     #[test]
-    fn punctuation_that_rfc_8265_allows_in_its_context_is_refused() {
+    fn contextual_punctuation_is_refused() {
         for refused in [
             "l·l",
             "\u{375}α",
@@ -244,7 +244,7 @@ mod every_script {
     }
 
     #[test]
-    fn both_forms_have_at_most_32_characters() {
+    fn both_forms_have_32_characters() {
         let widest = "\u{20000}".repeat(32);
         assert_eq!(name(&widest).shown().len(), MAX_BYTES);
         assert_refused(widest + "a");
@@ -258,10 +258,9 @@ mod every_script {
         assert_refused("e\u{301}".repeat(17));
     }
 
-    /// Every character there is (but those of the planes that are empty or private), alone and within a word of
-    /// either direction.
+    /// Every character (but those of empty and private planes), alone and within a word of either direction.
     #[test]
-    fn no_character_gets_by_that_is_unsafe_or_changes_when_folded_again() {
+    fn accepted_names_are_safe_and_stable() {
         for c in ('\u{80}'..='\u{3FFFF}').chain('\u{E0000}'..='\u{E0FFF}') {
             for written in [format!("{c}"), format!("a{c}b"), format!("ש{c}ש")] {
                 let Ok(name) = Name::new(written.as_bytes()) else { continue };

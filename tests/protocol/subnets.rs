@@ -7,7 +7,7 @@ fn contains(net: &str, address: &str) -> bool {
 }
 
 #[test]
-fn a_net_holds_the_addresses_that_begin_with_its_bits() {
+fn subnet_contains_its_addresses() {
     assert!(contains("10.0.0.0/8", "10.255.0.1") && !contains("10.0.0.0/8", "11.0.0.0"));
     assert!(contains("192.0.2.128/25", "192.0.2.129") && !contains("192.0.2.128/25", "192.0.2.127"));
     assert!(contains("192.0.2.7", "192.0.2.7") && !contains("192.0.2.7", "192.0.2.6"));
@@ -18,14 +18,14 @@ fn a_net_holds_the_addresses_that_begin_with_its_bits() {
 }
 
 #[test]
-fn ipv4_is_ipv4_however_it_comes() {
+fn mapped_ipv4_matches_ipv4() {
     assert!(contains("10.0.0.0/8", "::ffff:10.1.2.3"));
     assert!(contains("::ffff:10.0.0.0/104", "10.1.2.3") && contains("::ffff:10.0.0.1", "10.0.0.1"));
     assert!(!contains("::ffff:10.0.0.0/104", "11.0.0.1"));
 }
 
 #[test]
-fn what_is_no_net_is_refused_and_the_right_one_named() {
+fn invalid_subnet_suggests_the_right_one() {
     let why = |text: &str| text.parse::<Subnet>().unwrap_err();
     assert_eq!(why("10.1.2.3/8"), "that has bits behind the net; the net is 10.0.0.0/8");
     assert_eq!(why("2001:db8::1/64"), "that has bits behind the net; the net is 2001:db8::/64");

@@ -1,5 +1,5 @@
-//! The tables of the protocol hold every variant: schemes, refusals (docs/protocol.md has the same rows), and rounding of
-//! times; and the limits fit each other.
+//! The tables of schemes and refusals hold every variant (docs/protocol.md has the same rows of refusals); rounding of
+//! times; relations between limits.
 
 use bstr::BStr;
 use redpoll::limits::{Limits, MAX_TARGETS, MIN_MAX_LINE, MIN_QUEUE};
@@ -21,9 +21,9 @@ fn next_scheme(scheme: Scheme) -> Option<Scheme> {
 }
 
 #[test]
-fn every_scheme_has_a_row_of_its_own() {
+fn every_scheme_has_one_row() {
     let all: Vec<Scheme> = std::iter::successors(Some(Scheme::Line), |scheme| next_scheme(*scheme)).collect();
-    assert_eq!(TABLE.map(|row| row.scheme).to_vec(), all, "rows stand in the order of the enum");
+    assert_eq!(TABLE.map(|row| row.scheme).to_vec(), all, "rows are in the order of the enum");
     for row in &TABLE {
         assert_eq!(Scheme::named(row.name), Some(row.scheme), "no other scheme has the name {}", row.name);
         assert!(!row.help.is_empty(), "{}", row.name);
@@ -96,26 +96,26 @@ fn docs_list_every_refusal() {
 }
 
 #[test]
-fn advice_names_the_bound_of_targets() {
+fn advice_states_the_target_limit() {
     assert_eq!(Refusal::TooManyTargets.row().advice, format!("at most {MAX_TARGETS} names"));
 }
 
 #[test]
-fn a_deadline_is_never_early() {
+fn deadlines_round_up() {
     assert_eq!(Time(5) + Duration::from_micros(1), Time(6));
     assert_eq!(Time(5) + Duration::MAX, Time(u64::MAX));
     assert_eq!(Time(9).until(Time(5)), Duration::ZERO);
 }
 
 #[test]
-fn a_line_from_the_server_has_room_for_the_worst_text_and_two_names() {
+fn sent_line_fits_worst_text() {
     let limits = Limits::default();
     let names = 2 * 4 * 32;
     assert!(limits.max_sent_line() >= 3 * limits.max_line + names + "&::\n".len());
 }
 
 #[test]
-fn half_of_the_least_queue_holds_an_answer_of_the_least_line() {
+fn half_least_queue_fits_an_answer() {
     let least = Limits { queue: MIN_QUEUE, max_line: MIN_MAX_LINE, ..Limits::default() };
     assert!(least.half_queue() > least.max_sent_line());
 }

@@ -1,4 +1,4 @@
-//! What leaves as text: every control and every broken byte is replaced, and nothing else is.
+//! Output text: every control character and every byte that is no UTF-8 is replaced, and nothing else.
 
 use redpoll::protocol::text::push_safe;
 
@@ -9,14 +9,14 @@ fn safe(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn what_is_safe_stays_as_it_is() {
+fn safe_text_is_unchanged() {
     for text in ["", "hi", "a\tb", "Grüße, 世界 🐦", "zero\u{200D}width joiner", "~ !\u{A0}"] {
         assert_eq!(safe(text.as_bytes()), text);
     }
 }
 
 #[test]
-fn every_named_control_becomes_a_replacement_character() {
+fn controls_become_replacement_characters() {
     let controls = (0..=0x1F).filter(|c| *c != 9).chain(0x7F..=0x9F);
     let bidi =
         [0x61C, 0x200E, 0x200F, 0x2028, 0x2029].into_iter().chain(0x202A..=0x202E).chain(0x2066..=0x2069);
@@ -27,7 +27,7 @@ fn every_named_control_becomes_a_replacement_character() {
 }
 
 #[test]
-fn bytes_that_are_no_utf8_are_replaced_one_by_one() {
+fn invalid_utf8_is_replaced_bytewise() {
     assert_eq!(safe(b"\xFF\xFEok\xC3"), "\u{FFFD}\u{FFFD}ok\u{FFFD}");
     assert_eq!(safe(b"\xE2\x82"), "\u{FFFD}\u{FFFD}");
     assert_eq!(safe(b"\xED\xA0\x80"), "\u{FFFD}\u{FFFD}\u{FFFD}", "a surrogate is no character");

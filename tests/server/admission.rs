@@ -4,9 +4,9 @@ use redpoll::limits::{Limits, MAX_REJECTED};
 use redpoll::protocol::{PeerAddr, Refusal};
 use redpoll::server::admission::*;
 
-fn admission(most: usize, trusted: &[&str]) -> Admission {
+fn admission(max: usize, trusted: &[&str]) -> Admission {
     let trusted = trusted.iter().map(|net| net.parse().unwrap()).collect();
-    Admission::new(&Limits { max_per_address: Some(most), trusted, ..Limits::default() })
+    Admission::new(&Limits { max_per_address: Some(max), trusted, ..Limits::default() })
 }
 
 fn admit(admission: &mut Admission, address: &str) -> Result<Option<AddressId>, TooMany> {
@@ -14,7 +14,7 @@ fn admit(admission: &mut Admission, address: &str) -> Result<Option<AddressId>, 
 }
 
 #[test]
-fn so_many_come_in_from_an_address_and_another_once_one_has_gone() {
+fn address_limit_frees_with_its_connections() {
     let mut admission = admission(2, &[]);
     let first = admit(&mut admission, "192.0.2.1").unwrap().unwrap();
     let second = admit(&mut admission, "192.0.2.1").unwrap().unwrap();
@@ -26,7 +26,7 @@ fn so_many_come_in_from_an_address_and_another_once_one_has_gone() {
     assert_eq!(admit(&mut admission, "192.0.2.1"), Err(TooMany));
     [second, third, other].into_iter().for_each(|id| admission.leave(id));
     admission.invariants();
-    assert_eq!(admission.addresses(), 0, "nothing is kept of who is gone");
+    assert_eq!(admission.addresses(), 0, "no entry is left");
 }
 
 #[test]
@@ -44,18 +44,18 @@ fn full_server_rejects_and_then_drops() {
 }
 
 #[test]
-fn ipv6_is_counted_by_its_first_half_and_ipv4_as_what_it_is() {
+fn ipv6_counts_by_slash_64() {
     let mut admission = admission(1, &[]);
     assert!(admit(&mut admission, "2001:db8:0:1::1").is_ok());
     assert_eq!(admit(&mut admission, "2001:db8:0:1:ffff::2"), Err(TooMany));
     assert!(admit(&mut admission, "2001:db8:0:2::1").is_ok());
     assert!(admit(&mut admission, "::ffff:192.0.2.1").is_ok());
     assert_eq!(admit(&mut admission, "192.0.2.1"), Err(TooMany));
-    assert!(admit(&mut admission, "::ffff:192.0.2.2").is_ok(), "though they share a /64 as they are written");
+    assert!(admit(&mut admission, "::ffff:192.0.2.2").is_ok(), "the two share a /64 as written");
 }
 
 #[test]
-fn this_machine_and_trusted_networks_are_not_counted() {
+fn loopback_and_trusted_are_exempt() {
     let mut admission = admission(1, &["10.0.0.0/8", "2001:db8::/32"]);
     for address in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "10.1.2.3", "2001:db8::9"] {
         assert_eq!((0..3).map(|_| admit(&mut admission, address)).next(), Some(Ok(None)), "{address}");
@@ -66,6 +66,6 @@ fn this_machine_and_trusted_networks_are_not_counted() {
 }
 
 #[test]
-fn a_connection_keeps_four_bytes_of_it() {
+fn address_id_takes_four_bytes() {
     assert_eq!(size_of::<Option<AddressId>>(), 4);
 }

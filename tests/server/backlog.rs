@@ -4,7 +4,7 @@ use redpoll::limits::CHUNK;
 use redpoll::protocol::ConnId;
 use redpoll::server::backlog::*;
 
-/// A backlog of `owner` that begins with this text.
+/// Opens a backlog of `owner` that begins with `text`.
 fn open(backlogs: &mut Backlogs, owner: u32, text: &[u8]) -> BacklogId {
     let piece = backlogs.keep(text);
     let id = backlogs.open(ConnId(owner), piece);
@@ -25,12 +25,12 @@ fn front(backlogs: &Backlogs, id: &BacklogId) -> Vec<u8> {
 }
 
 #[test]
-fn no_backlog_costs_four_bytes() {
+fn backlog_id_takes_four_bytes() {
     assert_eq!(size_of::<Option<BacklogId>>(), 4);
 }
 
 #[test]
-fn bytes_come_out_as_they_went_in_however_they_are_taken() {
+fn backlog_preserves_byte_order() {
     for step in 1..9 {
         let mut backlogs = Backlogs::default();
         let (one, two) = (open(&mut backlogs, 1, b"ab\n"), open(&mut backlogs, 2, b"XY\n"));
@@ -54,7 +54,7 @@ fn bytes_come_out_as_they_went_in_however_they_are_taken() {
 }
 
 #[test]
-fn what_many_are_refused_stands_once() {
+fn shared_text_is_stored_once() {
     let mut backlogs = Backlogs::default();
     let line = [b'x'; 1024];
     let piece = backlogs.keep(&line);
@@ -73,12 +73,12 @@ fn what_many_are_refused_stands_once() {
 }
 
 #[test]
-fn the_largest_is_who_keeps_most_memory_from_being_freed() {
+fn largest_retains_most_memory() {
     let mut backlogs = Backlogs::default();
     assert!(backlogs.largest_first().is_empty());
     let (much, little) = (open(&mut backlogs, 1, &[b'x'; 3 * CHUNK]), open(&mut backlogs, 2, b"y\n"));
     assert_eq!(backlogs.largest_first(), [ConnId(1), ConnId(2)]);
-    // A little of each of many chunks, whose rest is sent: nobody has more bytes unsent than the other.
+    // A few bytes in each of many chunks, the remainder of which is sent.
     for _ in 0..9 {
         let filler = open(&mut backlogs, 3, &[b'z'; CHUNK - 2]);
         append(&mut backlogs, &little, b"y\n");
@@ -89,7 +89,7 @@ fn the_largest_is_who_keeps_most_memory_from_being_freed() {
 }
 
 #[test]
-fn only_the_rest_of_the_first_line_is_kept() {
+fn partial_first_line_is_kept() {
     let mut backlogs = Backlogs::default();
     let (one, two) = (open(&mut backlogs, 1, b"abc\ndef\n"), open(&mut backlogs, 2, b"-"));
     append(&mut backlogs, &one, b"ghi\n");

@@ -7,11 +7,11 @@ use redpoll::server::transport::DatagramPath;
 use std::net::SocketAddr;
 
 #[test]
-fn a_stranger_is_sent_no_more_than_three_times_what_it_sent() {
+fn unregistered_source_gets_threefold_at_most() {
     let mut datagrams = Datagrams::default();
     let source = DatagramPath { listener: 0, source: SocketAddr::from(([127, 0, 0, 1], 99)), local: None };
     datagrams.add(ConnId(1), source, 4);
-    assert_eq!(datagrams.find(source), None, "it has no name");
+    assert_eq!(datagrams.find(source), None, "it is unregistered");
     let peer = datagrams.peer(ConnId(1)).unwrap();
     assert!(peer.take_credit(12) && !peer.take_credit(1));
     datagrams.renew_credit(ConnId(1));

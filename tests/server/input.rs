@@ -5,7 +5,7 @@ use redpoll::server::input::*;
 use redpoll::server::peer::Peer;
 
 #[test]
-fn input_is_loaded_as_it_was_saved() {
+fn loaded_input_equals_saved_input() {
     let (mut input, mut peer, mut buffer) = (Input::default(), Peer::new(1), Vec::new());
     input.save(&mut peer, b"");
     assert_eq!((input.buffers(), input.load(&mut peer, &mut buffer)), (0, 0));
@@ -20,11 +20,11 @@ fn input_is_loaded_as_it_was_saved() {
 }
 
 #[test]
-fn little_is_read_of_who_may_say_little() {
+fn read_size_follows_the_tokens() {
     assert_eq!([1, 200, u64::MAX].map(read_at_once), [LOW_READ, 200 * READ_PER_TOKEN, READ]);
 }
 
 #[test]
-fn a_connection_without_a_buffer_keeps_four_bytes() {
+fn buffer_id_takes_four_bytes() {
     assert_eq!(size_of::<Option<redpoll::server::pool::BufferId>>(), 4);
 }

@@ -1,5 +1,5 @@
-//! The types of `src/server/`, each by itself, and the server over a small transport: rules that need no simulator.
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test says by it what is wrong")]
+//! The types of `src/server/`, each alone, and `Server` over a small transport: rules that need no simulator.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a failed test panics")]
 
 mod admission;
 mod backlog;

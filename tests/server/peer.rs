@@ -58,21 +58,21 @@ fn blocked_connection_is_not_readable() {
     state.unblock(Blocked::RATE);
     assert!(state.is_readable());
     assert!(state.set_runnable() && !state.set_runnable(), "it is listed once");
-    assert!(!state.is_readable(), "it goes on in the next turn");
+    assert!(!state.is_readable(), "it is runnable in the next turn");
 }
 
 #[test]
-fn half_a_queue_blocks_until_it_is_sent() {
+fn half_full_queue_blocks_reading() {
     let mut state = State::new(Phase::Open);
     assert!(!state.throttle(100, 100) && state.is_readable());
     assert!(!state.throttle(101, 100) && state.is_blocked_by(Blocked::OUTPUT));
     assert!(state.throttle(100, 100), "it is runnable");
     assert!(!state.is_blocked() && state.is_runnable());
-    assert!(!state.throttle(0, 100), "it is listed already");
+    assert!(!state.throttle(0, 100), "it is listed once");
 }
 
 #[test]
-fn connection_goes_on_once_nothing_blocks() {
+fn unblocked_connection_is_runnable() {
     let mut state = State::new(Phase::Open);
     state.block(Blocked::RATE);
     assert!(!state.throttle(101, 100) && state.is_blocked_by(Blocked::OUTPUT));
@@ -81,7 +81,7 @@ fn connection_goes_on_once_nothing_blocks() {
     state.unblock(Blocked::RATE);
     assert!(state.throttle(0, 100) && state.is_runnable());
     state.throttle(101, 100);
-    assert!(state.is_runnable() && state.is_blocked_by(Blocked::OUTPUT), "it stays listed, and isn't read");
+    assert!(state.is_runnable() && state.is_blocked_by(Blocked::OUTPUT), "it stays listed, and is not read");
 }
 
 #[test]
@@ -90,11 +90,11 @@ fn reading_follows_what_blocks() {
     assert_eq!(line.reading(true), Reading::Bytes);
     line.state.block(Blocked::RATE);
     assert_eq!(line.reading(true), Reading::End);
-    let mut by_pause = open(Scheme::Classic);
-    by_pause.state.block(Blocked::RATE);
-    assert_eq!([true, false].map(|ahead| by_pause.reading(ahead)), [Reading::Bytes, Reading::End]);
-    by_pause.state.block(Blocked::OUTPUT);
-    assert_eq!(by_pause.reading(true), Reading::Nothing);
+    let mut by_timeout = open(Scheme::Classic);
+    by_timeout.state.block(Blocked::RATE);
+    assert_eq!([true, false].map(|ahead| by_timeout.reading(ahead)), [Reading::Bytes, Reading::End]);
+    by_timeout.state.block(Blocked::OUTPUT);
+    assert_eq!(by_timeout.reading(true), Reading::Nothing);
     for phase in [Phase::Flushing(CloseMode::Linger), Phase::Closed] {
         line.state = State::new(phase);
         assert_eq!(line.reading(true), Reading::Nothing);

@@ -10,66 +10,66 @@ fn rate(rate: u32, burst: u32) -> Rate {
 }
 
 #[test]
-fn a_burst_is_there_at_once_and_then_so_many_a_second() {
-    let (rate, mut mine) = (rate(20, 200), TokenBucket::full());
-    assert_eq!(mine.left(rate, Time(7)), 200);
-    mine.spend(200, rate, Time(7));
-    assert_eq!(mine.left(rate, Time(7)), 0);
-    assert_eq!([56, 57, 107, 1007].map(|now| mine.left(rate, Time(now))), [0, 1, 2, 20]);
-    assert_eq!(mine.left(rate, Time(10_007)), 200);
-    assert_eq!(mine.left(rate, Time(1_000_000)), 200, "it is never more than full");
+fn bucket_starts_full_and_refills() {
+    let (rate, mut bucket) = (rate(20, 200), TokenBucket::full());
+    assert_eq!(bucket.left(rate, Time(7)), 200);
+    bucket.spend(200, rate, Time(7));
+    assert_eq!(bucket.left(rate, Time(7)), 0);
+    assert_eq!([56, 57, 107, 1007].map(|now| bucket.left(rate, Time(now))), [0, 1, 2, 20]);
+    assert_eq!(bucket.left(rate, Time(10_007)), 200);
+    assert_eq!(bucket.left(rate, Time(1_000_000)), 200, "it is never more than full");
 }
 
 #[test]
-fn nothing_is_lost_by_taking_little_often() {
-    // Three a second is no whole number of milliseconds each.
-    let (rate, mut mine) = (rate(3, 1), TokenBucket::full());
+fn small_withdrawals_lose_no_tokens() {
+    // Three a second take no whole number of milliseconds each.
+    let (rate, mut bucket) = (rate(3, 1), TokenBucket::full());
     let mut taken = 0;
     for now in 0..100_000 {
-        if mine.left(rate, Time(now)) > 0 {
-            mine.spend(1, rate, Time(now));
+        if bucket.left(rate, Time(now)) > 0 {
+            bucket.spend(1, rate, Time(now));
             taken += 1;
         }
     }
-    // A token is taken in the millisecond in which it is whole, so the burst of one is full for less than that.
+    // A token is taken in the millisecond in which it becomes whole, so the bucket of one is full for less than that.
     assert!((290..=301).contains(&taken), "{taken}");
 }
 
 #[test]
-fn a_wait_brings_a_token_and_wastes_none() {
+fn wait_brings_one_token() {
     for (limits, millis) in [((20, 200), 250), ((1, 200), 1000), ((20, 1), 50), ((1000, 3), 3), ((3, 1), 334)]
     {
         let rate = rate(limits.0, limits.1);
         assert_eq!(rate.wait(), Duration::from_millis(millis), "{limits:?}");
-        let mut mine = TokenBucket::full();
-        mine.spend(limits.1.into(), rate, Time(0));
-        assert!(mine.left(rate, Time(0) + rate.wait()) > 0, "{limits:?}");
+        let mut bucket = TokenBucket::full();
+        bucket.spend(limits.1.into(), rate, Time(0));
+        assert!(bucket.left(rate, Time(0) + rate.wait()) > 0, "{limits:?}");
     }
 }
 
 #[test]
-fn what_was_begun_is_paid_for_afterwards() {
-    let (rate, mut mine) = (rate(10, 5), TokenBucket::full());
-    mine.spend(25, rate, Time(0));
-    assert_eq!([0, 2000, 2099, 2100, 2500].map(|now| mine.left(rate, Time(now))), [0, 0, 0, 1, 5]);
+fn overspending_is_paid_later() {
+    let (rate, mut bucket) = (rate(10, 5), TokenBucket::full());
+    bucket.spend(25, rate, Time(0));
+    assert_eq!([0, 2000, 2099, 2100, 2500].map(|now| bucket.left(rate, Time(now))), [0, 0, 0, 1, 5]);
 }
 
 #[test]
-fn without_a_limit_nothing_is_ever_used_up() {
-    let mut mine = TokenBucket::UNLIMITED;
-    mine.spend(1_000_000, rate(1, 1), Time(0));
-    assert_eq!(mine.left(rate(1, 1), Time(0)), u64::MAX);
+fn unlimited_bucket_never_empties() {
+    let mut bucket = TokenBucket::UNLIMITED;
+    bucket.spend(1_000_000, rate(1, 1), Time(0));
+    assert_eq!(bucket.left(rate(1, 1), Time(0)), u64::MAX);
     let off = Rate::new(&Limits { rate: None, ..Limits::default() });
-    let mut mine = TokenBucket::full();
-    mine.spend(1_000_000, off, Time(0));
-    assert_eq!(mine.left(off, Time(0)), u64::MAX);
-    // Nor does one with a limit ever become one without, however late it is and whatever it spends.
-    let mut mine = TokenBucket::full();
-    mine.spend(u64::MAX, rate(u32::MAX, u32::MAX), Time(u64::MAX));
-    assert_ne!(mine, TokenBucket::UNLIMITED);
+    let mut bucket = TokenBucket::full();
+    bucket.spend(1_000_000, off, Time(0));
+    assert_eq!(bucket.left(off, Time(0)), u64::MAX);
+    // A limited bucket never becomes unlimited, at any time and for any spending.
+    let mut bucket = TokenBucket::full();
+    bucket.spend(u64::MAX, rate(u32::MAX, u32::MAX), Time(u64::MAX));
+    assert_ne!(bucket, TokenBucket::UNLIMITED);
 }
 
 #[test]
-fn it_is_small() {
+fn token_bucket_is_small() {
     assert_eq!((size_of::<TokenBucket>(), align_of::<TokenBucket>()), (8, 1));
 }

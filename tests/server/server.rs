@@ -13,7 +13,7 @@ use redpoll::server::*;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-/// A transport that keeps what it is sent, as long as there is room.
+/// A transport that keeps sent bytes while there is room.
 #[derive(Default)]
 struct Fake {
     sent: Vec<String>,
@@ -21,8 +21,9 @@ struct Fake {
     interest: Vec<Interest>,
     shut: Vec<ConnId>,
     closed: Vec<ConnId>,
-    /// Shutdowns finish later, and so many bytes are taken and not passed on.
+    /// True: a shutdown finishes later.
     is_late: bool,
+    /// Bytes that the transport took and the kernel has not.
     pending: usize,
 }
 
@@ -87,7 +88,7 @@ impl World {
         id
     }
 
-    fn say(&mut self, id: ConnId, text: &str) -> Processed {
+    fn send(&mut self, id: ConnId, text: &str) -> Processed {
         let processed = self.server.process_input(id, text.as_bytes(), &mut self.fake);
         self.server.flush_and_reap(&mut self.fake);
         self.server.invariants();
@@ -100,7 +101,7 @@ impl World {
         self.server.flush_and_reap(&mut self.fake);
     }
 
-    fn heard(&mut self, id: ConnId) -> String {
+    fn received(&mut self, id: ConnId) -> String {
         std::mem::take(&mut self.fake.sent[id.index()])
     }
 
@@ -110,25 +111,28 @@ impl World {
 }
 
 #[test]
-fn opened_connection_is_told_nothing_until_admitted() {
+fn unadmitted_connection_gets_no_greeting() {
     let mut world = World::new(|_, _| {});
     let id = world.connect(Scheme::Line);
     let handshaking = world.server.connections.vacant();
     world.fake.sent.resize(2, String::new());
     world.server.connections.open(handshaking);
     world.at(0);
-    assert!(world.heard(id).starts_with("* You are connected from 127.0.0.1:50000\n"));
-    assert_eq!((world.phase(handshaking), world.heard(handshaking)), (Some(Phase::Opening), String::new()));
+    assert!(world.received(id).starts_with("* You are connected from 127.0.0.1:50000\n"));
+    assert_eq!(
+        (world.phase(handshaking), world.received(handshaking)),
+        (Some(Phase::Opening), String::new())
+    );
     world.server.connections.close_now(handshaking, &mut world.fake);
     assert_eq!((world.phase(handshaking), &world.fake.closed[..]), (None, &[handshaking][..]));
 }
 
 #[test]
-fn quit_lingers_until_the_stream_ends_or_a_second_has_passed() {
+fn quit_lingers_at_most_a_second() {
     let mut world = World::new(|_, _| {});
     let id = world.connect(Scheme::Line);
-    assert!(!world.say(id, "#al\n/quit\nnot obeyed\n").is_open);
-    assert!(world.heard(id).ends_with("+bye\n"));
+    assert!(!world.send(id, "#al\n/quit\nnot obeyed\n").is_open);
+    assert!(world.received(id).ends_with("+bye\n"));
     assert_eq!((world.phase(id), &world.fake.shut[..]), (Some(Phase::Lingering), &[id][..]));
     world.at(LINGER_TIMEOUT.as_millis() as u64 - 1);
     assert_eq!(world.phase(id), Some(Phase::Lingering));
@@ -137,7 +141,7 @@ fn quit_lingers_until_the_stream_ends_or_a_second_has_passed() {
 }
 
 #[test]
-fn shutdown_that_finishes_later_is_waited_for() {
+fn late_shutdown_is_awaited() {
     let mut world = World::new(|_, driver| driver.sends_later = true);
     world.fake.is_late = true;
     let id = world.connect(Scheme::Line);
@@ -149,7 +153,7 @@ fn shutdown_that_finishes_later_is_waited_for() {
 }
 
 #[test]
-fn bytes_that_the_transport_holds_are_unsent() {
+fn transport_bytes_count_as_unsent() {
     let mut world = World::new(|_, _| {});
     let id = world.connect(Scheme::Line);
     world.fake.pending = 1;
@@ -163,10 +167,10 @@ fn bytes_that_the_transport_holds_are_unsent() {
 }
 
 #[test]
-fn driver_that_releases_keeps_the_slot() {
+fn releasing_driver_keeps_the_slot() {
     let mut world = World::new(|_, driver| driver.releases = true);
     let id = world.connect(Scheme::Line);
-    world.say(id, "#al\n");
+    world.send(id, "#al\n");
     world.server.connections.lost(id);
     world.at(0);
     assert_eq!((world.phase(id), &world.fake.closed[..]), (Some(Phase::Closed), &[id][..]));
@@ -180,26 +184,26 @@ fn driver_that_releases_keeps_the_slot() {
 }
 
 #[test]
-fn driver_without_room_for_unsent_bytes_closes_at_once() {
+fn driver_without_backlog_closes_at_once() {
     let mut world = World::new(|_, driver| driver.max_unsent = 0);
     let id = world.connect(Scheme::Line);
     world.fake.room[0] = 10;
     world.at(0);
-    assert_eq!((world.phase(id), world.heard(id)), (None, "* You are ".into()));
+    assert_eq!((world.phase(id), world.received(id)), (None, "* You are ".into()));
 }
 
 #[test]
-fn unread_answers_block_their_asker() {
+fn unread_answers_block_input() {
     let mut world = World::new(|limits, driver| {
         limits.rate = None;
         limits.queue = 8 * 1024;
         driver.max_unsent = limits.hard_queue();
     });
     let id = world.connect(Scheme::Line);
-    world.say(id, "#al\n");
+    world.send(id, "#al\n");
     world.fake.room[0] = 0;
     let asked = "/help\n".repeat(100);
-    let processed = world.say(id, &asked);
+    let processed = world.send(id, &asked);
     assert!(processed.is_open && processed.consumed < asked.len());
     assert!(world.server.connections.is_blocked_by(id, Blocked::OUTPUT));
     assert_eq!(world.fake.interest[0], Interest { read: Reading::Nothing, write: true });
@@ -212,10 +216,10 @@ fn unread_answers_block_their_asker() {
 }
 
 #[test]
-fn empty_bucket_blocks_until_a_token_is_back() {
+fn empty_bucket_blocks_until_refill() {
     let mut world = World::new(|limits, _| (limits.rate, limits.burst) = (Some(1), 2));
     let id = world.connect(Scheme::Line);
-    let processed = world.say(id, "#al\n/ping 1\n/ping 2\n");
+    let processed = world.send(id, "#al\n/ping 1\n/ping 2\n");
     assert_eq!((processed.consumed, processed.is_open), ("#al\n/ping 1\n".len(), true));
     assert!(world.server.connections.is_blocked_by(id, Blocked::RATE));
     assert_eq!(world.fake.interest[0].read, Reading::End);
@@ -224,21 +228,21 @@ fn empty_bucket_blocks_until_a_token_is_back() {
     world.server.begin(Time(0) + wait);
     assert_eq!(world.server.fire_timers(&mut world.fake), Some((Wake::Refill, id)));
     assert!(world.server.connections.unblock_rate(id, &mut world.fake));
-    assert!(world.say(id, "/ping 2\n").is_open);
-    assert!(world.heard(id).ends_with("+pong 1\n+pong 2\n"));
+    assert!(world.send(id, "/ping 2\n").is_open);
+    assert!(world.received(id).ends_with("+pong 1\n+pong 2\n"));
 }
 
 #[test]
-fn connection_above_its_rate_is_not_read_ahead_while_its_queue_is_full() {
+fn full_queue_stops_reading_ahead() {
     let mut world = World::new(|limits, driver| {
         (limits.rate, limits.burst, limits.queue) = (Some(1), 2, 8 * 1024);
         driver.max_unsent = limits.hard_queue();
     });
     let (op, ann) = (world.connect(Scheme::Unix), world.connect(Scheme::Classic));
-    world.say(ann, "#ann\n@ann:1\n@ann:2\n");
-    assert_eq!(world.fake.interest[1], Interest::BYTES, "a pause has to be seen");
+    world.send(ann, "#ann\n@ann:1\n@ann:2\n");
+    assert_eq!(world.fake.interest[1], Interest::BYTES, "the frame timeout needs input");
     world.fake.room[1] = 0;
-    (0..10).for_each(|_| _ = world.say(op, &format!("/announce {}\n", "x".repeat(500))));
+    (0..10).for_each(|_| _ = world.send(op, &format!("/announce {}\n", "x".repeat(500))));
     assert_eq!(world.fake.interest[1], Interest { read: Reading::Nothing, write: true });
     let connections = &world.server.connections;
     assert!(connections.is_blocked_by(ann, Blocked::OUTPUT) && connections.is_blocked_by(ann, Blocked::RATE));
@@ -248,7 +252,7 @@ fn connection_above_its_rate_is_not_read_ahead_while_its_queue_is_full() {
     assert_eq!(world.fake.interest[1], Interest::BYTES, "it is read ahead again");
     assert!(!world.server.connections.resume(ann), "the rate still blocks it");
     world.fake.room[1] = 0;
-    (0..10).for_each(|_| _ = world.say(op, &format!("/announce {}\n", "x".repeat(500))));
+    (0..10).for_each(|_| _ = world.send(op, &format!("/announce {}\n", "x".repeat(500))));
     let wait = world.server.connections.rate_timeout();
     world.server.begin(Time(0) + wait);
     assert_eq!(world.server.fire_timers(&mut world.fake), Some((Wake::Refill, ann)));
@@ -260,23 +264,23 @@ fn connection_above_its_rate_is_not_read_ahead_while_its_queue_is_full() {
 }
 
 #[test]
-fn presence_that_is_not_deferred_leaves_with_its_cause() {
+fn undeferred_presence_leaves_at_once() {
     for defers_presence in [true, false] {
         let mut world = World::new(|_, driver| driver.defers_presence = defers_presence);
         let (al, bo) = (world.connect(Scheme::Line), world.connect(Scheme::Line));
-        world.say(al, "#al\n");
-        world.heard(al);
-        world.say(bo, "#bo\n");
-        let first = world.heard(al);
-        world.say(bo, "/nick bob\n");
+        world.send(al, "#al\n");
+        world.received(al);
+        world.send(bo, "#bo\n");
+        let first = world.received(al);
+        world.send(bo, "/nick bob\n");
         let expected = if defers_presence { "* bo joined\n" } else { "* bo joined\n* bo is now bob\n" };
-        assert_eq!(first + &world.heard(al), expected);
+        assert_eq!(first + &world.received(al), expected);
         world.at(Duration::from_secs(1).as_millis() as u64);
     }
 }
 
 #[test]
-fn connections_of_an_address_share_its_bucket() {
+fn address_connections_share_a_bucket() {
     let mut world = World::new(|_, _| {});
     let connect = |world: &mut World, address: [u8; 4]| {
         let id = world.server.connections.vacant();
@@ -300,30 +304,30 @@ fn connections_of_an_address_share_its_bucket() {
 }
 
 #[test]
-fn kicked_connection_is_obeyed_no_more() {
+fn kicked_connection_is_closed() {
     let mut world = World::new(|_, _| {});
     let (op, al) = (world.connect(Scheme::Unix), world.connect(Scheme::Line));
-    world.say(al, "#al\n");
-    world.heard(al);
-    world.say(op, "/kick al enough\n");
-    assert_eq!((world.heard(al), world.phase(al)), ("!kicked enough\n".into(), Some(Phase::Lingering)));
-    assert!(world.heard(op).ends_with("+kicked al\n"));
+    world.send(al, "#al\n");
+    world.received(al);
+    world.send(op, "/kick al enough\n");
+    assert_eq!((world.received(al), world.phase(al)), ("!kicked enough\n".into(), Some(Phase::Lingering)));
+    assert!(world.received(op).ends_with("+kicked al\n"));
 }
 
 #[test]
-fn kick_of_a_lost_connection_is_its_only_close() {
+fn lost_connection_closes_once_when_kicked() {
     let mut world = World::new(|_, _| {});
     let (op, al) = (world.connect(Scheme::Unix), world.connect(Scheme::Line));
-    world.say(al, "#al\n");
-    world.heard(al);
+    world.send(al, "#al\n");
+    world.received(al);
     world.server.connections.lost(al);
-    // It is closed for the kick, which has taken it out of the hub: a second `left` would be logged otherwise.
-    world.say(op, "/kick al enough\n");
+    // The kick has removed it from the hub: a second close would log a second `left`.
+    world.send(op, "/kick al enough\n");
     assert_eq!(world.phase(al), Some(Phase::Lingering));
 }
 
 #[test]
-fn lost_connection_is_attended_no_more() {
+fn lost_connection_is_not_active() {
     let mut world = World::new(|_, _| {});
     let al = world.connect(Scheme::Line);
     assert!(world.server.connections.active_state(al).is_some());
@@ -333,14 +337,14 @@ fn lost_connection_is_attended_no_more() {
 }
 
 #[test]
-fn stop_tells_every_connection_once() {
+fn stop_notifies_every_connection_once() {
     let mut world = World::new(|_, _| {});
     let (op, al) = (world.connect(Scheme::Unix), world.connect(Scheme::Line));
-    world.say(op, "/shutdown\n");
+    world.send(op, "/shutdown\n");
     assert!(world.server.is_asked_to_stop() && world.server.stop() && !world.server.stop());
     world.at(0);
     for id in [op, al] {
-        assert!(world.heard(id).ends_with("!shutting-down the server stops\n"));
+        assert!(world.received(id).ends_with("!shutting-down the server stops\n"));
         world.server.connections.close_now(id, &mut world.fake);
     }
     assert!(world.server.is_done());

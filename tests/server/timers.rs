@@ -4,11 +4,11 @@ use redpoll::protocol::{ConnId, Time};
 use redpoll::server::timers::*;
 
 fn all_due(timers: &mut Timers, now: u64) -> Vec<u32> {
-    std::iter::from_fn(|| timers.due(Time(now))).map(|(_, who)| who.0).collect()
+    std::iter::from_fn(|| timers.due(Time(now))).map(|(_, id)| id.0).collect()
 }
 
 #[test]
-fn deadlines_come_in_their_order_whatever_their_kind() {
+fn deadlines_fire_in_order() {
     let mut timers = Timers::default();
     timers.arm(Time(30), Deadline::Register, ConnId(3));
     timers.arm(Time(10), Deadline::Drain, ConnId(1));
@@ -23,21 +23,21 @@ fn deadlines_come_in_their_order_whatever_their_kind() {
 }
 
 #[test]
-fn one_taken_back_is_never_due_wherever_it_stands() {
-    for gone in 0..3 {
+fn cancelled_deadline_never_fires() {
+    for cancelled in 0..3 {
         let mut timers = Timers::default();
         let mut ids: Vec<_> =
             (0..3).map(|i| timers.arm(Time(10 + u64::from(i)), Deadline::TooSlow, ConnId(i))).collect();
-        timers.cancel(ids.remove(gone as usize));
-        let rest: Vec<u32> = (0..3).filter(|i| *i != gone).collect();
-        assert_eq!(all_due(&mut timers, 100), rest);
+        timers.cancel(ids.remove(cancelled as usize));
+        let remaining: Vec<u32> = (0..3).filter(|i| *i != cancelled).collect();
+        assert_eq!(all_due(&mut timers, 100), remaining);
     }
 }
 
 #[test]
-fn what_is_never_due_wakes_nobody_and_stands_in_line_all_the_same() {
+fn never_keeps_its_rank_without_firing() {
     let mut timers = Timers::default();
-    let ids = [3, 1, 2].map(|who| timers.arm(Time::NEVER, Deadline::Register, ConnId(who)));
+    let ids = [3, 1, 2].map(|id| timers.arm(Time::NEVER, Deadline::Register, ConnId(id)));
     assert_eq!((timers.next(), timers.count(Deadline::Register)), (None, 3));
     assert_eq!(timers.first(Deadline::Register), Some(ConnId(3)));
     assert_eq!(timers.get(&ids[1]), (Deadline::Register, Time::NEVER));

@@ -1,5 +1,5 @@
-//! Two kinds of drawing, as SVG text: curves over two axes, and bars beside each other in panels. What they mean is
-//! not known here. Every axis says where its ticks are; logarithms are taken before the library sees a value.
+//! Two kinds of drawings, as SVG text: curves over two axes, and panels of bars side by side. This file does not know
+//! what they mean. Each axis has its ticks given; callers take logarithms before the library sees a value.
 
 use super::spread::Spread;
 use super::units::{self, Kind};
@@ -9,37 +9,37 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::io;
 
-/// Text, and what is as dark.
+/// Color of text and axes.
 pub const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
-/// Lines that only guide the eye.
+/// Color of grid lines.
 pub const GRID: RGBColor = RGBColor(0xDD, 0xDD, 0xDD);
-/// Behind everything.
+/// Color of the background.
 pub const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
 
-/// Width of every drawing, in pixels of its own.
+/// Width of every drawing, in SVG pixels.
 const WIDTH: u32 = 720;
-/// Height of a drawing with axes, its legend not counted.
+/// Height of a drawing with axes, without its legend.
 const HEIGHT: u32 = 400;
-/// Height of letters, and how wide one is at most on average.
+/// Height of a letter, and maximum average width of one.
 const LETTER: (f64, i32) = (14.0, 8);
-/// The library's own idea of a size is larger than the one that it writes, by this.
+/// The library writes a font size that is smaller than its argument by this factor.
 const ENLARGED: f64 = 1.24;
-/// Height of a line of the legend and of a bar with the space around it.
+/// Height of a line of the legend, and of a bar with its margins.
 const ROW: i32 = 22;
-/// Lines above the bars of a panel.
+/// Title lines above the bars of a panel.
 const HEAD: i32 = 2;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
 
-/// How one engine looks, everywhere.
+/// The look of one engine, in all drawings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// Of its line, marks and bars.
+    /// Color of line, marks and bars.
     pub color: RGBColor,
-    /// Pixels drawn and left out; a whole line where it is `None`.
+    /// Pixels drawn and left out; `None` is a solid line.
     pub dash: Option<(i32, i32)>,
-    /// At each point.
+    /// The mark at each point.
     pub mark: Mark,
 }
 
@@ -59,11 +59,11 @@ pub enum Mark {
 /// One axis.
 #[derive(Debug, Clone)]
 pub struct Axis {
-    /// With its unit.
+    /// The title, with the unit.
     pub title: String,
-    /// From where to where, as the ticks count.
+    /// The range of values, in the coordinates of the ticks.
     pub range: std::ops::Range<f64>,
-    /// Places and what stands there, ascending.
+    /// Positions and labels, ascending.
     pub ticks: Vec<(f64, String)>,
 }
 
@@ -95,32 +95,32 @@ impl ValueFormatter<f64> for Axis {
 /// One curve, in the coordinates of the axes.
 #[derive(Debug, Clone)]
 pub struct Line {
-    /// In the legend.
+    /// The label in the legend.
     pub label: String,
     /// See [`Look`].
     pub look: Look,
     /// Ascending by x.
     pub points: Vec<(f64, f64)>,
-    /// At x from one y to another: the spread of a point.
+    /// Vertical lines at x from one y to another: the spread of a point.
     pub whiskers: Vec<(f64, f64, f64)>,
-    /// Each point has its mark, if there are few.
+    /// Whether each point has its mark; for curves with few points.
     pub marked: bool,
     /// Whether the last point has a cross: the series was stopped there.
     pub ended: bool,
 }
 
-/// Bars for one thing, from 0.
+/// Bars from 0 for one figure.
 #[derive(Debug, Clone)]
 pub struct Panel {
-    /// Above them; some 45 letters have room in a line.
+    /// Two lines above the bars, with room for about 45 letters each.
     pub title: [String; 2],
-    /// What they count.
+    /// What the bars count.
     pub kind: Kind,
-    /// Whose (15 letters have room), and how long with what spread; `None` is a line without a bar.
+    /// Label (up to 15 letters), look and figure; `None` is a row without a bar.
     pub bars: Vec<(String, Look, Option<Spread>)>,
 }
 
-/// Curves over two axes, the legend above.
+/// Draws curves over two axes, with the legend above.
 pub fn curves(x: &Axis, y: &Axis, lines: &[Line]) -> io::Result<String> {
     let (places, legend) = legend_places(lines);
     drawn(HEIGHT + legend as u32, |root| {
@@ -140,7 +140,7 @@ pub fn curves(x: &Axis, y: &Axis, lines: &[Line]) -> io::Result<String> {
     })
 }
 
-/// Panels in two columns.
+/// Draws panels in two columns.
 pub fn bars(panels: &[Panel]) -> io::Result<String> {
     let tall = |row: &[Panel]| {
         let bars = row.iter().map(|panel| panel.bars.len()).max().unwrap_or_default();
@@ -161,7 +161,7 @@ pub fn bars(panels: &[Panel]) -> io::Result<String> {
     })
 }
 
-/// Ticks from 0 to past `most` at round numbers, written in `kind`'s unit; and that unit.
+/// Returns ticks at round numbers from 0 to at least `most`, labelled in the unit of `kind`, and the unit.
 #[must_use]
 pub fn ticks_from_zero(kind: Kind, most: f64) -> (Vec<(f64, String)>, &'static str) {
     let most = if most.is_finite() && most > 0.0 { most } else { 1.0 };
@@ -182,7 +182,7 @@ pub fn ticks_from_zero(kind: Kind, most: f64) -> (Vec<(f64, String)>, &'static s
     (places.map(|place| (place * scale, format!("{place:.decimals$}"))).collect(), unit)
 }
 
-/// Writes a document of that height.
+/// Returns a document of that height.
 fn drawn(height: u32, draw: impl FnOnce(&Area) -> io::Result<()>) -> io::Result<String> {
     let mut svg = String::new();
     let root = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
@@ -229,7 +229,7 @@ fn curve(chart: &mut Chart, line: &Line) -> io::Result<()> {
     Ok(())
 }
 
-/// Draws the mark of `look` at a place in the coordinates of `area`.
+/// Draws the mark of `look` at a point in the coordinates of `area`.
 fn marked<Coords>(area: &DrawingArea<SVGBackend, Coords>, look: Look, at: Coords::From) -> io::Result<()>
 where
     Coords: CoordTranslate,
@@ -245,7 +245,7 @@ where
     .map_err(io::Error::other)
 }
 
-/// Where each entry of the legend begins, in as many rows as it takes; and the height of all of it.
+/// Returns the position of each entry of the legend, in as many rows as necessary, and the height of the legend.
 fn legend_places(lines: &[Line]) -> (Vec<(i32, i32)>, i32) {
     let (mut left, mut top) = (16, ROW / 2 + 4);
     let mut places = Vec::new();
@@ -275,9 +275,9 @@ fn legend_entry(root: &Area, line: &Line, (left, top): (i32, i32)) -> io::Result
     text(root, &line.label, HPos::Left, (left + 40, top))
 }
 
-/// Names to the left of 0, bars to the right of it, figures behind them.
+/// Draws a panel: labels to the left of 0, bars to the right, each with its figure after it.
 fn draw_panel(root: &Area, panel: &Panel, (left, top): (i32, i32)) -> io::Result<()> {
-    /// What the names have, and what is left of the column for bars and for the figures behind them.
+    /// Width of the labels, and maximum length of a bar; the remainder of the column is for the figures.
     const NAMES: i32 = 130;
     const BARS: i32 = 140;
     let most = panel.bars.iter().filter_map(|bar| bar.2).map(|spread| spread.max).fold(0.0, f64::max);
@@ -319,7 +319,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round_begin_at_zero_and_reach_the_most() {
+    fn ticks_cover_zero_to_maximum() {
         let words = |kind, most| {
             let (ticks, unit) = ticks_from_zero(kind, most);
             assert!(
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_legend_that_is_too_long_goes_on_below() {
+    fn long_legend_wraps() {
         let look = Look { color: INK, dash: None, mark: Mark::Disc };
         let line = |label: &str| Line {
             label: label.into(),

@@ -1,32 +1,32 @@
-//! What follows from the runs: per-unit figures, their medians with least and most, ratios to the floor. All that the
-//! table, the page and the plots show comes from here, so that they can't disagree. Nothing here writes text.
+//! Figures derived from the runs: per unit, medians with minimum and maximum, ratios to the floor. Table, page and
+//! plots take all figures from here, so that they can't disagree. Nothing here writes text.
 
 use super::spread::Spread;
 use super::units::Kind;
 use crate::results::{Results, Run, Series};
 use std::collections::BTreeSet;
 
-/// Engines that do the least that a server could, the better floor first: what the others are measured by.
+/// Engines that do the minimum of a server's work, the better floor first; other engines are measured against them.
 const FLOORS: [&str; 2] = ["limit", "answer"];
 
 /// One figure of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Measure {
-    /// As the head of a column.
+    /// The head of its column.
     pub name: &'static str,
     /// What it counts.
     pub kind: Kind,
-    /// Whether more of it is better.
+    /// Whether a greater figure is better.
     pub more_is_better: bool,
-    /// From a run; `None` if that has not measured it, and not finite if nothing arrived in it.
+    /// The figure of a run: `None` if it was not measured, not finite if nothing arrived.
     pub of: fn(&Run) -> Option<f64>,
 }
 
 impl Measure {
-    /// Over all runs of a series.
+    /// Returns the figure over all runs of a series.
     #[must_use]
     pub fn over(&self, series: &Series) -> Option<Spread> {
-        // A silent connection has no rate: nothing arrives.
+        // An idle connection has no rate: nothing arrives.
         if self.name == RATE.name && series.unit == "connection" {
             return None;
         }
@@ -34,11 +34,11 @@ impl Measure {
     }
 }
 
-/// Units a second.
+/// Units per second.
 pub const RATE: Measure = less("per s", Kind::Count, |run| Some(run.units as f64 / run.seconds)).but_more();
-/// The server's CPU time a unit.
+/// The server's CPU time per unit.
 pub const CPU: Measure = less("CPU", Kind::Time, |run| per_unit(run, run.cpu? as f64));
-/// The share of that in the kernel.
+/// The kernel's share of the CPU time.
 pub const SYSTEM: Measure = less("system", Kind::Share, |run| run.system_share);
 /// Latencies.
 pub const P50: Measure = less("p50", Kind::Time, |run| Some(run.latency.as_ref()?.p50 as f64));
@@ -50,19 +50,19 @@ pub const P99: Measure = less("p99", Kind::Time, |run| Some(run.latency.as_ref()
 pub const P999: Measure = less("p99.9", Kind::Time, |run| Some(run.latency.as_ref()?.p999 as f64));
 /// See [`P50`].
 pub const SLOWEST: Measure = less("slowest", Kind::Time, |run| Some(run.latency.as_ref()?.max as f64));
-/// System calls a unit; an engine that counts none has none to show.
+/// System calls per unit; `None` for an engine that does not count them.
 pub const CALLS: Measure = less("calls", Kind::Count, |run| {
     let all = (!run.calls.is_empty()).then(|| run.calls.values().sum::<u64>())?;
     per_unit(run, all as f64)
 });
-/// Context switches a unit, of both kinds.
+/// Context switches per unit, voluntary and involuntary.
 pub const SWITCHES: Measure = less("switches", Kind::Count, |run| {
     let (voluntary, involuntary) = run.switches?;
     per_unit(run, voluntary as f64 + involuntary as f64)
 });
-/// Memory at the end.
+/// Resident memory at the end.
 pub const RSS: Measure = less("RSS", Kind::Bytes, |run| Some(run.rss? as f64));
-/// Its share of memory at the end.
+/// Proportional share of memory at the end.
 pub const PSS: Measure = less("PSS", Kind::Bytes, |run| Some(run.pss? as f64));
 
 const fn less(name: &'static str, kind: Kind, of: fn(&Run) -> Option<f64>) -> Measure {
@@ -76,18 +76,18 @@ impl Measure {
     }
 }
 
-/// Series that can be compared: one load, several engines.
+/// Comparable series: one load, several engines.
 #[derive(Debug)]
 pub struct Block<'a> {
-    /// One for each engine, and the first stands for what all have in common.
+    /// One row for each engine; the first also gives what all rows have in common.
     pub rows: Vec<&'a Series>,
-    /// Where its floor is looked for.
+    /// All series, for finding the floor.
     all: &'a [Series],
 }
 
 impl Block<'_> {
-    /// What an engine's CPU time is compared to: the floor under the same load. Where that was not run in the same
-    /// variant, the one without any, or the only one there is.
+    /// Returns the floor under the same load, to which CPU times are compared. If the floor was not run in the same
+    /// variant, returns the one without a variant, or the only one there is.
     #[must_use]
     pub fn floor(&self) -> Option<&Series> {
         let here = self.rows.first()?;
@@ -104,20 +104,20 @@ impl Block<'_> {
         })
     }
 
-    /// `row`'s CPU time a unit over that of the floor, round by round.
+    /// Returns `row`'s CPU time per unit divided by the floor's, by round.
     #[must_use]
     pub fn to_floor(&self, row: &Series) -> Option<Spread> {
         ratios(row, self.floor()?, CPU)
     }
 
-    /// Least and most rounds of any row that has run at all.
+    /// Returns the minimum and maximum number of rounds among the rows that have any.
     #[must_use]
     pub fn rounds(&self) -> (usize, usize) {
         let counts = || self.rows.iter().map(|row| row.runs.len()).filter(|count| *count > 0);
         (counts().min().unwrap_or_default(), counts().max().unwrap_or_default())
     }
 
-    /// The names of what only this scenario tells.
+    /// Returns the names of the figures that only this scenario has.
     #[must_use]
     pub fn more(&self) -> Vec<&str> {
         let names: BTreeSet<&str> = self
@@ -130,7 +130,7 @@ impl Block<'_> {
         names.into_iter().collect()
     }
 
-    /// The names of the system calls that were counted.
+    /// Returns the names of the system calls that were counted.
     #[must_use]
     pub fn calls(&self) -> Vec<&str> {
         let names: BTreeSet<&str> = self
@@ -144,7 +144,7 @@ impl Block<'_> {
     }
 }
 
-/// All series, those under the same load together, in the order in which they first come.
+/// Groups all series by load, in the order of first occurrence.
 #[must_use]
 pub fn blocks(results: &Results) -> Vec<Block<'_>> {
     let load = |series: &Series| {
@@ -166,8 +166,8 @@ pub fn blocks(results: &Results) -> Vec<Block<'_>> {
     blocks
 }
 
-/// `over`'s figure over `under`'s, of the rounds that both have: neighbours in time, so that what slows the whole
-/// machine slows both.
+/// Returns `over`'s figure divided by `under`'s in each round that both have. Runs of a round are close in time, so
+/// that a slow phase of the machine slows both.
 #[must_use]
 pub fn ratios(over: &Series, under: &Series, measure: Measure) -> Option<Spread> {
     Spread::of(over.runs.iter().filter_map(|run| {
@@ -176,13 +176,13 @@ pub fn ratios(over: &Series, under: &Series, measure: Measure) -> Option<Spread>
     }))
 }
 
-/// What only this scenario tells, by its name.
+/// Returns a figure that only this scenario has, by its name.
 #[must_use]
 pub fn more(series: &Series, name: &str) -> Option<Spread> {
     Spread::of(series.runs.iter().filter_map(|run| run.more.get(name).copied()))
 }
 
-/// In which units that is written, by its name.
+/// Returns the kind of such a figure, by its name.
 #[must_use]
 pub fn kind_of_more(name: &str) -> Kind {
     let says = |word: &str| name.split(' ').any(|part| part == word);
@@ -193,13 +193,14 @@ pub fn kind_of_more(name: &str) -> Kind {
     }
 }
 
-/// One system call, by its name, a unit.
+/// Returns the number of calls of one system call per unit.
 #[must_use]
 pub fn call(series: &Series, name: &str) -> Option<Spread> {
     Spread::of(series.runs.iter().filter_map(|run| per_unit(run, *run.calls.get(name)? as f64)))
 }
 
-/// The latency that each of `shares` is within, as the median of the runs; nothing for a series without latencies.
+/// Returns the latency within which each of `shares` lies, as the median of the runs; empty for a series without
+/// latencies.
 #[must_use]
 pub fn curve(series: &Series, shares: &[f64]) -> Vec<(f64, f64)> {
     let curves = || series.runs.iter().filter_map(|run| run.latency.as_ref()).map(|latency| &latency.curve);
@@ -211,7 +212,7 @@ pub fn curve(series: &Series, shares: &[f64]) -> Vec<(f64, f64)> {
     shares.iter().filter_map(|share| within(*share)).collect()
 }
 
-/// Not finite without units, so that no spread counts it.
+/// The result is not finite if there are no units, so that no spread includes it.
 fn per_unit(run: &Run, total: f64) -> Option<f64> {
     Some(total / run.units as f64)
 }
@@ -222,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_in_the_middle_whatever_the_order_and_number() {
+    fn spread_ignores_order_and_infinities() {
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
         assert_eq!(Spread::of([4.0, 1.0, 2.0, 8.0]), Some(Spread { median: 3.0, min: 1.0, max: 8.0 }));
         assert_eq!(Spread::of([5.0]), Some(Spread { median: 5.0, min: 5.0, max: 5.0 }));
@@ -234,9 +235,10 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_is_of_the_rounds_that_both_have() {
+    fn ratio_uses_common_rounds() {
         let mut results = made_up::results();
-        // 3, then 4 times the floor; the floor lacks the round in which this one was slow, and has one more.
+        // 3, then 4 times the floor. The floor lacks round 2, in which this series is slow, and has an additional round
+        // 3.
         results.series = vec![
             made_up::series("relay", "reactor", &[(0, 300), (1, 400), (2, 90_000)]),
             made_up::series("relay", "limit", &[(1, 100), (0, 100), (3, 1)]),
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_floor_or_without_runs_there_is_no_ratio() {
+    fn missing_floor_or_runs_gives_none() {
         let mut results = made_up::results();
         results.series = vec![made_up::series("relay", "reactor", &[(0, 300)])];
         assert_eq!(blocks(&results)[0].to_floor(&results.series[0]), None);
@@ -259,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_floor_that_has_no_variants_serves_all_of_them() {
+    fn floor_without_variant_serves_all() {
         let mut results = made_up::results();
         let variant = |variant: &str, engine| {
             let mut series = made_up::series("churn", engine, &[(0, 100)]);
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_is_none() {
+    fn unmeasured_figures_are_none() {
         let mut series = made_up::series("relay", "irc://127.0.0.1:6667", &[(0, 300)]);
         series.runs[0] = Run { units: 10, seconds: 2.0, ..Run::default() };
         assert_eq!(RATE.over(&series).map(|rate| rate.median), Some(5.0));
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn no_units_in_no_time_are_no_figures() {
+    fn zero_units_give_no_figures() {
         let mut series = made_up::series("relay", "reactor", &[(0, 300)]);
         series.runs[0].units = 0;
         assert_eq!(RATE.over(&series).map(|rate| rate.median), Some(0.0));
@@ -306,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn loads_that_differ_are_not_compared() {
+    fn different_loads_are_not_compared() {
         let mut results = made_up::results();
         results.series =
             ["reactor", "limit", "threads"].map(|e| made_up::series("ramp", e, &[(0, 1)])).into();
@@ -317,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_curve_is_the_median_of_the_runs() {
+    fn curve_is_median_of_runs() {
         let mut series = made_up::series("relay", "reactor", &[(0, 1), (1, 1), (2, 1)]);
         for (run, slow) in series.runs.iter_mut().zip([10, 70, 30]) {
             run.latency.get_or_insert_default().curve = vec![(1, 0.5), (slow, 0.9)];

@@ -1,15 +1,15 @@
-//! What the figures say, in sentences: where threads win, what the members who stopped reading cost the others, and
-//! which series ended early. The same in the terminal and on the page.
+//! Findings in sentences: where threads win, what stalled members cost the others, and which series ended early.
+//! Terminal and page show the same sentences.
 
 use super::figures::{self, Block, CPU, Measure, P50, P99, P999, RATE, RSS};
 use super::spread::Spread;
 use super::units::{self, Kind};
 use crate::results::{Results, Series};
 
-/// In what the engines are compared.
+/// The figures by which engines are compared.
 const COMPARED: [Measure; 6] = [RATE, CPU, P50, P99, P999, RSS];
 
-/// One line for each load and engine with threads that has a better median than the reactor in any figure.
+/// Returns one line for each load and engine with threads that has a better median than the reactor in any figure.
 #[must_use]
 pub fn where_threads_win(results: &Results) -> Vec<String> {
     let (mut wins, mut met) = (Vec::new(), false);
@@ -27,7 +27,7 @@ pub fn where_threads_win(results: &Results) -> Vec<String> {
     }
 }
 
-/// All that one engine is better in under one load.
+/// Describes all figures in which `threads` is better under one load.
 fn won(block: &Block, threads: &Series, reactor: &Series) -> Option<String> {
     if reactor.runs.is_empty() && !threads.runs.is_empty() {
         return Some(format!("{}: {} ran, the reactor did not", place(threads), engine(threads)));
@@ -35,7 +35,7 @@ fn won(block: &Block, threads: &Series, reactor: &Series) -> Option<String> {
     let common = COMPARED.iter().map(|measure| {
         (measure.name, measure.kind, measure.more_is_better, measure.over(threads), measure.over(reactor))
     });
-    // Of what only one scenario tells, memory alone has a better end that is known.
+    // Among the figures of only one scenario, it is known only for memory which direction is better.
     let bytes = block.more().into_iter().filter(|name| figures::kind_of_more(name) == Kind::Bytes);
     let more = bytes
         .map(|name| (name, Kind::Bytes, false, figures::more(threads, name), figures::more(reactor, name)));
@@ -50,7 +50,7 @@ fn won(block: &Block, threads: &Series, reactor: &Series) -> Option<String> {
     (!won.is_empty()).then(|| format!("{}: {}: {}", place(threads), engine(threads), won.join("; ")))
 }
 
-/// By how much the first median is better; `None` if it isn't.
+/// Describes by how much the first median is better; `None` if it isn't.
 fn better_by(first: Spread, second: Spread, more_is_better: bool) -> Option<String> {
     let ahead = match more_is_better {
         true => first.median > second.median,
@@ -61,8 +61,7 @@ fn better_by(first: Spread, second: Spread, more_is_better: bool) -> Option<Stri
     ahead.then(|| format!("{by} {}", if more_is_better { "more" } else { "less" }))
 }
 
-/// How the p99 of each engine compares between the variants of a scenario of which one is `without` something; round
-/// by round.
+/// Compares the p99 of each engine between a variant and the one named `without` something, by round.
 #[must_use]
 pub fn with_and_without(results: &Results) -> Vec<String> {
     let all = &results.series;
@@ -88,7 +87,7 @@ pub fn with_and_without(results: &Results) -> Vec<String> {
     pairs.collect()
 }
 
-/// One line for each series that the machine or a wrong message ended.
+/// Returns one line for each series that the machine or a wrong message ended.
 #[must_use]
 pub fn stopped(results: &Results) -> Vec<String> {
     let lines = results.series.iter().filter_map(|series| {
@@ -104,13 +103,13 @@ pub fn stopped(results: &Results) -> Vec<String> {
     lines.collect()
 }
 
-/// What the engine is called.
+/// Returns the name of the engine.
 #[must_use]
 pub fn engine(series: &Series) -> String {
     units::safe(&series.engine)
 }
 
-/// That, cut to what a column or a bar has room for.
+/// Returns the name of the engine, cut to the width of a column or a label.
 #[must_use]
 pub fn short_engine(series: &Series) -> String {
     const MOST: usize = 15;
@@ -121,20 +120,20 @@ pub fn short_engine(series: &Series) -> String {
     }
 }
 
-/// The load, in short.
+/// Describes the load in short.
 #[must_use]
 pub fn place(series: &Series) -> String {
     format!("{}, {}", scenario(series), connections(series))
 }
 
-/// The scenario, and its variant if it has several.
+/// Describes the scenario, with its variant if it has several.
 #[must_use]
 pub fn scenario(series: &Series) -> String {
     let variant = if series.variant.is_empty() { String::new() } else { format!(" ({})", series.variant) };
     units::safe(&format!("{}{variant}", series.scenario))
 }
 
-/// How many connections, in words.
+/// Describes the number of connections.
 #[must_use]
 pub fn connections(series: &Series) -> String {
     match series.connections {
@@ -143,7 +142,7 @@ pub fn connections(series: &Series) -> String {
     }
 }
 
-/// The load, and what the figures are per.
+/// Describes the load and the unit of the figures.
 #[must_use]
 pub fn heading(block: &Block) -> String {
     let Some(series) = block.rows.first() else { return String::new() };
@@ -166,13 +165,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_win_where_their_median_is_better() {
+    fn better_median_of_threads_wins() {
         let mut results = made_up::results();
         results.series = vec![
             made_up::series("relay", "reactor", &[(0, 100), (1, 120), (2, 110)]),
             made_up::series("relay", "threads", &[(0, 90), (1, 105), (2, 99)]),
         ];
-        // All else is equal, so it is no win.
+        // All other figures are equal, so they are no wins.
         assert_eq!(
             where_threads_win(&results),
             [
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_only_one_scenario_tells_counts_too() {
+    fn memory_of_one_scenario_counts() {
         let mut results = made_up::results();
         results.series = ["reactor", "threads"].map(|e| made_up::series("idle", e, &[(0, 100)])).into();
         for (series, bytes) in results.series.iter_mut().zip([400.0, 300.0]) {
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_was_won_that_is_said_and_why() {
+    fn no_win_is_explained() {
         let mut results = made_up::results();
         results.series = vec![made_up::series("relay", "threads", &[(0, 100)])];
         assert!(where_threads_win(&results)[0].starts_with("not asked"));
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stalled_are_compared_round_by_round() {
+    fn stalled_variants_compare_by_round() {
         let mut results = made_up::results();
         let variant = |variant: &str, p99: [u64; 2]| {
             let mut series = made_up::series("stalled", "threads", &[(0, 100), (1, 100)]);
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stopped_says_where_and_why() {
+    fn stopped_series_gives_reason() {
         let mut results = made_up::results();
         let mut series = made_up::series("ramp", "threads", &[]);
         series.stopped = Some("EAGAIN\x1b: no more threads".into());

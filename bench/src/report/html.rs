@@ -1,5 +1,5 @@
-//! The report as one page that needs nothing else: no script, no font, no picture is fetched. Whatever comes from the
-//! machine, the command line or a server is escaped.
+//! The report as one self-contained page: it fetches no script, font or picture. All text from the machine, the command
+//! line or a server is escaped.
 
 use super::draw;
 use super::figures::{
@@ -30,7 +30,7 @@ const HOW: [(&str, &str); 10] = [
     ),
     (
         "Verified",
-        "The generator knows of each message who must hear it and what is in it, and counts what has arrived whole, at \
+        "The generator knows the recipients and the content of each message, and counts what has arrived whole, at \
          the right peer, in the right order. One that is lost, doubled or changed ends the series, and the report says \
          which.",
     ),
@@ -68,7 +68,7 @@ const HOW: [(&str, &str); 10] = [
     ("-", "Was not measured, or can't be: the inside of a foreign server, a ratio without a floor."),
 ];
 
-/// The whole page.
+/// Returns the whole page.
 pub fn page(results: &Results, plots: &[Plot]) -> String {
     let mut out = String::new();
     head(results, &mut out);
@@ -152,7 +152,7 @@ pre { overflow-x: auto; padding: .6rem .8rem; border: 1px solid var(--grid); bor
 details { margin: .5rem 0 1rem } summary { cursor: pointer; color: var(--link) }
 dt { font-weight: 600; margin-top: .6rem } dd { margin: 0 }";
 
-/// What was measured, when, where, and how to do it again.
+/// Writes what was measured, when and where, and the command to repeat it.
 fn about(results: &Results, out: &mut String) {
     let machine = &results.machine;
     let processors = match machine.processors {
@@ -179,7 +179,7 @@ fn about(results: &Results, out: &mut String) {
     servers(results, out);
 }
 
-/// How each engine was started, once for each way.
+/// Writes each distinct command line of each engine.
 fn servers(results: &Results, out: &mut String) {
     let mut engines: Vec<(&str, Vec<String>)> = Vec::new();
     for series in &results.series {
@@ -200,7 +200,7 @@ fn servers(results: &Results, out: &mut String) {
     }
 }
 
-/// The names of the scenarios and of the engines.
+/// Returns the names of the scenarios and of the engines.
 fn scenarios(results: &Results) -> String {
     let distinct = |name: fn(&Series) -> &str| {
         let mut names: Vec<&str> = Vec::new();
@@ -214,7 +214,7 @@ fn scenarios(results: &Results) -> String {
     format!("{}; of {}", distinct(|series| &series.scenario), distinct(|series| &series.engine))
 }
 
-/// Seconds as people say them.
+/// Formats seconds in a readable unit.
 fn length(seconds: f64) -> String {
     match seconds {
         seconds if seconds.is_finite() && seconds >= 120.0 => format!("{:.0} min", seconds / 60.0),
@@ -233,7 +233,7 @@ fn list(title: &str, lines: &[String], out: &mut String) {
     out.push_str("</ul>\n");
 }
 
-/// One load: its figures, and every run of it.
+/// Writes one load: its figures, and every run.
 fn section(block: &Block, out: &mut String) {
     let columns = columns(block);
     let heads: String = columns.iter().map(|(name, _)| format!("<th>{}</th>", escaped(name))).collect();
@@ -247,8 +247,8 @@ fn section(block: &Block, out: &mut String) {
     raw(block, out);
 }
 
-/// The heads and cells of what all scenarios have, of what only this one tells, and of the calls by name; without the
-/// columns that are empty.
+/// Returns heads and cells: the figures of all scenarios, those of only this one, and the calls by name. Empty columns
+/// are left out.
 fn columns(block: &Block) -> Vec<(String, Vec<String>)> {
     let of_measure = |measure: Measure| {
         let figures = block.rows.iter().map(|row| measure.over(row)).collect();
@@ -279,7 +279,7 @@ fn cell(kind: Kind, spread: Option<Spread>) -> String {
     format!("<td>{}{range}</td>", units::median(kind, spread))
 }
 
-/// Every run as it was recorded.
+/// Writes every run as it was recorded.
 fn raw(block: &Block, out: &mut String) {
     const HEADS: [&str; 16] = [
         "engine",
@@ -314,7 +314,7 @@ fn raw(block: &Block, out: &mut String) {
     out.push_str("</table></div></details>\n");
 }
 
-/// The cells of a run, as the heads in [`raw`] name them.
+/// Returns the cells of a run, in the order of the heads in [`raw`].
 fn recorded(run: &Run) -> [String; 15] {
     let number = |number: Option<u64>| number.map_or_else(|| "-".into(), |number| number.to_string());
     let latency = run.latency.as_ref();
@@ -347,7 +347,7 @@ fn how(out: &mut String) {
     out.push_str("</dl>\n<p>All of it, unrounded, is in <code>results.json</code> beside this page.</p>\n");
 }
 
-/// Text that can't be taken for markup, and that no document forbids.
+/// Escapes markup, and replaces characters that a document may not contain.
 fn escaped(text: &str) -> String {
     let safe = units::safe(text);
     safe.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
@@ -359,7 +359,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_from_outside_is_no_markup() {
+    fn foreign_text_is_escaped() {
         assert_eq!(escaped("<a href=\"x\">&\x1b\r"), "&lt;a href=&quot;x&quot;&gt;&amp;\u{FFFD}\u{FFFD}");
         let mut results = made_up::results();
         let hostile = "<script>alert(1)</script>";
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn every_run_is_shown_and_no_number_that_is_none() {
+    fn page_shows_every_run() {
         let results = made_up::results();
         let page = page(&results, &[]);
         let runs: usize = results.series.iter().map(|series| series.runs.len()).sum();
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_as_people_say_them() {
+    fn lengths_have_readable_units() {
         assert_eq!(length(0.25), "250 ms");
         assert_eq!(length(95.0), "95.0 s");
         assert_eq!(length(1834.2), "31 min");

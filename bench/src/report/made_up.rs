@@ -1,8 +1,8 @@
-//! Results that nobody measured, for the tests of the report.
+//! Made-up results for the tests of the report.
 
 use crate::results::{Latency, Machine, Results, Run, Series};
 
-/// A series of one-second runs: their round, and the nanoseconds of CPU time that one unit took in it.
+/// Returns a series of one-second runs, given as round and nanoseconds of CPU time per unit.
 pub fn series(scenario: &str, engine: &str, runs: &[(usize, u64)]) -> Series {
     Series {
         scenario: scenario.into(),
@@ -33,7 +33,7 @@ fn run(round: usize, cpu: u64) -> Run {
     }
 }
 
-/// A distribution with a long tail around `p50` nanoseconds.
+/// Returns a distribution with a long tail around `p50` nanoseconds.
 fn latency(p50: f64) -> Latency {
     let at = |share: f64| (p50 * (1.0 + (0.5 / (1.0 - share)).log10().max(-0.4))) as u64;
     let shares = (0..100).map(|step| 1.0 - 10.0_f64.powf(-f64::from(step) / 25.0));
@@ -49,7 +49,7 @@ fn latency(p50: f64) -> Latency {
     }
 }
 
-/// Each engine: what it is called, and how much worse than the floor it is in CPU, latency and memory a connection.
+/// Each engine: its name, and its factors over the floor in CPU and latency, and its bytes of memory per connection.
 const ENGINES: [(&str, f64, f64, f64); 5] = [
     ("reactor", 1.35, 1.1, 210.0),
     ("threads", 4.2, 0.9, 9_800.0),
@@ -77,8 +77,8 @@ const LOADS: [(&str, &str, usize, &str, f64, f64); 15] = [
     ("ramp", "", 10_000, "message", 3_000.0, 22_000_000.0),
 ];
 
-/// Seven rounds of everything, with what goes wrong: an engine that the machine stopped, a target whose inside can't
-/// be seen and whose name is hostile, a floor that has no variants.
+/// Returns seven rounds of everything, with all that may go wrong: an engine that the machine stopped, a target with a
+/// hostile name and no readable process, a floor without variants.
 pub fn results() -> Results {
     let loads = LOADS.iter().flat_map(|load| ENGINES.iter().map(move |engine| one(load, engine)));
     // The floor of churn was run once for both variants.
@@ -126,7 +126,7 @@ fn one(load: &(&str, &str, usize, &str, f64, f64), engine: &(&str, f64, f64, f64
     let rounds = if many_threads && scenario == "ramp" { 0 } else { 7 };
     series.runs = (0..rounds)
         .map(|round| {
-            // Each engine's rounds differ in an order of their own.
+            // The rounds of each engine differ in a different order.
             let own = name.len() + connections;
             let shake = 1.0 + [0.0, 0.04, -0.03, 0.07, 0.01, -0.05, 0.02][(round * (1 + own % 6) + own) % 7];
             let mut run = run(round, (cpu * worse * shake) as u64);

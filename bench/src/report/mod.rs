@@ -1,5 +1,5 @@
-//! What `redpoll-bench` tells from its [`Results`]: a table for the terminal, and a folder with the raw figures, plots
-//! and a page. Nothing here measures, and nothing is shown that the raw figures don't hold.
+//! Reports [`Results`]: a table for the terminal, and a folder with the raw figures, plots and a page. Nothing here
+//! measures, and all that is shown follows from the raw figures.
 
 mod draw;
 mod figures;
@@ -19,12 +19,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Writes `results.json`, the plots and `report.html` into `dir`, which is made if it isn't there; their paths.
+/// Writes `results.json`, the plots and `report.html` into `dir`, which is created if necessary. Returns the paths.
 ///
 /// # Errors
-///
-/// If a file can't be written; the message says which. Figures that are not finite can't be written as JSON in a way
-/// that is read back.
+/// A file can't be written; the message names it. Figures that are not finite can't be written as JSON in a way that
+/// can be read back.
 pub fn write(results: &Results, dir: &Path) -> io::Result<Vec<PathBuf>> {
     let at =
         |path: &Path, error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
@@ -46,7 +45,7 @@ pub fn write(results: &Results, dir: &Path) -> io::Result<Vec<PathBuf>> {
 mod tests {
     use super::*;
 
-    /// A folder of this process that is gone when the test is over, whatever came of it.
+    /// A folder of this process that is removed at the end of the test, even if the test fails.
     struct Folder(PathBuf);
 
     impl Drop for Folder {
@@ -56,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_whole_and_needs_nothing_else() {
+    fn report_is_complete_and_self_contained() {
         let results = made_up::results();
         let folder = Folder(std::env::temp_dir().join(format!("redpoll-report-{}", std::process::id())));
         let written = write(&results, &folder.0).expect("the report is written");
@@ -87,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_named() {
+    fn error_names_the_folder() {
         let file = std::env::current_exe().expect("a test is a program");
         let error = write(&made_up::results(), &file.join("below")).expect_err("a file is no folder");
         assert!(error.to_string().contains("below"), "{error}");

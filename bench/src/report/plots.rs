@@ -1,4 +1,4 @@
-//! Which plots there are, and what is seen in each: throughput and CPU time against connections, latencies, memory.
+//! The plots of a report: throughput and CPU time against connections, latencies, memory.
 
 use super::draw::{self, Axis, Line, Look, Mark, Panel};
 use super::figures::{self, Block, CPU, Measure, RATE, RSS};
@@ -12,16 +12,16 @@ use std::io;
 /// One plot.
 #[derive(Debug)]
 pub struct Plot {
-    /// The name of its file.
+    /// The file name.
     pub file: String,
-    /// What is seen, and which direction is better.
+    /// What the plot shows, and which direction is better.
     pub caption: String,
-    /// The document.
+    /// The SVG document.
     pub svg: String,
 }
 
-/// The looks of the engines that are known, and then of those that aren't; the colours are Okabe and Ito's, which
-/// people who confuse colours can tell apart.
+/// The looks of the known engines, then those for other engines. The colors are Okabe and Ito's, which are distinct
+/// also for people with color blindness.
 const KNOWN: [(&str, Look); 4] = [
     ("reactor", Look { color: RGBColor(0x00, 0x72, 0xB2), dash: None, mark: Mark::Disc }),
     ("threads", Look { color: RGBColor(0xD5, 0x5E, 0x00), dash: Some((9, 4)), mark: Mark::Triangle }),
@@ -34,11 +34,11 @@ const OTHERS: [Look; 3] = [
     Look { color: RGBColor(0x56, 0xB4, 0xE9), dash: Some((12, 2)), mark: Mark::Disc },
 ];
 
-/// The shares of a distribution that have a tick, the last being the finest that can be shown.
+/// The shares of a distribution that have a tick; the last is the finest that can be shown.
 const SHARES: [(f64, &str); 6] =
     [(0.0, "0%"), (0.5, "50%"), (0.9, "90%"), (0.99, "99%"), (0.999, "99.9%"), (0.9999, "99.99%")];
 
-/// All plots that these results are enough for.
+/// Returns all plots for which the results suffice.
 pub fn plots(results: &Results) -> io::Result<Vec<Plot>> {
     let blocks = figures::blocks(results);
     let ramp = blocks.iter().any(|block| block.rows.iter().any(|row| is_ramp(row) && !row.runs.is_empty()));
@@ -55,7 +55,7 @@ pub fn plots(results: &Results) -> io::Result<Vec<Plot>> {
     Ok(plots)
 }
 
-/// How an engine looks, the same in all plots of these results.
+/// Returns the look of an engine, the same in all plots of these results.
 fn look(results: &Results, engine: &str) -> Look {
     let known = |name: &str| KNOWN.iter().find(|known| known.0 == name).map(|known| known.1);
     let mut others: Vec<&str> = Vec::new();
@@ -72,7 +72,7 @@ fn is_ramp(series: &Series) -> bool {
     series.scenario == "ramp"
 }
 
-/// What is measured, in words.
+/// Describes a measure.
 fn title(measure: Measure, unit: &str) -> String {
     match measure.name {
         name if name == RATE.name => match unit.strip_suffix('y') {
@@ -157,7 +157,7 @@ fn by_load(results: &Results, name: &str, measure: Measure) -> io::Result<Option
     }))
 }
 
-/// A bar for each engine; `None` if none has a figure.
+/// Returns a bar for each engine; `None` if no engine has the figure.
 fn panel(
     results: &Results,
     block: &Block,
@@ -214,7 +214,7 @@ fn latency(results: &Results, block: &Block) -> io::Result<Option<Plot>> {
     }))
 }
 
-/// The scenario and variant, and the load where another block has the same.
+/// Returns scenario and variant, with the load where another block has the same scenario and variant.
 fn latency_name(results: &Results, block: &Block) -> String {
     let row = block.rows[0];
     let same =
@@ -227,7 +227,7 @@ fn latency_name(results: &Results, block: &Block) -> String {
     words.collect::<Vec<_>>().join("-")
 }
 
-/// The finest share that all curves still tell apart from the whole.
+/// Returns the finest share that all curves distinguish from the whole.
 fn finest(block: &Block) -> f64 {
     let curves = block.rows.iter().flat_map(|row| &row.runs).filter_map(|run| run.latency.as_ref());
     let last = |curve: &[(u64, f64)]| {
@@ -247,7 +247,7 @@ fn memory(results: &Results) -> io::Result<Option<Plot>> {
             panels.extend(panel(results, block, &what, Kind::Bytes, |row| figures::more(row, name)));
         }
     }
-    // No scenario has looked for it in particular: what the process had under the most connections has to do.
+    // No scenario has measured memory in particular: use that of the process with the most connections.
     if panels.is_empty() {
         let each = |row: &Series| {
             let by = |bytes: f64| bytes / row.connections as f64;
@@ -278,7 +278,7 @@ fn axis_from_zero(what: &str, ticks: Vec<(f64, String)>, unit: &str) -> Axis {
     Axis { title, range: 0.0..most, ticks }
 }
 
-/// The unit of a number, in words.
+/// Spells out the unit of a number.
 fn thousands(unit: &str) -> &str {
     match unit {
         "k" => "thousands",
@@ -288,7 +288,7 @@ fn thousands(unit: &str) -> &str {
     }
 }
 
-/// Places at 1, 2 and 5 of each power of ten, or at 1 where those are too many.
+/// Returns ticks at 1, 2 and 5 of each power of ten, or only at 1 where those are too many.
 fn log_ticks(range: &std::ops::Range<f64>) -> Vec<(f64, String)> {
     let powers = range.start.floor() as i32..=range.end.ceil() as i32;
     let steps: &[f64] = if range.end - range.start > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
@@ -297,7 +297,7 @@ fn log_ticks(range: &std::ops::Range<f64>) -> Vec<(f64, String)> {
     within.map(|value| (log(value), short_time(value))).collect()
 }
 
-/// Nanoseconds that are round, without digits behind the point.
+/// Formats round nanoseconds without decimals.
 fn short_time(ns: f64) -> String {
     let (unit, scale) = Kind::Time.unit(ns);
     format!("{} {unit}", (ns / scale).round())
@@ -307,7 +307,7 @@ fn log(value: f64) -> f64 {
     value.max(f64::MIN_POSITIVE).log10()
 }
 
-/// A share as far up as it leaves few out: 0.9 at 1, 0.99 at 2.
+/// Returns the height of a share on a logarithmic scale of the remainder: 0.9 at 1, 0.99 at 2.
 fn tail(share: f64) -> f64 {
     -log(1.0 - share)
 }
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn each_load_with_latencies_has_its_own_plot() {
+    fn each_load_has_latency_plot() {
         let mut results = made_up::results();
         assert_eq!(
             files(&results),
@@ -346,7 +346,7 @@ mod tests {
                 "memory.svg",
             ]
         );
-        // The same scenario twice, with a load that differs.
+        // The same scenario twice, with different loads.
         results.series = ["reactor", "threads"].map(|e| made_up::series("relay", e, &[(0, 1)])).into();
         results.series[1].size = 1024;
         assert_eq!(
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_ramp_there_are_bars_and_without_figures_nothing() {
+    fn bars_replace_missing_ramp() {
         let mut results = made_up::results();
         results.series = vec![made_up::series("relay", "reactor", &[(0, 900)])];
         let plots = plots(&results).expect("plots are drawn");
@@ -367,14 +367,14 @@ mod tests {
     }
 
     #[test]
-    fn a_title_is_said_as_people_say_it() {
+    fn title_uses_correct_plural() {
         assert_eq!(title(RATE, "message"), "messages per second");
         assert_eq!(title(RATE, "delivery"), "deliveries per second");
         assert_eq!(title(CPU, "cycle"), "CPU time per cycle");
     }
 
     #[test]
-    fn an_engine_looks_the_same_everywhere_and_like_no_other() {
+    fn each_engine_has_unique_look() {
         let results = made_up::results();
         let mut looks: Vec<Look> = Vec::new();
         for series in &results.series[..5] {
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_shows_no_number_that_is_none() {
+    fn plots_show_finite_numbers_only() {
         for plot in plots(&made_up::results()).expect("plots are drawn") {
             assert!(plot.svg.starts_with("<svg") && plot.svg.trim_end().ends_with("</svg>"), "{}", plot.file);
             assert!(!plot.svg.contains("NaN") && !plot.svg.contains(">inf"), "{}", plot.file);

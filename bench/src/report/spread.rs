@@ -1,18 +1,19 @@
-//! A median with the least and the greatest of its figures.
+//! A median with the minimum and the maximum of its figures.
 
-/// A median with its least and most; all three are finite.
+/// Median, minimum and maximum; all three are finite.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
-    /// Half are below.
+    /// Half of the figures are below.
     pub median: f64,
-    /// Of all.
+    /// The minimum of all figures.
     pub min: f64,
-    /// Of all.
+    /// The maximum of all figures.
     pub max: f64,
 }
 
 impl Spread {
-    /// Of what is finite; `None` if nothing is. The median of an even number is the middle of the middle two.
+    /// Returns the spread of the finite values; `None` if there are none. The median of an even number of values is the
+    /// mean of the middle two.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
         let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
         values.sort_by(f64::total_cmp);
@@ -21,7 +22,7 @@ impl Spread {
         Some(Spread { median, min, max })
     }
 
-    /// Whether any figure of one lies within the other.
+    /// Returns whether the two ranges have a value in common.
     #[must_use]
     pub fn overlaps(self, other: Spread) -> bool {
         self.min <= other.max && other.min <= self.max

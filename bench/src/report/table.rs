@@ -1,4 +1,4 @@
-//! The report for a terminal: medians in columns, CPU time and its ratio to the floor with least and most.
+//! The report for a terminal: medians in columns, CPU time and its ratio to the floor with minimum and maximum.
 
 use super::figures::{self, Block, CALLS, CPU, Measure, P50, P99, P999, RATE, RSS, SWITCHES, SYSTEM};
 use super::findings;
@@ -6,14 +6,14 @@ use super::units::{self, Kind};
 use crate::results::{Results, Series};
 use std::fmt::Write as _;
 
-/// No line is longer, as long as the names in it are not.
+/// Maximum length of a line, unless the names in it are longer.
 const WIDTH: usize = 110;
 
-/// The columns behind the ratio, with short heads: a terminal is narrow.
+/// The columns after the ratio, with short heads to fit a terminal.
 const AFTER: [(&str, Measure); 6] =
     [("p50", P50), ("p99", P99), ("p99.9", P999), ("calls", CALLS), ("switch", SWITCHES), ("RSS", RSS)];
 
-/// All blocks, then what the figures say.
+/// Returns all blocks, then the findings.
 pub fn table(results: &Results) -> String {
     let mut out = String::new();
     for block in figures::blocks(results) {
@@ -33,7 +33,7 @@ pub fn table(results: &Results) -> String {
     out
 }
 
-/// The table that all scenarios have: an engine a row. A column that would be empty is left out.
+/// Returns the table that all scenarios have, an engine per row. Empty columns are left out.
 fn common(block: &Block) -> Vec<Vec<String>> {
     let mut columns = vec![column("engine", block, findings::short_engine)];
     columns.push(plain("per s", RATE, block));
@@ -47,7 +47,7 @@ fn common(block: &Block) -> Vec<Vec<String>> {
     turned(&columns)
 }
 
-/// What only this scenario tells: an engine a column, as the names are long.
+/// Returns the figures of only this scenario, an engine per column, because the names of the figures are long.
 fn more(block: &Block) -> Vec<Vec<String>> {
     let engines = block.rows.iter().map(|row| findings::short_engine(row));
     let mut rows = vec![std::iter::once(String::new()).chain(engines).collect::<Vec<_>>()];
@@ -72,7 +72,8 @@ fn turned(columns: &[Vec<String>]) -> Vec<Vec<String>> {
     (0..height).map(|row| columns.iter().map(|column| column[row].clone()).collect()).collect()
 }
 
-/// Rows as text: the first column to the left, the others to the right, one blank between them where two don't fit.
+/// Formats rows as text: the first column is aligned left, the others right. Columns are separated by two blanks, or by
+/// one where two don't fit.
 fn lay_out(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
@@ -101,7 +102,7 @@ fn section(title: &str, lines: &[String], out: &mut String) {
     out.push('\n');
 }
 
-/// A line as a list's item, broken between words; a word that is too long stays whole.
+/// Appends a line as an item of a list, wrapped between words; a word that is too long is not broken.
 fn push_wrapped(line: &str, out: &mut String) {
     let mut width = 0;
     for word in line.split_whitespace() {
@@ -126,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_has_its_medians_and_their_spread() {
+    fn row_has_medians_and_spread() {
         let mut results = made_up::results();
         results.series = vec![
             made_up::series("relay", "reactor", &[(0, 1500), (1, 1600), (2, 1900)]),
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn it_fits_a_terminal_and_shows_no_number_that_is_none() {
+    fn table_fits_a_terminal() {
         let text = table(&made_up::results());
         for line in text.lines() {
             assert!(line.chars().count() <= WIDTH, "{line}");

@@ -1,25 +1,25 @@
-//! Figures as people read them: three digits and a unit that suits. What can't be had, or isn't a number, is `-`.
+//! Formats figures: three significant digits and a suitable unit. A figure that is missing or not a number is `-`.
 
 use super::spread::Spread;
 use redpoll::protocol::text;
 
-/// What a figure counts, and so in which units it is written.
+/// The kind of a figure, which determines its units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Nanoseconds.
     Time,
     /// Bytes.
     Bytes,
-    /// A share of one, written in percent.
+    /// A share of 1, written in percent.
     Share,
     /// A number that may be large.
     Count,
-    /// How many times something else.
+    /// A ratio.
     Times,
 }
 
 impl Kind {
-    /// The units from the smallest on, and how many of one are the next. The first has no name where it is a number.
+    /// Returns the units in ascending order, and the factor between them. A number's first unit has no name.
     fn ladder(self) -> (f64, &'static [&'static str]) {
         match self {
             Kind::Time => (1000.0, &["ns", "us", "ms", "s"]),
@@ -29,13 +29,14 @@ impl Kind {
         }
     }
 
-    /// The unit in which `value` has few digits before its point, and how much of the smallest unit one of it is.
+    /// Returns the unit in which `value` has few digits before its decimal point, and the unit's size in the smallest
+    /// unit.
     #[must_use]
     pub fn unit(self, value: f64) -> (&'static str, f64) {
         let (step, names) = self.ladder();
         let mut scale = 1.0;
         for name in &names[..names.len() - 1] {
-            // What would be rounded up to the next unit belongs to it.
+            // A value that would be rounded up to the next unit belongs to it.
             if (value / scale).abs() < step - 0.5 {
                 return (name, scale);
             }
@@ -45,7 +46,7 @@ impl Kind {
     }
 }
 
-/// `1.63 us`, `3.10 MiB`, `72%`, `612 k`, `1.20`; `-` for what is not there or not finite.
+/// Formats one figure: `1.63 us`, `3.10 MiB`, `72%`, `612 k`, `1.20`; `-` if it is missing or not finite.
 #[must_use]
 pub fn one(kind: Kind, value: Option<f64>) -> String {
     let Some(value) = value.filter(|value| value.is_finite()) else { return "-".into() };
@@ -58,13 +59,13 @@ pub fn one(kind: Kind, value: Option<f64>) -> String {
     }
 }
 
-/// The median, as [`one`] writes it.
+/// Formats the median as [`one`] does.
 #[must_use]
 pub fn median(kind: Kind, spread: Option<Spread>) -> String {
     one(kind, spread.map(|spread| spread.median))
 }
 
-/// Least to most in the unit of the median: `1.55-1.80`. A range in which all figures look the same is left out.
+/// Formats minimum and maximum in the unit of the median: `1.55-1.80`; empty if both look the same.
 #[must_use]
 pub fn range(kind: Kind, spread: Option<Spread>) -> String {
     let Some(spread) = spread else { return String::new() };
@@ -77,7 +78,7 @@ pub fn range(kind: Kind, spread: Option<Spread>) -> String {
     if least == most { String::new() } else { format!("{least}-{most}") }
 }
 
-/// Three digits, more where there are more before the point.
+/// Formats three significant digits, and more if there are more before the decimal point.
 #[must_use]
 pub fn digits(value: f64) -> String {
     match rounded(value).abs() {
@@ -91,7 +92,7 @@ pub fn digits(value: f64) -> String {
     }
 }
 
-/// `value` to three digits.
+/// Rounds `value` to three significant digits.
 fn rounded(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return value;
@@ -100,7 +101,7 @@ fn rounded(value: f64) -> f64 {
     (value * scale).round() / scale
 }
 
-/// A command line that a shell takes apart into the same words.
+/// Quotes a command line for a shell.
 #[must_use]
 pub fn command(words: &[String]) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
@@ -111,7 +112,7 @@ pub fn command(words: &[String]) -> String {
     quoted.collect::<Vec<_>>().join(" ")
 }
 
-/// `text` without what would move a cursor or is not allowed in a document.
+/// Replaces characters that move a cursor or are not allowed in a document.
 #[must_use]
 pub fn safe(text: &str) -> String {
     let unsafe_to_mark = |c: char| if text::is_safe(c) { c } else { text::REPLACEMENT };
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_figure_has_three_digits_and_the_unit_that_suits() {
+    fn figure_has_three_digits_and_unit() {
         let write = |kind, value| one(kind, Some(value));
         assert_eq!(write(Kind::Time, 1.0), "1.00 ns");
         assert_eq!(write(Kind::Time, 999.4), "999 ns");
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_number_is_a_dash() {
+    fn missing_figure_is_a_dash() {
         for value in [None, Some(f64::NAN), Some(f64::INFINITY), Some(f64::NEG_INFINITY)] {
             for kind in [Kind::Time, Kind::Bytes, Kind::Share, Kind::Count, Kind::Times] {
                 assert_eq!(one(kind, value), "-");
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_in_the_unit_of_its_median() {
+    fn range_has_unit_of_median() {
         let spread = Spread { median: 1_630.0, min: 980.0, max: 12_000.0 };
         assert_eq!(range(Kind::Time, Some(spread)), "0.980-12.0");
         assert_eq!(range(Kind::Times, Some(Spread { median: 1.2, min: 1.1, max: 1.31 })), "1.10-1.31");
@@ -162,13 +163,13 @@ mod tests {
     }
 
     #[test]
-    fn a_command_can_be_pasted() {
+    fn command_can_be_pasted() {
         let words = ["redpoll", "serve", "--name", "it's a", "", "a=b"].map(String::from);
         assert_eq!(command(&words), r"redpoll serve --name 'it'\''s a' '' a=b");
     }
 
     #[test]
-    fn what_moves_a_cursor_is_marked() {
+    fn cursor_controls_are_replaced() {
         assert_eq!(safe("a\x1b[2J"), "a\u{FFFD}[2J");
     }
 }

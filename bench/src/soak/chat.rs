@@ -1,16 +1,17 @@
-//! Those who chat all the time: every message is in the books of two ledgers, one for what is said to one another and one
-//! for the lobby, and timed from when it was due. Besides, somebody who talks much in the pit, which nobody has to hear.
+//! The chatting members of a soak: two verifiers check every message, one those between members and one those to the
+//! lobby. Latency is measured from the time when a message was due. One more member, the flooder, fills the flood room;
+//! only stalled peers (`peer.rs`) check its messages.
 
-use super::peer::PIT;
+use super::peer::FLOOD_ROOM;
 use super::whole_lines;
 use crate::Failure;
 use crate::child::SILENCE;
-use crate::child::Server;
-use crate::crowd::Crowd;
-use crate::ledger::{Ledger, Seen, Shape, Wire};
+use crate::child::ServerProcess;
+use crate::clients::Clients;
 use crate::meter::new_histogram;
 use crate::payload::{self, Payload};
 use crate::poller::Poller;
+use crate::verifier::{Seen, Shape, Verifier, Wire};
 use bstr::ByteSlice;
 use hdrhistogram::Histogram;
 use redpoll::limits::READ;
@@ -19,64 +20,65 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::io;
 use std::time::{Duration, Instant};
 
-/// How many chat. The one behind them is who talks in the pit.
+/// Number of chatting members. The member after them is the flooder.
 const MEMBERS: usize = 16;
-/// How many of them talk in the lobby, too.
+/// How many of them also send to the lobby.
 const SENDERS: usize = 4;
-/// Messages of a lane that are sent at once, if the last ones have come: two, so that a loss shows by the other one.
+/// Maximum number of messages of a sender in flight. Two, so that a lost message shows by the next one.
 const WINDOW: usize = 2;
-/// How often a lane sends. With both lanes that is 16 lines a second of one member, below the default `--rate`.
+/// Interval between the sends of a sender. A member that sends both directly and to the lobby sends 16 lines a second,
+/// which is below the default `--rate`.
 const EVERY: Duration = Duration::from_millis(250);
-/// A lane that is so far behind leaves out what it would have sent: the server holds back who sends it all at once.
-const BEHIND: Duration = Duration::from_secs(1);
-/// Bytes of a payload, as people type.
+/// A sender that is late by more than this skips messages: sent at once, they would be blocked by rate.
+const MAX_DELAY: Duration = Duration::from_secs(1);
+/// Bytes of a payload: the length of a typical line.
 const SIZE: usize = 64;
-/// How often something is said in the pit, and how much: 36 KB a second, also below the rate.
-const PIT_EVERY: Duration = Duration::from_millis(83);
-const PIT_SIZE: usize = 3000;
+/// Interval and size of the flooder's messages: 36 KB a second, also below the default `--rate`.
+const FLOOD_EVERY: Duration = Duration::from_millis(83);
+const FLOOD_SIZE: usize = 3000;
 
-/// The members, their books, and what came of it since the last sample.
+/// The members, their verifiers, and the latencies since the last sample.
 pub struct Chat {
-    crowd: Crowd,
-    direct: Ledger,
-    room: Ledger,
-    /// When each lane sends next, in nanoseconds: members first, senders in the lobby then.
+    clients: Clients,
+    direct: Verifier,
+    room: Verifier,
+    /// When each sender sends next, in nanoseconds: first all members, then the senders to the lobby.
     due: Vec<u64>,
-    pit_due: u64,
-    pit_sequence: u32,
+    flood_due: u64,
+    flood_sequence: u32,
     /// Unfinished lines, by member.
     held: Vec<Vec<u8>>,
     seen: Seen,
     batch: Vec<u8>,
     started: Instant,
-    /// From when messages were due until they were heard, in nanoseconds.
+    /// Time from when a message was due until it arrived, in nanoseconds.
     pub latencies: Histogram<u64>,
 }
 
 impl Chat {
-    /// Gathers them; their keys in the poller are their numbers, from 0.
+    /// Connects the members. Their keys in the poller are their numbers, from 0.
     ///
     /// # Errors
-    /// Where the server would not have them.
-    pub fn gather(server: &mut Server, poller: &Poller) -> Result<Chat, Failure> {
-        let crowd = Crowd::gather(server, Wire::Server, MEMBERS + 1, 0)?;
-        for (place, member) in crowd.members.iter().enumerate() {
-            poller.add(member, place as u64)?;
+    /// The server rejected a member.
+    pub fn start(server: &mut ServerProcess, poller: &Poller) -> Result<Chat, Failure> {
+        let clients = Clients::connect_all(server, Wire::Server, MEMBERS + 1, 0)?;
+        for (index, member) in clients.members.iter().enumerate() {
+            poller.add(member, index as u64)?;
         }
-        let lanes = MEMBERS + SENDERS;
-        // Not all at the same moment.
-        let due = (0..lanes).map(|lane| (EVERY * lane as u32 / lanes as u32).as_nanos() as u64);
+        let senders = MEMBERS + SENDERS;
+        // Spreads the sends over the interval.
+        let due = (0..senders).map(|sender| (EVERY * sender as u32 / senders as u32).as_nanos() as u64);
         let room = Shape::Room { senders: SENDERS, stalled: 0 };
         let mut chat = Chat {
-            crowd,
-            direct: Ledger::new(Shape::Pairs, Wire::Server, MEMBERS, SIZE, WINDOW),
-            room: Ledger::new(room, Wire::Server, MEMBERS, SIZE, WINDOW),
+            clients,
+            direct: Verifier::new(Shape::Pairs, Wire::Server, MEMBERS, SIZE, WINDOW),
+            room: Verifier::new(room, Wire::Server, MEMBERS, SIZE, WINDOW),
             due: due.collect(),
-            pit_due: 0,
-            pit_sequence: 0,
+            flood_due: 0,
+            flood_sequence: 0,
             held: vec![Vec::new(); MEMBERS],
             seen: Seen::default(),
-            batch: format!("&{PIT}\n").into_bytes(),
+            batch: format!("&{FLOOD_ROOM}\n").into_bytes(),
             started: Instant::now(),
             latencies: new_histogram(),
         };
@@ -84,64 +86,64 @@ impl Chat {
         Ok(chat)
     }
 
-    /// Whether that key is a member's.
+    /// Returns whether a key belongs to a member.
     pub fn has(&self, key: u64) -> bool {
         key <= MEMBERS as u64
     }
 
-    /// Messages that were heard as they should be.
+    /// Returns the number of verified messages.
     pub fn verified(&self) -> u64 {
         self.direct.verified() + self.room.verified()
     }
 
-    /// Says what is due, and when it is to be asked next.
+    /// Sends all messages that are due. Returns when to call it again.
     ///
     /// # Errors
-    /// A message that hasn't come for long, or a connection that is broken.
-    pub fn talk(&mut self, server: &mut Server) -> Result<Instant, Failure> {
+    /// A message is overdue, or a connection is broken.
+    pub fn advance(&mut self, server: &mut ServerProcess) -> Result<Instant, Failure> {
         let now = self.now();
         let mut next = now + EVERY.as_nanos() as u64;
-        for lane in 0..self.due.len() {
-            if self.due[lane] <= now {
-                self.talk_in(lane, now, server)?;
+        for sender in 0..self.due.len() {
+            if self.due[sender] <= now {
+                self.send_due(sender, now, server)?;
             }
-            // One that waits for its last messages is let go on by their coming.
-            next = next.min(self.due[lane].max(now + 1_000_000));
+            // A sender with a full window continues once its messages have arrived.
+            next = next.min(self.due[sender].max(now + 1_000_000));
         }
-        if self.pit_due <= now {
-            self.batch = format!("&{PIT}:").into_bytes();
-            let said = Payload { sender: MEMBERS, recipient: None, sequence: self.pit_sequence };
-            said.encode(PIT_SIZE, &mut self.batch);
+        if self.flood_due <= now {
+            self.batch = format!("&{FLOOD_ROOM}:").into_bytes();
+            let payload = Payload { sender: MEMBERS, recipient: None, sequence: self.flood_sequence };
+            payload.encode(FLOOD_SIZE, &mut self.batch);
             self.batch.push(b'\n');
             self.send(MEMBERS, server)?;
-            self.pit_sequence += 1;
-            self.pit_due = after(self.pit_due, PIT_EVERY, now);
+            self.flood_sequence += 1;
+            self.flood_due = after(self.flood_due, FLOOD_EVERY, now);
         }
-        Ok(self.started + Duration::from_nanos(next.min(self.pit_due)))
+        Ok(self.started + Duration::from_nanos(next.min(self.flood_due)))
     }
 
-    fn talk_in(&mut self, lane: usize, now: u64, server: &mut Server) -> Result<(), Failure> {
-        let (ledger, sender) = match lane.checked_sub(MEMBERS) {
-            None => (&mut self.direct, lane),
-            Some(sender) => (&mut self.room, sender),
+    fn send_due(&mut self, sender: usize, now: u64, server: &mut ServerProcess) -> Result<(), Failure> {
+        let (verifier, member) = match sender.checked_sub(MEMBERS) {
+            None => (&mut self.direct, sender),
+            Some(member) => (&mut self.room, member),
         };
         self.batch.clear();
-        let first = ledger.write(sender, &mut self.batch);
+        let first = verifier.write(member, &mut self.batch);
         if self.batch.is_empty() {
-            let is_lost = now - self.due[lane] > SILENCE.as_nanos() as u64;
-            return match ledger.missing().filter(|_| is_lost) {
-                Some(wrong) => Err(silent(server, &wrong.to_string())),
+            let is_lost = now - self.due[sender] > SILENCE.as_nanos() as u64;
+            return match verifier.missing().filter(|_| is_lost) {
+                Some(violation) => Err(silent(server, &violation.to_string())),
                 None => Ok(()),
             };
         }
-        ledger.stamp(sender, first, self.due[lane]);
-        self.due[lane] = after(self.due[lane], EVERY, now);
-        self.send(sender, server)
+        verifier.stamp(member, first, self.due[sender]);
+        self.due[sender] = after(self.due[sender], EVERY, now);
+        self.send(member, server)
     }
 
-    /// Sends the batch. The server reads all that keeps to the rate, so the kernel takes it.
-    fn send(&mut self, member: usize, server: &mut Server) -> Result<(), Failure> {
-        match send(&self.crowd.members[member], &self.batch, SendFlags::NOSIGNAL) {
+    /// Sends the batch. The server reads all input that is within the rate, so the kernel accepts all bytes.
+    fn send(&mut self, member: usize, server: &mut ServerProcess) -> Result<(), Failure> {
+        match send(&self.clients.members[member], &self.batch, SendFlags::NOSIGNAL) {
             Ok(taken) if taken == self.batch.len() => Ok(()),
             Ok(_) | Err(Errno::AGAIN) => {
                 Err(silent(server, &format!("{} isn't read", payload::name(member))))
@@ -150,16 +152,22 @@ impl Chat {
         }
     }
 
-    /// Reads once, and holds it against the books.
+    /// Reads once and verifies the lines.
     ///
     /// # Errors
-    /// What is wrong.
-    pub fn receive(&mut self, member: usize, scratch: &mut [u8], server: &mut Server) -> Result<(), Failure> {
-        let bytes = match recv(&self.crowd.members[member], &mut scratch[..READ], RecvFlags::empty()) {
+    /// A violation, or a broken connection.
+    pub fn receive(
+        &mut self,
+        member: usize,
+        scratch: &mut [u8],
+        server: &mut ServerProcess,
+    ) -> Result<(), Failure> {
+        let bytes = match recv(&self.clients.members[member], &mut scratch[..READ], RecvFlags::empty()) {
             Ok((0, _)) => {
-                let farewell = self.held.get(member).map_or(String::new(), |held| held.to_str_lossy().into());
-                let who = format!("{} {farewell}", payload::name(member));
-                return Err(server.broken(who.trim_end(), &io::ErrorKind::UnexpectedEof.into()));
+                let last_line =
+                    self.held.get(member).map_or(String::new(), |held| held.to_str_lossy().into());
+                let client = format!("{} {last_line}", payload::name(member));
+                return Err(server.broken(client.trim_end(), &io::ErrorKind::UnexpectedEof.into()));
             }
             Ok((bytes, _)) => bytes,
             Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
@@ -169,17 +177,17 @@ impl Chat {
         let lines = whole_lines(&scratch[..bytes], held);
         let now = self.now();
         let mut each = lines.lines_with_terminator();
-        each.try_for_each(|line| self.hear(member, line, now).map_err(Failure::Wrong))
+        each.try_for_each(|line| self.verify(member, line, now).map_err(Failure::Violation))
     }
 
-    fn hear(&mut self, member: usize, line: &[u8], now: u64) -> Result<(), String> {
-        let ledger = match line {
-            // Who comes and goes isn't in the books.
+    fn verify(&mut self, member: usize, line: &[u8], now: u64) -> Result<(), String> {
+        let verifier = match line {
+            // Presence isn't verified.
             [b'*', b' ', ..] => return Ok(()),
             [b'@', ..] => &mut self.direct,
             _ => &mut self.room,
         };
-        ledger.read(member, line, &mut self.seen).map_err(|wrong| wrong.to_string())?;
+        verifier.read(member, line, &mut self.seen).map_err(|violation| violation.to_string())?;
         self.seen.ready.clear();
         for (due, count) in self.seen.sent.drain(..) {
             self.latencies.saturating_record_n(now.saturating_sub(due), count);
@@ -187,9 +195,9 @@ impl Chat {
         Ok(())
     }
 
-    /// What was said and has not been heard by everybody, if anything.
+    /// Returns a message that was sent and has not reached all its receivers, if there is one.
     pub fn missing(&self) -> Option<String> {
-        self.direct.missing().or_else(|| self.room.missing()).map(|wrong| wrong.to_string())
+        self.direct.missing().or_else(|| self.room.missing()).map(|violation| violation.to_string())
     }
 
     fn now(&self) -> u64 {
@@ -197,15 +205,15 @@ impl Chat {
     }
 }
 
-/// The next time behind one that was due.
+/// Returns the time after `due` for the next send; `now` if the sender is too late.
 fn after(due: u64, every: Duration, now: u64) -> u64 {
     let next = due + every.as_nanos() as u64;
-    if next + (BEHIND.as_nanos() as u64) < now { now } else { next }
+    if next + (MAX_DELAY.as_nanos() as u64) < now { now } else { next }
 }
 
-/// Nothing comes any more, and this shows it.
-fn silent(server: &mut Server, what: &str) -> Failure {
-    Failure::Wrong(server.end().unwrap_or_else(|| format!("{what}; nothing has come for {SILENCE:?}")))
+/// Returns the failure for output that has stopped arriving: the end of the server, else `what`.
+fn silent(server: &mut ServerProcess, what: &str) -> Failure {
+    Failure::Violation(server.end().unwrap_or_else(|| format!("{what}; nothing has come for {SILENCE:?}")))
 }
 
 #[cfg(test)]
@@ -213,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_is_a_little_behind_makes_up_for_it_and_whoever_is_far_behind_does_not() {
+    fn late_sender_skips_after_maximum_delay() {
         let ms = |count: u64| count * 1_000_000;
         assert_eq!(after(ms(100), EVERY, ms(101)), ms(350));
         assert_eq!(after(ms(100), EVERY, ms(900)), ms(350));

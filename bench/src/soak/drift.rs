@@ -1,57 +1,59 @@
-//! What a soak has seen, sample by sample, and what is made of it: the first tenth against the last, the slope of the
-//! memory, and the verdict. Figures only; who takes them is in `mod.rs`.
+//! The samples of a soak and their evaluation: the first tenth against the last, the slope of the memory, and the
+//! verdict. Figures only; `mod.rs` takes the samples.
 
 use redpoll::limits::KIB;
 use std::fmt::Write as _;
 
-/// How much more memory the last tenth may take than the first.
+/// Maximum growth of memory from the first tenth to the last.
 pub const GROWTH: f64 = (KIB * KIB) as f64;
-/// How much more the server may take after everyone has gone than before anyone came: what it had not used by then.
+/// Maximum growth of memory from the empty server before the soak to the empty server after it: the memory that it
+/// first uses during the soak.
 pub const REMAINDER: f64 = (KIB * KIB) as f64;
-/// The part that isn't looked at: memory that is used for the first time is no drift.
+/// The first `1 / WARM_UP` of the samples is warm-up and not evaluated: memory that is used for the first time is no
+/// drift.
 const WARM_UP: usize = 10;
 
-/// What was seen at one moment, or since the last one.
+/// Figures at one moment, or since the previous sample.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Sample {
-    /// Since the beginning.
+    /// Seconds since the start.
     pub seconds: f64,
-    /// Bytes that are resident.
+    /// Resident memory in bytes.
     pub rss: f64,
-    /// Bytes that are resident, those that other processes have too divided by their number.
+    /// Resident memory in bytes, shared pages divided by the number of their processes.
     pub pss: f64,
     /// Open descriptors of the server.
     pub descriptors: f64,
-    /// By `/stats`.
+    /// Connections, from `/stats`.
     pub connections: f64,
-    /// Bytes in queues, by `/stats`.
+    /// Bytes in send queues, from `/stats`.
     pub queued: f64,
-    /// The server's CPU time, as a share of the time.
+    /// The server's CPU time divided by the elapsed time.
     pub cpu: f64,
-    /// Milliseconds that half of the messages took at most.
+    /// Latency in milliseconds that half of the messages did not exceed.
     pub p50: f64,
-    /// Milliseconds that all but one in a hundred took at most.
+    /// Latency in milliseconds that 99 in 100 messages did not exceed.
     pub p99: f64,
-    /// Milliseconds that the slowest took.
+    /// Latency of the slowest message in milliseconds.
     pub max: f64,
-    /// Messages that were heard as they should be.
+    /// Verified messages.
     pub verified: f64,
-    /// Who came, spoke and went.
+    /// Completed churn cycles.
     pub cycles: f64,
-    /// Who didn't read for a while and had lost nothing then.
+    /// Stalled peers that later read everything without a loss.
     pub late: f64,
-    /// Who was told to be too slow, or closed without being told because it did not read that either.
+    /// Stalled peers that were closed as too slow, with a close reason, or without one because they did not read it.
     pub too_slow: f64,
-    /// Connections of garbage that are over.
+    /// Connections with garbage that have ended.
     pub garbage: f64,
-    /// Who gave no name in time, by `/stats`.
+    /// Connections that did not register in time, from `/stats`.
     pub timed_out: f64,
 }
 
-/// A column: its name, and what stands in it.
+/// Name and value of a column.
 type Column = (&'static str, fn(&Sample) -> f64);
 
-/// What is written down of each sample; all but the first are compared in the end.
+/// The columns of the record; all but the first are compared at the end.
 const COLUMNS: [Column; 16] = [
     ("seconds", |sample| sample.seconds),
     ("RSS KiB", |sample| sample.rss / KIB as f64),
@@ -71,18 +73,18 @@ const COLUMNS: [Column; 16] = [
     ("no name in time", |sample| sample.timed_out),
 ];
 
-/// The first line of a file of samples.
+/// Returns the first line of the record.
 pub fn heading() -> String {
     COLUMNS.map(|(name, _)| name.to_lowercase().replace(' ', "_")).join(",").replace('%', "percent")
 }
 
-/// Another line of it.
+/// Returns the line of a sample.
 pub fn line(sample: &Sample) -> String {
     COLUMNS.map(|(_, of)| format!("{:.3}", of(sample))).join(",")
 }
 
-/// How the memory went on, in bytes a minute: the median of the slopes between each two samples (Theil 1950, Sen 1968),
-/// and the bounds within which the true one is 95 times in a hundred if samples are independent of each other.
+/// The growth of memory in bytes a minute: the median of the slopes between all pairs of samples (Theil 1950, Sen
+/// 1968), with the bounds of the 95 % confidence interval for independent samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Slope {
     /// The median.
@@ -94,16 +96,16 @@ pub struct Slope {
 }
 
 impl Slope {
-    /// Of points in time, in minutes, and values; `None` for fewer than two times.
+    /// Computes the slope from points of time (in minutes) and value; `None` for fewer than two distinct times.
     pub fn new(points: &[(f64, f64)]) -> Option<Slope> {
-        let pairs = points.iter().enumerate().flat_map(|(place, from)| {
-            points[place + 1..].iter().filter(|to| to.0 > from.0).map(|to| (to.1 - from.1) / (to.0 - from.0))
+        let pairs = points.iter().enumerate().flat_map(|(index, from)| {
+            points[index + 1..].iter().filter(|to| to.0 > from.0).map(|to| (to.1 - from.1) / (to.0 - from.0))
         });
         let mut slopes: Vec<f64> = pairs.collect();
         slopes.sort_by(f64::total_cmp);
         let last = slopes.len().checked_sub(1)? as f64;
         let n = points.len() as f64;
-        // Sen's bounds: ranks around the middle by the spread of Kendall's statistic.
+        // Sen's bounds: ranks around the middle, by the standard deviation of Kendall's statistic.
         let width = 1.96 * (n * (n - 1.0) * (2.0 * n + 5.0) / 18.0).sqrt();
         let at = |rank: f64| slopes[rank.clamp(0.0, last).round() as usize];
         Some(Slope {
@@ -114,7 +116,7 @@ impl Slope {
     }
 }
 
-/// The middle one; 0 of none.
+/// Returns the middle value; 0 for an empty slice.
 fn median(sorted: &[f64]) -> f64 {
     match sorted.len() {
         0 => 0.0,
@@ -128,15 +130,14 @@ fn median_of(samples: &[Sample], of: fn(&Sample) -> f64) -> f64 {
     median(&values)
 }
 
-/// Those behind the warm-up: the first tenth of them, the last, and all.
+/// Splits the samples after the warm-up: returns the first tenth, the last tenth, and all.
 fn tenths(samples: &[Sample]) -> (&[Sample], &[Sample], &[Sample]) {
     let all = &samples[samples.len() / WARM_UP..];
     let count = all.len().div_ceil(10);
     (&all[..count], &all[all.len() - count..], all)
 }
 
-/// What there is to complain about, if anything, by what the server had before anyone came and had after all had gone;
-/// whether messages were right is known by then.
+/// Returns all complaints, given samples of the empty server before and after the soak. Messages were verified before.
 pub fn complaints(samples: &[Sample], before: &Sample, after: &Sample) -> Vec<String> {
     let (first, last, _) = tenths(samples);
     let mut found = Vec::new();
@@ -160,7 +161,7 @@ pub fn complaints(samples: &[Sample], before: &Sample, after: &Sample) -> Vec<St
     found
 }
 
-/// The table for the terminal.
+/// Returns the table for the terminal.
 pub fn table(samples: &[Sample]) -> String {
     let (first, last, all) = tenths(samples);
     let mut out = format!("{:<18}{:>14}{:>14}{:>14}\n", "medians", "first tenth", "last tenth", "drift");
@@ -189,7 +190,7 @@ pub fn table(samples: &[Sample]) -> String {
     out
 }
 
-/// What the server had before anyone came, and has after all have gone.
+/// Describes the empty server before and after the soak.
 pub fn ends(before: &Sample, after: &Sample) -> String {
     let had = |sample: &Sample| {
         format!("{} descriptors, {:.0} KiB resident", sample.descriptors, sample.rss / KIB as f64)
@@ -201,9 +202,9 @@ pub fn ends(before: &Sample, after: &Sample) -> String {
 mod tests {
     use super::*;
 
-    /// So many samples, 6 s apart, by these values of memory.
+    /// Returns `count` samples, 6 s apart, with memory from `rss`.
     fn samples(count: usize, rss: impl Fn(usize) -> f64) -> Vec<Sample> {
-        let sample = |place| Sample { seconds: place as f64 * 6.0, rss: rss(place), ..Sample::default() };
+        let sample = |index| Sample { seconds: index as f64 * 6.0, rss: rss(index), ..Sample::default() };
         (0..count).map(sample).collect()
     }
 
@@ -213,11 +214,11 @@ mod tests {
     }
 
     #[test]
-    fn a_slope_is_that_of_the_line_whatever_a_few_samples_say() {
-        let line = |place: usize| 7.0 + 3.0 * place as f64;
-        let mut points: Vec<(f64, f64)> = (0..100).map(|place| (place as f64, line(place))).collect();
-        for place in [3, 40, 41, 99] {
-            points[place].1 = 1e9;
+    fn slope_ignores_outliers() {
+        let line = |index: usize| 7.0 + 3.0 * index as f64;
+        let mut points: Vec<(f64, f64)> = (0..100).map(|index| (index as f64, line(index))).collect();
+        for index in [3, 40, 41, 99] {
+            points[index].1 = 1e9;
         }
         let slope = Slope::new(&points).unwrap();
         assert!((slope.median - 3.0).abs() < 1e-9 && slope.least <= 3.0 && slope.most >= 3.0, "{slope:?}");
@@ -226,41 +227,41 @@ mod tests {
     }
 
     #[test]
-    fn a_level_that_goes_up_and_down_has_no_slope() {
+    fn periodic_level_has_no_slope() {
         let points: Vec<(f64, f64)> =
-            (0..200).map(|place| (f64::from(place), f64::from(place * 7 % 13))).collect();
+            (0..200).map(|index| (f64::from(index), f64::from(index * 7 % 13))).collect();
         let slope = Slope::new(&points).unwrap();
         assert!(slope.least <= 0.0 && slope.most >= 0.0 && slope.median.abs() < 0.01, "{slope:?}");
     }
 
     #[test]
-    fn a_server_that_stays_as_it_is_gives_no_cause_for_complaint() {
-        // What is used for the first time is no drift.
-        let steady = samples(100, |place| if place < 5 { 1e6 } else { 9e6 + place as f64 });
+    fn steady_server_gives_no_complaint() {
+        // Memory that is used for the first time is no drift.
+        let steady = samples(100, |index| if index < 5 { 1e6 } else { 9e6 + index as f64 });
         assert_eq!(complaints(&steady, &empty(), &empty()), [""; 0]);
     }
 
     #[test]
-    fn memory_that_grows_is_complained_about() {
-        let leak = samples(100, |place| place as f64 * 20_000.0);
-        let said = complaints(&leak, &empty(), &empty());
-        assert!(matches!(&said[..], [one] if one.starts_with("memory has grown by 15")), "{said:?}");
+    fn memory_growth_is_reported() {
+        let leak = samples(100, |index| index as f64 * 20_000.0);
+        let found = complaints(&leak, &empty(), &empty());
+        assert!(matches!(&found[..], [one] if one.starts_with("memory has grown by 15")), "{found:?}");
     }
 
     #[test]
-    fn what_is_left_behind_is_complained_about() {
+    fn leftover_resources_are_reported() {
         let steady = samples(100, |_| 2e6);
-        let said = |after| complaints(&steady, &empty(), &after);
+        let found = |after| complaints(&steady, &empty(), &after);
         let left = Sample { descriptors: 11.0, ..empty() };
-        assert_eq!(said(left), ["11 descriptors are open after all have gone, 10 were before they came"]);
+        assert_eq!(found(left), ["11 descriptors are open after all have gone, 10 were before they came"]);
         let left = Sample { connections: 2.0, ..empty() };
-        assert_eq!(said(left), ["2 connections are told after all have gone"]);
+        assert_eq!(found(left), ["2 connections are told after all have gone"]);
         let left = Sample { rss: empty().rss + REMAINDER + 1024.0, ..empty() };
-        assert!(said(left)[0].starts_with("1025 KiB more are resident"));
+        assert!(found(left)[0].starts_with("1025 KiB more are resident"));
     }
 
     #[test]
-    fn a_line_has_what_its_heading_says() {
+    fn line_matches_heading() {
         assert_eq!(heading().split(',').count(), line(&Sample::default()).split(',').count());
         assert!(heading().starts_with("seconds,rss_kib,pss_kib,descriptors,"), "{}", heading());
     }

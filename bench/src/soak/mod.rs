@@ -1,20 +1,19 @@
-//! `redpoll-bench soak`: people who chat, come and go, don't read and send garbage, all at once and for long, against one
-//! server that is watched for drift. This file is the plan: what goes on in the loop, when a sample is taken, and what
-//! is looked at when all have gone.
+//! `redpoll-bench soak`: clients that chat, connect and leave, stall, and send garbage, all at once and for long,
+//! against one server that is watched for drift. This file is the plan: what the loop does, when it takes a sample, and
+//! what it checks after all clients have left.
 
-mod cast;
 mod chat;
 mod drift;
 mod peer;
+mod workload;
 
 use super::child::SILENCE;
-use super::child::{Counters, Server, Start};
+use super::child::{Counters, ServerProcess, Start};
 use super::machine::Processors;
 use super::poller::{CONTROL, Poller};
-use super::{Failure, program, rest, watch_signals};
+use super::{Failure, program, sleep, watch_signals};
 use crate::cli::SoakOptions;
 use bstr::ByteSlice;
-use cast::FLOWS;
 use chat::Chat;
 use drift::Sample;
 use fastrand::Rng;
@@ -27,22 +26,23 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use workload::FLOWS;
 
-/// Peers have keys from here on, those who chat below.
+/// First event key of peers; the chatting members have the keys below.
 const PEERS: u64 = 1 << 32;
-/// How long the server has to be as it was after everyone has gone.
-const REST: Duration = Duration::from_secs(2);
-/// How far apart samples are: as in the help.
+/// Time after the last client has left until the server is checked.
+const IDLE: Duration = Duration::from_secs(2);
+/// Interval between samples, as the help says.
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
-/// At least so many samples, however short it is, and at most so many: slopes are taken between each two.
+/// Minimum and maximum number of samples. The maximum bounds the slopes, which are taken between all pairs.
 const LEAST_SAMPLES: u32 = 60;
 const MOST_SAMPLES: u32 = 720;
-/// What the server is started with: as a small host would be, so that limits are reached within seconds. `--rate` is the
-/// default: those who chat stay below it, and garbage doesn't.
+/// Flags of the server: those of a small host, so that limits are reached within seconds. `--rate` is the default:
+/// chatting members stay below it, garbage does not.
 const FLAGS: &str = "--queue 64KiB --queue-total 8MiB --send-buffer 32KiB --register-timeout 5s \
                      --max-connections 256 --drain 2s";
 
-/// Runs it. Exit codes: 0 nothing to complain about, 1 something, or it was interrupted.
+/// Runs a soak. Exit codes: 0 nothing to complain about, 1 complaints, or interrupted.
 #[must_use]
 pub fn run(options: &SoakOptions) -> ExitCode {
     match watch_signals().and_then(|()| soak(options)) {
@@ -59,33 +59,33 @@ fn soak(options: &SoakOptions) -> Result<(), Failure> {
     let engine = options.engine();
     let words = FLAGS.split(' ').chain(["--engine", &engine]).map(str::to_owned).collect();
     let program = program::find(options.server.as_deref());
-    let mut server = Server::start(&Start::Serve(words), &program, &processors)?;
+    let mut server = ServerProcess::start(&Start::Serve(words), &program, &processors)?;
     println!("{engine} for {:?}, seed {}: serve {FLAGS}", options.time, options.seed);
     println!("{}", processors.words());
     let record = Record::new(options.out.as_deref()).map_err(|error| Failure::of("can't write", &error))?;
-    let before = look(&mut server)?;
+    let before = idle_sample(&mut server)?;
     let mut soak = Soak::new(&mut server, options, record)?;
     let result = soak.run(options.time);
     soak.progress.finish_and_clear();
     let samples = std::mem::take(&mut soak.samples);
-    // With it everyone goes.
+    // Closes all clients.
     drop(soak);
     if !samples.is_empty() {
         print!("{}", drift::table(&samples));
     }
     result?;
-    rest(REST)?;
-    let after = look(&mut server)?;
+    sleep(IDLE)?;
+    let after = idle_sample(&mut server)?;
     println!("{}", drift::ends(&before, &after));
     let complaints = drift::complaints(&samples, &before, &after);
     if complaints.is_empty() {
         println!("nothing to complain about");
         return Ok(());
     }
-    Err(Failure::Wrong(complaints.join("; ")))
+    Err(Failure::Violation(complaints.join("; ")))
 }
 
-/// Where samples are written as they are taken, if that is asked for.
+/// The file of samples, if one was asked for.
 struct Record(Option<File>);
 
 impl Record {
@@ -102,7 +102,7 @@ impl Record {
     }
 }
 
-/// What is counted between two samples.
+/// Counts since the last sample.
 #[derive(Default)]
 struct Counts {
     cycles: u32,
@@ -111,7 +111,7 @@ struct Counts {
     garbage: u32,
 }
 
-/// What the last sample was taken by.
+/// Figures at the last sample.
 struct Mark {
     at: Instant,
     cpu: Option<u64>,
@@ -119,7 +119,8 @@ struct Mark {
     timed_out: u64,
 }
 
-/// How far a flow is. Each draws lots of its own, so that its nth is the same whenever the others come.
+/// The state of a flow. Each flow has its own random numbers, so that its nth peer is the same whatever the other flows
+/// do.
 struct Arrivals {
     next: Instant,
     number: u32,
@@ -127,17 +128,17 @@ struct Arrivals {
 }
 
 struct Soak<'a> {
-    server: &'a mut Server,
+    server: &'a mut ServerProcess,
     poller: Poller,
     chat: Chat,
     peers: Slab<Peer>,
-    /// When each may go on, by its place.
+    /// When each peer may continue, by index in `peers`.
     wakes: Vec<Instant>,
     arrivals: [Arrivals; FLOWS.len()],
     counts: Counts,
     started: Instant,
     mark: Mark,
-    /// Since when the operator waits for counters.
+    /// When the counters were requested, until they arrive.
     asked: Option<Instant>,
     samples: Vec<Sample>,
     record: Record,
@@ -146,9 +147,13 @@ struct Soak<'a> {
 }
 
 impl<'a> Soak<'a> {
-    fn new(server: &'a mut Server, options: &SoakOptions, record: Record) -> Result<Soak<'a>, Failure> {
+    fn new(
+        server: &'a mut ServerProcess,
+        options: &SoakOptions,
+        record: Record,
+    ) -> Result<Soak<'a>, Failure> {
         let poller = Poller::new(server)?;
-        let chat = Chat::gather(server, &poller)?;
+        let chat = Chat::start(server, &poller)?;
         let now = Instant::now();
         Ok(Soak {
             mark: Mark { at: now, cpu: server.cpu(), verified: 0, timed_out: 0 },
@@ -185,44 +190,44 @@ impl<'a> Soak<'a> {
                 }
                 Some(asked) if now >= asked + SILENCE => {
                     let why = format!("the operator got no answer for {SILENCE:?}");
-                    return Err(self.or_end(Failure::Wrong(why)));
+                    return Err(self.or_end(Failure::Violation(why)));
                 }
                 _ => {}
             }
             let wake = self.asked.map_or(next_sample, |asked| asked + SILENCE);
-            let wake = wake.min(self.chat.talk(self.server)?);
-            let wake = wake.min(self.let_come(now)?);
-            let wake = self.let_go_on(now, wake)?;
+            let wake = wake.min(self.chat.advance(self.server)?);
+            let wake = wake.min(self.start_due_peers(now)?);
+            let wake = self.advance_due_peers(now, wake)?;
             self.wait(wake)?;
         }
-        self.listen_out()
+        self.drain()
     }
 
-    /// Nobody says any more; what was said must still be heard.
-    fn listen_out(&mut self) -> Result<(), Failure> {
+    /// Waits for all messages in flight; nothing more is sent.
+    fn drain(&mut self) -> Result<(), Failure> {
         let last = Instant::now() + SILENCE;
         while let Some(missing) = self.chat.missing() {
             if Instant::now() > last {
-                return Err(Failure::Wrong(format!("{missing}; nothing has come for {SILENCE:?}")));
+                return Err(Failure::Violation(format!("{missing}; nothing has come for {SILENCE:?}")));
             }
             self.wait(last)?;
         }
         Ok(())
     }
 
-    /// Waits until something comes or it is that time, and attends to it.
+    /// Waits for events until `wake`, and handles them.
     fn wait(&mut self, wake: Instant) -> Result<(), Failure> {
-        for place in 0..self.poller.wait(wake.saturating_duration_since(Instant::now()))? {
-            let (key, _) = self.poller.event(place);
-            self.on_ready(key)?;
+        for index in 0..self.poller.wait(wake.saturating_duration_since(Instant::now()))? {
+            let (key, _) = self.poller.event(index);
+            self.handle_event(key)?;
         }
         Ok(())
     }
 
-    fn on_ready(&mut self, key: u64) -> Result<(), Failure> {
+    fn handle_event(&mut self, key: u64) -> Result<(), Failure> {
         if key == CONTROL {
-            let heard = self.server.control.as_mut().map_or(Ok(None), |control| control.hear());
-            return match heard {
+            let received = self.server.control.as_mut().map_or(Ok(None), |control| control.receive());
+            return match received {
                 Ok(Some(counters)) => self.sample(&counters),
                 Ok(None) => Ok(()),
                 Err(error) => Err(self.server.broken("its operator", &error)),
@@ -231,70 +236,70 @@ impl<'a> Soak<'a> {
         if self.chat.has(key) {
             return self.chat.receive(key as usize, &mut self.scratch, self.server);
         }
-        let place = (key - PEERS) as usize;
-        if let Some(peer) = self.peers.get_mut(place) {
+        let index = (key - PEERS) as usize;
+        if let Some(peer) = self.peers.get_mut(index) {
             let received = peer.receive(&mut self.scratch);
             received.map_err(|failure| self.or_end(failure))?;
-            // It may have heard what it waits for.
-            self.wakes[place] = Instant::now();
+            // The line for which it waits may have arrived.
+            self.wakes[index] = Instant::now();
         }
         Ok(())
     }
 
-    /// Lets those come whose time it is; when the next one is due.
-    fn let_come(&mut self, now: Instant) -> Result<Instant, Failure> {
+    /// Connects the peers that are due. Returns when the next one is due.
+    fn start_due_peers(&mut self, now: Instant) -> Result<Instant, Failure> {
         for (flow, arrivals) in FLOWS.iter().zip(&mut self.arrivals) {
             if arrivals.next > now {
                 continue;
             }
-            // Whoever finds no room, or is late, isn't made up for.
+            // A peer that is late, or exceeds `at_once`, is skipped.
             arrivals.next = (arrivals.next + flow.every).max(now);
             if self.peers.iter().filter(|(_, peer)| peer.role == flow.role).count() == flow.at_once {
                 continue;
             }
-            let script = cast::script(flow.role, arrivals.number, &mut arrivals.rng);
+            let script = workload::script(flow.role, arrivals.number, &mut arrivals.rng);
             arrivals.number += 1;
             let entry = self.peers.vacant_entry();
             let key = entry.key();
             let peer = Peer::connect(flow.role, script, self.server.address, PEERS + key as u64);
-            entry.insert(peer.map_err(|error| self.server.broken("somebody new", &error))?);
+            entry.insert(peer.map_err(|error| self.server.broken("a new connection", &error))?);
             self.wakes.resize(self.wakes.len().max(key + 1), now);
             self.wakes[key] = now;
         }
         Ok(self.arrivals.iter().map(|arrivals| arrivals.next).min().unwrap_or(now))
     }
 
-    /// Lets those go on whose time it is. Returns when the next one may, if that is before `wake`, else that.
-    fn let_go_on(&mut self, now: Instant, wake: Instant) -> Result<Instant, Failure> {
+    /// Continues the peers that are due. Returns when the next one is due, at most `wake`.
+    fn advance_due_peers(&mut self, now: Instant, wake: Instant) -> Result<Instant, Failure> {
         let mut next = wake;
         let mut gone = Vec::new();
-        for (place, peer) in &mut self.peers {
-            if self.wakes[place] <= now {
+        for (index, peer) in &mut self.peers {
+            if self.wakes[index] <= now {
                 match peer.advance(now, &self.poller) {
-                    Ok(Progress::Waits(until)) => self.wakes[place] = until,
+                    Ok(Progress::Waits(until)) => self.wakes[index] = until,
                     Ok(end) => {
                         self.counts.count(peer.role, end);
-                        gone.push(place);
+                        gone.push(index);
                         continue;
                     }
                     Err(failure) => return Err(self.or_end(failure)),
                 }
             }
-            next = next.min(self.wakes[place]);
+            next = next.min(self.wakes[index]);
         }
-        for place in gone {
-            self.peers.remove(place);
+        for index in gone {
+            self.peers.remove(index);
         }
         Ok(next)
     }
 
-    /// A server that has ended is why everything else goes wrong.
+    /// If the server has ended, that is the cause of the failure and replaces it.
     fn or_end(&mut self, failure: Failure) -> Failure {
         match failure {
-            Failure::Wrong(why) => match self.server.broken("", &io::ErrorKind::Other.into()) {
+            Failure::Violation(why) => match self.server.broken("", &io::ErrorKind::Other.into()) {
                 Failure::Broken(end) if end.starts_with("the server ended") => Failure::Broken(end),
                 Failure::Interrupted => Failure::Interrupted,
-                _ => Failure::Wrong(why),
+                _ => Failure::Violation(why),
             },
             failure => failure,
         }
@@ -306,7 +311,7 @@ impl<'a> Soak<'a> {
         asked.map_err(|error| self.server.broken("its operator", &error))
     }
 
-    /// The operator has been answered.
+    /// Takes a sample from counters that have arrived.
     fn sample(&mut self, counters: &Counters) -> Result<(), Failure> {
         if self.asked.take().is_none() {
             return Ok(());
@@ -352,14 +357,14 @@ impl Counts {
     }
 }
 
-/// How many samples such a soak has.
+/// Returns the number of samples for a soak of this length.
 fn samples(time: Duration) -> u32 {
     let count = time.as_secs_f64() / SAMPLE_EVERY.as_secs_f64();
     (count as u32).clamp(LEAST_SAMPLES, MOST_SAMPLES)
 }
 
-/// What the system and the server say of it.
-fn of_process(server: &Server, counters: &Counters) -> Sample {
+/// Returns the figures from the system and from the counters.
+fn of_process(server: &ServerProcess, counters: &Counters) -> Sample {
     let figure = |key| counters.get(key).map_or(0.0, |figure| *figure as f64);
     let (rss, pss) = server.memory();
     Sample {
@@ -372,15 +377,15 @@ fn of_process(server: &Server, counters: &Counters) -> Sample {
     }
 }
 
-/// What there is of a server that has nothing to do.
-fn look(server: &mut Server) -> Result<Sample, Failure> {
+/// Returns a sample of the empty server.
+fn idle_sample(server: &mut ServerProcess) -> Result<Sample, Failure> {
     let counters = server.counters().map_err(|error| server.broken("its operator", &error))?;
     Ok(of_process(server, &counters))
 }
 
-/// Returns the whole lines of what was held and what has come. What is held then is the unfinished one.
-fn whole_lines(come: &[u8], held: &mut Vec<u8>) -> Vec<u8> {
-    held.extend_from_slice(come);
+/// Appends `input` to `held` and returns its complete lines. The unfinished line stays in `held`.
+fn whole_lines(input: &[u8], held: &mut Vec<u8>) -> Vec<u8> {
+    held.extend_from_slice(input);
     let end = held.rfind_byte(b'\n').map_or(0, |at| at + 1);
     held.drain(..end).collect()
 }

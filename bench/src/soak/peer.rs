@@ -1,10 +1,10 @@
-//! One who plays a script: a connection, the steps that are left, and what may be heard meanwhile. It never blocks; the
-//! loop that lets it go on is in `mod.rs`.
+//! A peer that follows a script: a connection, the remaining steps, and what it may receive meanwhile. It never blocks;
+//! the loop in `mod.rs` continues it.
 
 use super::whole_lines;
 use crate::Failure;
 use crate::child::SILENCE;
-use crate::crowd::connect;
+use crate::clients::connect;
 use crate::payload::Payload;
 use crate::poller::Poller;
 use bstr::ByteSlice;
@@ -15,82 +15,83 @@ use std::collections::VecDeque;
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// The room in which much is said, for those who don't read it.
-pub const PIT: &str = "pit";
+/// The flood room, in which stalled peers get more output than they read.
+pub const FLOOD_ROOM: &str = "pit";
 
-/// What a peer is there for, and so what the server may do to it.
+/// The role of a peer, which determines what the server may do to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Comes and goes, and is refused nothing.
+    /// Connects, registers and leaves; must never be rejected.
     Churner,
-    /// Doesn't read for a while, and may be given up for that.
+    /// Doesn't read for a while; may be closed as too slow.
     Staller,
-    /// Does what it likes, and is refused much.
+    /// Sends garbage; may get any error.
     Garbage,
 }
 
-/// One step of a script. Where a script is over, the connection is just closed.
+/// A step of a script. At the end of the script the connection is closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Sends this.
-    Say(Vec<u8>),
-    /// Reads until a line begins so.
+    /// Sends these bytes.
+    Send(Vec<u8>),
+    /// Reads until a line with this prefix arrives.
     Await(String),
-    /// Reads for so long.
-    Rest(Duration),
-    /// Doesn't read for so long.
-    Deaf(Duration),
-    /// Shuts the sending side.
+    /// Reads for this long.
+    Wait(Duration),
+    /// Doesn't read for this long.
+    Stall(Duration),
+    /// Shuts down the sending side.
     HalfClose,
-    /// Goes by a reset.
+    /// Closes by a reset.
     Reset,
     /// Reads until the server closes.
     End,
 }
 
-/// How it goes on.
+/// The state of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Not before something comes, or it is that time.
+    /// It continues when input arrives, at the latest at this time.
     Waits(Instant),
-    /// It has played its part.
+    /// The script is done.
     Done,
-    /// The server has given it up, and told it.
+    /// The server has closed the connection as too slow, with its close reason.
     TooSlow,
-    /// The server has closed in the middle, which was its right.
+    /// The server has closed the connection early, as it may.
     Cut,
 }
 
-/// How long a peer waits before it sends what the kernel refused.
+/// Interval between attempts to send bytes that the kernel refused.
 const AGAIN: Duration = Duration::from_millis(20);
-/// How long it may take until one is answered: longer than a peer above its rate is read on after its end.
+/// Maximum wait for an answer: longer than the server takes to read the input of a connection above its rate after the
+/// end of its stream.
 const PATIENCE: Duration = SILENCE.saturating_mul(3);
 
-/// Somebody who plays.
+/// A peer that follows a script.
 pub struct Peer {
-    /// What it is there for.
+    /// What the server may do to it.
     pub role: Role,
     name: String,
     socket: Socket,
     key: u64,
     steps: VecDeque<Step>,
-    /// When the step that is the first now became that.
+    /// When the first remaining step began.
     since: Instant,
-    /// Whether it isn't watched.
-    discards_output: bool,
+    /// Whether the socket is not in the poller.
+    is_stalled: bool,
     has_ended: bool,
     too_slow: bool,
     /// The unfinished line.
     held: Vec<u8>,
-    /// The next sequence of what is said in the pit, once there was one.
+    /// The next expected sequence in the flood room, after the first message.
     next: Option<u32>,
 }
 
 impl Peer {
-    /// Connects. It is watched, under `key`, once it takes a step.
+    /// Connects. The first step adds the socket to the poller, under `key`.
     ///
     /// # Errors
-    /// Where that can't be.
+    /// The connection can't be made.
     pub fn connect(
         role: Role,
         (name, steps): (String, Vec<Step>),
@@ -106,7 +107,7 @@ impl Peer {
             key,
             steps: steps.into(),
             since: Instant::now(),
-            discards_output: true,
+            is_stalled: true,
             has_ended: false,
             too_slow: false,
             held: Vec::new(),
@@ -117,7 +118,7 @@ impl Peer {
     /// Reads once.
     ///
     /// # Errors
-    /// Something that it should not have heard.
+    /// A line that the server should not have sent.
     pub fn receive(&mut self, scratch: &mut [u8]) -> Result<(), Failure> {
         let bytes = match recv(&self.socket, &mut *scratch, RecvFlags::empty()) {
             Ok((0, _)) => return self.end("closed"),
@@ -126,24 +127,26 @@ impl Peer {
             Err(error) => return self.end(&error.to_string()),
         };
         let lines = whole_lines(&scratch[..bytes], &mut self.held);
-        lines.lines_with_terminator().try_for_each(|line| self.hear(line.strip_suffix(b"\n").unwrap_or(line)))
+        lines
+            .lines_with_terminator()
+            .try_for_each(|line| self.receive_line(line.strip_suffix(b"\n").unwrap_or(line)))
     }
 
-    /// Takes as many steps as it can.
+    /// Takes as many steps as possible.
     ///
     /// # Errors
-    /// An answer that didn't come.
+    /// An expected answer did not arrive.
     pub fn advance(&mut self, now: Instant, poller: &Poller) -> Result<Progress, Failure> {
         loop {
             let until = match self.steps.front() {
                 None => return Ok(Progress::Done),
                 Some(Step::End) if self.has_ended => return Ok(Progress::Done),
                 Some(_) if self.has_ended => return self.cut(),
-                Some(Step::Say(_) | Step::HalfClose | Step::Reset) => now,
-                Some(Step::Rest(time) | Step::Deaf(time)) => self.since + *time,
+                Some(Step::Send(_) | Step::HalfClose | Step::Reset) => now,
+                Some(Step::Wait(time) | Step::Stall(time)) => self.since + *time,
                 Some(Step::Await(_) | Step::End) => self.since + PATIENCE,
             };
-            self.watch(!matches!(self.steps.front(), Some(Step::Deaf(_))), poller)?;
+            self.watch(!matches!(self.steps.front(), Some(Step::Stall(_))), poller)?;
             if now < until {
                 return Ok(Progress::Waits(until));
             }
@@ -153,10 +156,10 @@ impl Peer {
         }
     }
 
-    /// Takes the step that it is time for; whether all of it.
+    /// Takes the current step. Returns whether it is complete.
     fn take(&mut self, now: Instant) -> Result<bool, Failure> {
         match self.steps.front_mut() {
-            Some(Step::Say(bytes)) => match send(&self.socket, bytes, SendFlags::NOSIGNAL) {
+            Some(Step::Send(bytes)) => match send(&self.socket, bytes, SendFlags::NOSIGNAL) {
                 Ok(taken) if taken < bytes.len() => {
                     bytes.drain(..taken);
                     return Ok(false);
@@ -164,46 +167,47 @@ impl Peer {
                 Ok(_) => {}
                 Err(Errno::AGAIN | Errno::INTR) => return Ok(false),
                 Err(error) if self.role == Role::Churner => {
-                    return Err(self.wrong(&format!("can't send: {error}")));
+                    return Err(self.violation(&format!("can't send: {error}")));
                 }
-                // What was told before is still to be read.
+                // Lines that were sent before are still to be read.
                 Err(_) => self.steps = [Step::End].into(),
             },
-            // That the server has closed first shows elsewhere.
+            // An error here means that the server has closed first, which is noticed elsewhere.
             Some(Step::HalfClose) => drop(self.socket.shutdown(Shutdown::Write)),
             Some(Step::Reset) => drop(self.socket.set_linger(Some(Duration::ZERO))),
             Some(Step::Await(what)) => {
                 let what = std::mem::take(what);
-                return Err(self.wrong(&format!("waits for `{what}` for {PATIENCE:?}")));
+                return Err(self.violation(&format!("waits for `{what}` for {PATIENCE:?}")));
             }
-            Some(Step::End) => return Err(self.wrong(&format!("is not closed for {PATIENCE:?}"))),
-            Some(Step::Rest(_) | Step::Deaf(_)) | None => {}
+            Some(Step::End) => return Err(self.violation(&format!("is not closed for {PATIENCE:?}"))),
+            Some(Step::Wait(_) | Step::Stall(_)) | None => {}
         }
         self.step(now);
         Ok(true)
     }
 
-    /// Whoever doesn't read isn't watched at all: its end would be told again and again.
+    /// Adds the socket to the poller or removes it. A stalled peer isn't watched: epoll would report its hang-up again
+    /// and again.
     fn watch(&mut self, reads: bool, poller: &Poller) -> Result<(), Failure> {
-        if reads != self.discards_output {
+        if reads != self.is_stalled {
             return Ok(());
         }
-        self.discards_output = !reads;
+        self.is_stalled = !reads;
         if reads { poller.add(&self.socket, self.key) } else { poller.delete(&self.socket) }
     }
 
     fn step(&mut self, now: Instant) {
-        // An end is only left by being done.
+        // `End` stays until the script is done.
         if self.steps.front() != Some(&Step::End) {
             self.steps.pop_front();
         }
         self.since = now;
     }
 
-    /// The server has closed where more was to come.
+    /// Returns the result for a connection that the server has closed before the script was done.
     fn cut(&self) -> Result<Progress, Failure> {
         match self.role {
-            Role::Churner => Err(self.wrong("was closed in the middle")),
+            Role::Churner => Err(self.violation("was closed in the middle")),
             _ if self.too_slow => Ok(Progress::TooSlow),
             _ => Ok(Progress::Cut),
         }
@@ -213,26 +217,26 @@ impl Peer {
         self.has_ended = true;
         match (self.role, self.steps.front()) {
             (Role::Churner, step) if step != Some(&Step::End) => {
-                Err(self.wrong(&format!("was cut off: {how}")))
+                Err(self.violation(&format!("was cut off: {how}")))
             }
             _ => Ok(()),
         }
     }
 
-    fn hear(&mut self, line: &[u8]) -> Result<(), Failure> {
-        // The first promise of the protocol, whatever others send.
+    fn receive_line(&mut self, line: &[u8]) -> Result<(), Failure> {
+        // The first guarantee of the protocol, whatever other peers send.
         let is_clean = |text: &str| !text.chars().any(|c| c.is_control() && c != '\t');
         if !line.to_str().is_ok_and(is_clean) {
-            return Err(self.wrong(&format!("got {:?}, which is no clean text", line.as_bstr())));
+            return Err(self.violation(&format!("got {:?}, which is no clean text", line.as_bstr())));
         }
         if self.role != Role::Garbage && line.starts_with(b"!") {
             self.too_slow = self.role == Role::Staller && line.starts_with(b"!too-slow ");
             if !self.too_slow {
-                return Err(self.wrong(&format!("was refused: {}", line.as_bstr())));
+                return Err(self.violation(&format!("was refused: {}", line.as_bstr())));
             }
         }
-        if let Some(said) = line.strip_prefix(format!("&{PIT}:").as_bytes()) {
-            self.hear_pit(said)?;
+        if let Some(text) = line.strip_prefix(format!("&{FLOOD_ROOM}:").as_bytes()) {
+            self.receive_flood(text)?;
         }
         if let Some(Step::Await(what)) = self.steps.front()
             && line.starts_with(what.as_bytes())
@@ -242,23 +246,24 @@ impl Peer {
         Ok(())
     }
 
-    /// Whoever reads late has lost nothing, as long as it is read to.
-    fn hear_pit(&mut self, said: &[u8]) -> Result<(), Failure> {
-        let told = said.split_once_str(":").and_then(|(_, text)| Payload::decode(text));
-        match told {
-            Some(told) if self.next.is_none_or(|next| next == told.sequence) => {
-                self.next = Some(told.sequence + 1);
+    /// Checks that no message in the flood room was lost, even for a peer that reads late.
+    fn receive_flood(&mut self, text: &[u8]) -> Result<(), Failure> {
+        let payload = text.split_once_str(":").and_then(|(_, text)| Payload::decode(text));
+        match payload {
+            Some(payload) if self.next.is_none_or(|next| next == payload.sequence) => {
+                self.next = Some(payload.sequence + 1);
                 Ok(())
             }
-            Some(told) => {
+            Some(payload) => {
                 let due = self.next.unwrap_or_default();
-                Err(self.wrong(&format!("got message {} of the pit where {due} was due", told.sequence)))
+                Err(self
+                    .violation(&format!("got message {} of the pit where {due} was due", payload.sequence)))
             }
-            None => Err(self.wrong("got a damaged message in the pit")),
+            None => Err(self.violation("got a damaged message in the pit")),
         }
     }
 
-    fn wrong(&self, what: &str) -> Failure {
-        Failure::Wrong(format!("{} {what}", self.name))
+    fn violation(&self, what: &str) -> Failure {
+        Failure::Violation(format!("{} {what}", self.name))
     }
 }

@@ -1,122 +1,122 @@
-//! Bytes on their way to the writer thread of a connection in `--engine threads-queued`, bounded. Putting bytes in never
-//! blocks; what doesn't fit stays in the connection's queue, as if the kernel had refused it, until the writer asks for more.
+//! A bounded buffer for the writer thread of a connection in `--engine threads-queued`. Adding bytes never blocks; what
+//! doesn't fit stays in the connection's queue, as if the kernel had refused it, until the writer asks for more.
 
 use crate::limits::{CHANNEL, KIB, Limits};
 use std::io::{self, ErrorKind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Bytes on their way from the hub to a writer.
+/// The bytes from the hub to one writer.
 #[derive(Debug)]
 pub(super) struct Channel {
-    inside: Mutex<Inside>,
-    /// Told when there is something for the writer to do.
+    inner: Mutex<Inner>,
+    /// Notified when a waiting writer has work.
     work: Condvar,
     max: usize,
 }
 
 #[derive(Debug, Default)]
-struct Inside {
-    /// At most as many as the channel's bound.
+struct Inner {
+    /// `bytes.len() <= max`.
     bytes: Vec<u8>,
-    /// Something didn't fit, so there is more in the connection's queue.
-    behind: bool,
-    /// The writer waits for work: whoever has some wakes it up. A wake-up is a system call, needed or not.
-    waiting: bool,
+    /// Bytes didn't fit, so the connection's queue holds more.
+    has_overflowed: bool,
+    /// The writer waits for work and must be woken. A wake-up is a system call, needed or not.
+    is_waiting: bool,
     state: ChannelState,
 }
 
-/// Whether the writer goes on.
+/// Whether the writer continues.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum ChannelState {
     #[default]
     Open,
-    /// What is inside is the last.
+    /// The bytes are the last.
     Finished,
-    /// What is inside is for nobody.
+    /// The connection is broken, and the bytes are not sent.
     Broken,
 }
 
-/// What a writer has to do.
+/// What a writer does next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum WriterAction {
-    /// Send what it was given.
+    /// Send the bytes.
     Send,
     /// Ask for more: the channel is empty, the connection's queue isn't.
     Refill,
-    /// Shut the socket: everything is sent.
-    Shut,
-    /// Nothing more.
+    /// Shut down the sending side: all bytes are sent.
+    Shutdown,
+    /// End the thread.
     Leave,
 }
 
 impl Channel {
     pub fn new(limits: &Limits) -> Channel {
         let max = CHANNEL.min(limits.half_queue());
-        Channel { inside: Mutex::default(), work: Condvar::new(), max }
+        Channel { inner: Mutex::default(), work: Condvar::new(), max }
     }
 
-    /// Takes what fits; how much.
+    /// Adds the bytes that fit; returns their number.
     pub fn offer(&self, bytes: &[u8]) -> io::Result<usize> {
-        let mut inside = self.lock();
-        if inside.state == ChannelState::Broken {
+        let mut inner = self.lock();
+        if inner.state == ChannelState::Broken {
             return Err(ErrorKind::BrokenPipe.into());
         }
-        let fits = bytes.len().min(self.max - inside.bytes.len());
-        inside.bytes.extend_from_slice(&bytes[..fits]);
-        inside.behind |= fits < bytes.len();
-        self.wake(inside);
+        let fits = bytes.len().min(self.max - inner.bytes.len());
+        inner.bytes.extend_from_slice(&bytes[..fits]);
+        inner.has_overflowed |= fits < bytes.len();
+        self.wake(inner);
         Ok(fits)
     }
 
-    /// What is inside is the last.
+    /// Marks the bytes as the last.
     pub fn finish(&self) {
-        let mut inside = self.lock();
-        if inside.state == ChannelState::Open {
-            inside.state = ChannelState::Finished;
+        let mut inner = self.lock();
+        if inner.state == ChannelState::Open {
+            inner.state = ChannelState::Finished;
         }
-        self.wake(inside);
+        self.wake(inner);
     }
 
-    /// What is inside is for nobody.
+    /// Marks the connection as broken.
     pub fn break_off(&self) {
-        let mut inside = self.lock();
-        inside.state = ChannelState::Broken;
-        self.wake(inside);
+        let mut inner = self.lock();
+        inner.state = ChannelState::Broken;
+        self.wake(inner);
     }
 
-    /// Waits for something to do. What is to be sent is swapped for `empty`.
+    /// Waits for the next action. Bytes to send are swapped with `empty`.
     pub fn next(&self, empty: &mut Vec<u8>) -> WriterAction {
-        let mut inside = self.lock();
+        let mut inner = self.lock();
         loop {
-            if inside.state == ChannelState::Broken {
+            if inner.state == ChannelState::Broken {
                 return WriterAction::Leave;
             }
-            if !inside.bytes.is_empty() {
-                std::mem::swap(&mut inside.bytes, empty);
+            if !inner.bytes.is_empty() {
+                std::mem::swap(&mut inner.bytes, empty);
                 return WriterAction::Send;
             }
-            if std::mem::take(&mut inside.behind) {
+            if std::mem::take(&mut inner.has_overflowed) {
                 return WriterAction::Refill;
             }
-            if inside.state == ChannelState::Finished {
-                return WriterAction::Shut;
+            if inner.state == ChannelState::Finished {
+                return WriterAction::Shutdown;
             }
-            // An idle connection keeps no more than a line needs.
-            [&mut inside.bytes, &mut *empty].into_iter().for_each(|buffer| buffer.shrink_to(KIB));
-            inside.waiting = true;
-            inside = self.work.wait(inside).unwrap_or_else(PoisonError::into_inner);
+            // An idle connection keeps a buffer for one short line only.
+            [&mut inner.bytes, &mut *empty].into_iter().for_each(|buffer| buffer.shrink_to(KIB));
+            inner.is_waiting = true;
+            inner = self.work.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn wake(&self, mut inside: MutexGuard<'_, Inside>) {
-        let waiting = std::mem::take(&mut inside.waiting);
-        drop(inside);
-        if waiting {
+    fn wake(&self, mut inner: MutexGuard<'_, Inner>) {
+        let is_waiting = std::mem::take(&mut inner.is_waiting);
+        drop(inner);
+        if is_waiting {
             self.work.notify_one();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

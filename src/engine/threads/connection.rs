@@ -1,8 +1,8 @@
-//! The reader thread of a connection: it blocks in one read, has the server process what came, and is the last to touch
-//! the connection. What was read is in a buffer of its own, outside of any lock.
+//! The reader thread of a connection: it blocks in one read, has the server process the bytes, and is the last user of
+//! the connection. Its input is in a buffer of its own, outside of any lock.
 
 use super::input::Input;
-use super::link::{Link, Way};
+use super::link::{Link, SendMode};
 use super::queued;
 use super::shared::Shared;
 use super::spawn;
@@ -16,16 +16,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 
-/// The life of a connection that was admitted, until its slot is free.
+/// Runs an admitted connection until its slot is free.
 pub(super) fn run(shared: &Arc<Shared>, id: ConnId, link: &Arc<Link>, scheme: Scheme) {
     match start_writer(shared, id, link) {
         Ok(writer) => {
             shared.short_of_threads.store(false, Ordering::Relaxed);
             let mut input = Input::new(shared.limits.max_line);
             read(shared, id, link, &mut input);
-            // An error is an end as well.
+            // An error ends the stream as well.
             let _ = input.discard(&link.socket);
-            // It ends once all is sent, or the time for that is over.
+            // The writer ends once all is sent or the drain is over.
             writer.map(JoinHandle::join);
         }
         Err(error) => reject(shared, link, scheme, &error),
@@ -33,35 +33,35 @@ pub(super) fn run(shared: &Arc<Shared>, id: ConnId, link: &Arc<Link>, scheme: Sc
     shared.turn(|state| state.release(id));
 }
 
-/// There is no thread for a connection: it is told so, and what it has sent is thrown away, so that it isn't reset.
+/// Rejects a connection that gets no thread: sends the final line and discards the input, so that it isn't reset.
 pub(super) fn reject(shared: &Shared, link: &Link, scheme: Scheme, error: &io::Error) {
-    // Once: how often it happens is for the peers to say.
+    // Logged once per spell, since peers decide how often it happens.
     if !shared.short_of_threads.swap(true, Ordering::Relaxed) {
         warn!(target: "no-thread", reason = error.to_string().as_str(); "can't start a thread for a connection: {error}");
     }
     let line = shared.turn(|state| state.final_line(scheme));
     let mut socket = &link.socket;
-    // Its buffers are empty, so this takes all, or never will.
+    // The socket's buffers are empty, so this takes all of the line or never will.
     if socket.set_nonblocking(true).is_ok() && socket.write(&line).is_ok() {
-        link.shut(Shutdown::Write);
+        link.shutdown(Shutdown::Write);
         while socket.read(&mut [0; 1024]).is_ok_and(|bytes| bytes > 0) {}
     }
 }
 
 fn start_writer(shared: &Arc<Shared>, id: ConnId, link: &Arc<Link>) -> io::Result<Option<JoinHandle<()>>> {
-    if matches!(link.way, Way::Direct) {
+    if matches!(link.send_mode, SendMode::Direct) {
         return Ok(None);
     }
     let (shared, link) = (Arc::clone(shared), Arc::clone(link));
     let write = move || {
-        if let Way::Queued(channel) = &link.way {
+        if let SendMode::Queued(channel) = &link.send_mode {
             queued::write(&shared, id, &link, channel);
         }
     };
     spawn(write).map(Some)
 }
 
-/// Reads and has the server process it, one read at a time, as long as that counts.
+/// Reads and has the server process the input, one read at a time, as long as it is accepted.
 fn read(shared: &Shared, id: ConnId, link: &Link, input: &mut Input) {
     let mut action = ReaderAction::Read(None);
     loop {
@@ -82,7 +82,7 @@ fn read(shared: &Shared, id: ConnId, link: &Link, input: &mut Input) {
                 shared.sleep(id, link, time);
                 shared.turn(|state| state.process(id, input, 0))
             }
-            // The recipients are given a chance to take it, and others to speak.
+            // Recipients get a chance to read, and other connections to send.
             ReaderAction::Yield => {
                 thread::yield_now();
                 shared.turn(|state| state.process(id, input, 0))

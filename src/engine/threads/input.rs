@@ -1,4 +1,4 @@
-//! What a reader has read of its connection, outside of any lock.
+//! The input buffer of a reader thread, outside of any lock.
 
 use crate::engine::signals::uninterrupted;
 use crate::limits::THREAD_READ;
@@ -6,13 +6,13 @@ use socket2::Socket;
 use std::io::{self, Read};
 use std::time::Duration;
 
-/// What a connection has sent and the server has not consumed.
+/// Bytes that a connection has sent and the server has not consumed.
 #[derive(Debug)]
 pub(super) struct Input {
-    /// The bytes are in front; behind an unfinished line there is room for one read more.
+    /// `buffer[..len]` are the bytes; after an unfinished line there is room for one more read.
     buffer: Vec<u8>,
     len: usize,
-    /// How long a read may take, as the socket was last told.
+    /// The read timeout that is set on the socket.
     timeout: Option<Duration>,
 }
 
@@ -21,7 +21,7 @@ impl Input {
         Input { buffer: vec![0; max_line + THREAD_READ], len: 0, timeout: None }
     }
 
-    /// What is not consumed.
+    /// Returns the bytes that are not consumed.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[..self.len]
     }
@@ -30,16 +30,16 @@ impl Input {
         self.len
     }
 
-    /// One read, which blocks so long at most; `None`: for ever.
+    /// Reads once, and blocks for at most `timeout` (`None`: for ever).
     pub fn receive(&mut self, mut socket: &Socket, timeout: Option<Duration>) -> io::Result<usize> {
         self.set_timeout(socket, timeout)?;
-        let room = &mut self.buffer[self.len..];
-        let bytes = uninterrupted(|| socket.read(room))?;
+        let free = &mut self.buffer[self.len..];
+        let bytes = uninterrupted(|| socket.read(free))?;
         self.len += bytes;
         Ok(bytes)
     }
 
-    /// Throws away all that comes, until the stream ends or is ended.
+    /// Discards all input until the stream ends or is shut down.
     pub fn discard(&mut self, mut socket: &Socket) -> io::Result<()> {
         self.set_timeout(socket, None)?;
         while uninterrupted(|| socket.read(&mut self.buffer))? > 0 {}
@@ -54,7 +54,7 @@ impl Input {
         Ok(())
     }
 
-    /// Drops so many bytes from the front.
+    /// Removes `bytes` from the front.
     pub fn consume(&mut self, bytes: usize) {
         self.buffer.copy_within(bytes..self.len, 0);
         self.len -= bytes;

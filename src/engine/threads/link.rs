@@ -1,6 +1,5 @@
-//! A connection's socket, and the way by which bytes leave on it: at once and blocking, or by a writer thread of its own.
-//! All that differs between the two engines with threads is in [`Way`]. [`Links`] is all of them, as the server sends by
-//! them.
+//! A connection's socket, and how bytes are sent on it: by a blocking call, or by a writer thread. All that differs
+//! between the two engines with threads is in [`SendMode`]. [`Links`] holds all links; the server sends on them by it.
 
 use super::channel::Channel;
 use super::direct;
@@ -13,37 +12,36 @@ use std::net;
 use std::sync::{Arc, Condvar, OnceLock};
 use std::time::Instant;
 
-/// One connection, as its threads and the server share it.
+/// One connection, shared by its threads and the server.
 #[derive(Debug)]
 pub(super) struct Link {
     pub socket: Socket,
-    pub way: Way,
-    /// Told when the reader may go on: its queue has room again, or the connection is closing. Goes with the lock of the
-    /// state.
+    pub send_mode: SendMode,
+    /// Notified when the reader may continue: its queue has room, or the connection closes. Used with the state's lock.
     pub wake: Condvar,
 }
 
-/// How bytes leave.
+/// How bytes are sent.
 #[derive(Debug)]
-pub(super) enum Way {
-    /// The thread whose input caused them sends them, and waits until the kernel has taken them.
+pub(super) enum SendMode {
+    /// The thread with the input that caused them sends them, and waits until the kernel has accepted them.
     Direct,
-    /// A thread of the connection's own sends them.
+    /// The writer thread of the connection sends them.
     Queued(Channel),
 }
 
 impl Link {
-    /// Ends both directions, whatever is unsent: a thread that is blocked in a call on the socket comes back from it.
+    /// Shuts down both directions, even with bytes unsent: a thread that is blocked in a call on the socket returns.
     fn break_off(&self) {
-        if let Way::Queued(channel) = &self.way {
+        if let SendMode::Queued(channel) = &self.send_mode {
             channel.break_off();
         }
-        self.shut(net::Shutdown::Both);
+        self.shutdown(net::Shutdown::Both);
     }
 
-    /// That this fails where the peer is gone already changes nothing.
-    pub fn shut(&self, what: net::Shutdown) {
-        let _ = self.socket.shutdown(what);
+    /// Shuts down one or both directions. An error means that the peer is gone, and is ignored.
+    pub fn shutdown(&self, how: net::Shutdown) {
+        let _ = self.socket.shutdown(how);
     }
 }
 
@@ -51,14 +49,14 @@ impl Link {
 #[derive(Debug)]
 pub(super) struct Links {
     links: Vec<Option<Entry>>,
-    /// When all must be sent, once the server is asked to stop.
+    /// When the drain ends, once the server is asked to stop.
     stop_by: Arc<OnceLock<Instant>>,
 }
 
 #[derive(Debug)]
 struct Entry {
     link: Arc<Link>,
-    /// Its reader waits to be woken.
+    /// Its reader waits for `link.wake`.
     is_waiting: bool,
 }
 
@@ -89,7 +87,7 @@ impl Links {
         entry.map(|entry| &*entry.link).ok_or_else(|| ErrorKind::NotConnected.into())
     }
 
-    /// Has a connection's reader go on, if it waits.
+    /// Wakes a connection's reader, if it waits.
     fn wake(&mut self, id: ConnId) {
         if let Some(entry) = &mut self.links[id.index()]
             && std::mem::take(&mut entry.is_waiting)
@@ -103,28 +101,28 @@ impl Transport for Links {
     fn send(&mut self, id: ConnId, bytes: &[u8], _last: bool) -> io::Result<usize> {
         let stop_by = self.stop_by.get().copied();
         let link = self.get(id)?;
-        match &link.way {
-            Way::Direct => direct::send(&link.socket, bytes, stop_by),
-            Way::Queued(channel) => channel.offer(bytes),
+        match &link.send_mode {
+            SendMode::Direct => direct::send(&link.socket, bytes, stop_by),
+            SendMode::Queued(channel) => channel.offer(bytes),
         }
     }
 
     fn shutdown(&mut self, id: ConnId) -> Shutdown {
         self.wake(id);
         let Ok(link) = self.get(id) else { return Shutdown::Done };
-        match &link.way {
-            Way::Direct => {
-                link.shut(net::Shutdown::Write);
+        match &link.send_mode {
+            SendMode::Direct => {
+                link.shutdown(net::Shutdown::Write);
                 Shutdown::Done
             }
-            Way::Queued(channel) => {
+            SendMode::Queued(channel) => {
                 channel.finish();
                 Shutdown::Later
             }
         }
     }
 
-    /// The slot is kept: a reader is the last user of its link, and comes back from its read by this.
+    /// Ends the reader's read. The slot is kept, since the reader is the last user of its link.
     fn close(&mut self, id: ConnId) {
         if let Ok(link) = self.get(id) {
             link.break_off();
@@ -132,7 +130,7 @@ impl Transport for Links {
         self.wake(id);
     }
 
-    /// A reader watches by reading: it is only woken to look again.
+    /// Wakes the reader, which watches by reading.
     fn set_interest(&mut self, id: ConnId, _interest: Interest) -> io::Result<()> {
         self.wake(id);
         Ok(())

@@ -1,6 +1,6 @@
-//! `--engine threads` and `--engine threads-queued`: a thread for each connection, or two, over the hub, the parsers, the
-//! queues and the limits that the reactor has; only the moving of bytes differs. They are what the reactor is measured
-//! against. The main thread is here: it accepts, and keeps the deadlines.
+//! `--engine threads` and `--engine threads-queued`: one or two threads per connection, over the hub, the parsers, the
+//! queues and the limits of the reactor; only I/O differs. The reactor is measured against these engines. The main
+//! thread is here: it accepts connections and fires timers.
 
 mod channel;
 mod connection;
@@ -24,9 +24,8 @@ use crate::protocol::PeerAddr;
 use crate::protocol::scheme::Scheme;
 use crate::server::log_events;
 use channel::Channel;
-use link::{Link, Way};
+use link::{Link, SendMode};
 use log::{info, warn};
-
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::time::Timespec;
@@ -40,41 +39,42 @@ use std::sync::{Arc, Condvar};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The main thread, and what it waits for.
+/// The main thread, and the sources that it waits for.
 struct Acceptor {
     shared: Arc<Shared>,
     /// Each connection has a writer thread.
     queued: bool,
-    schemes: Vec<Entrance>,
-    /// Other threads have something due, or a signal has come.
+    listeners: Vec<ListenerState>,
+    /// Readable once another thread has armed an earlier timer, or a signal has come.
     wakes: UnixStream,
     /// Standard input, until it ends.
     console: Option<Stdin>,
     stopping: bool,
 }
 
-/// A listener, which rests until then if the system refused a connection; next time longer.
-struct Entrance {
+/// A listener, which isn't watched until `backoff_until`; the backoff doubles with each failure to accept.
+struct ListenerState {
     listener: Listener,
-    until: Option<Instant>,
-    pause: Duration,
+    backoff_until: Option<Instant>,
+    /// Zero since a connection was accepted.
+    backoff: Duration,
 }
 
-/// What can be ready.
+/// A source that can be ready.
 #[derive(Clone, Copy)]
 enum Source {
     Wakes,
     Console,
-    Entrance(usize),
+    Listener(usize),
 }
 
-/// Refuses an engine with threads where a listener is for datagrams.
+/// Rejects a datagram listener in an engine with threads.
 ///
 /// # Errors
 /// `Unsupported`, with the URL of the listener.
 pub(super) fn refuse_udp(options: &ServeOptions) -> io::Result<()> {
-    let udp = options.listen.iter().find(|url| url.door == Scheme::Udp);
-    if let (Some(url), Some(_)) = (udp, threads_each(options.engine)) {
+    let udp = options.listen.iter().find(|url| url.scheme == Scheme::Udp);
+    if let (Some(url), Some(_)) = (udp, threads_per_connection(options.engine)) {
         let why =
             format!("can't listen on {url}: engines with threads serve streams, udp needs --engine reactor");
         return Err(io::Error::new(ErrorKind::Unsupported, why));
@@ -82,10 +82,10 @@ pub(super) fn refuse_udp(options: &ServeOptions) -> io::Result<()> {
     Ok(())
 }
 
-/// The connections that there may be, if their threads allow fewer than `by_descriptors`.
-pub(super) fn connections(options: &ServeOptions, by_descriptors: usize) -> Option<usize> {
-    let threads_each = threads_each(options.engine)?;
-    let mappings = most_mappings()?;
+/// Returns the maximum number of connections, if threads allow fewer than `by_descriptors`.
+pub(super) fn max_connections(options: &ServeOptions, by_descriptors: usize) -> Option<usize> {
+    let threads_each = threads_per_connection(options.engine)?;
+    let mappings = max_mappings()?;
     let (asked, max) = (options.max_connections, connections_within(mappings, threads_each));
     if max >= by_descriptors {
         return None;
@@ -98,8 +98,8 @@ pub(super) fn connections(options: &ServeOptions, by_descriptors: usize) -> Opti
     Some(if asked == 0 { max } else { asked.min(max) })
 }
 
-/// The threads of a connection; `None` in the reactor.
-fn threads_each(engine: Engine) -> Option<usize> {
+/// Returns the number of threads per connection; `None` in the reactor.
+fn threads_per_connection(engine: Engine) -> Option<usize> {
     match engine {
         Engine::Reactor => None,
         Engine::Threads => Some(1),
@@ -107,14 +107,14 @@ fn threads_each(engine: Engine) -> Option<usize> {
     }
 }
 
-/// Connections of so many threads each, when the process may have so many mappings, of which a part is kept back. A thread
-/// that can't have its own ends the process while it starts, so there must always be enough.
+/// Returns the maximum number of connections of a process with `mappings`, less a reserve. A thread that lacks mappings
+/// ends the process while it starts, so there must always be enough.
 fn connections_within(mappings: usize, threads_each: usize) -> usize {
     (mappings / 16 * 15 / (MAPPINGS_PER_THREAD * threads_each)).saturating_sub(MAX_REJECTED).max(1)
 }
 
-/// How many mappings the process may have, where the system says so (vm.max_map_count of proc_sys_vm(5)).
-fn most_mappings() -> Option<usize> {
+/// Returns the maximum number of mappings of the process, if there is one (vm.max_map_count of proc_sys_vm(5)).
+fn max_mappings() -> Option<usize> {
     std::fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()
 }
 
@@ -129,20 +129,19 @@ pub(super) fn serve(
     let (wakes, waker) = UnixStream::pair()?;
     wakes.set_nonblocking(true)?;
     waker.set_nonblocking(true)?;
-    let schemes =
-        listeners.into_iter().map(|listener| Entrance { listener, until: None, pause: Duration::ZERO });
-    let way = if queued { Way::Queued(Channel::new(&limits)) } else { Way::Direct };
+    let with_state = |listener| ListenerState { listener, backoff_until: None, backoff: Duration::ZERO };
+    let send_mode = if queued { SendMode::Queued(Channel::new(&limits)) } else { SendMode::Direct };
     let mut acceptor = Acceptor {
-        shared: Arc::new(Shared::new(limits, &way, waker)),
+        shared: Arc::new(Shared::new(limits, &send_mode, waker)),
         queued,
-        schemes: schemes.collect(),
+        listeners: listeners.into_iter().map(with_state).collect(),
         wakes,
         console: console.then(io::stdin),
         stopping: false,
     };
     watch_signals(signals, Arc::clone(&acceptor.shared))?;
     #[cfg(target_os = "linux")]
-    super::pages::forget_start();
+    super::pages::release_startup_code();
     loop {
         let action = acceptor.shared.turn(|state| {
             state.fire_timers();
@@ -160,8 +159,8 @@ pub(super) fn serve(
     }
 }
 
-/// A thread that waits for the first signal. The main thread may have to wait for the lock first, whose holder only hurries
-/// once that is known.
+/// Starts a thread that waits for the first signal. The main thread may be blocked by the lock of the state, and the
+/// thread with the lock shortens its sends only once the stop is known.
 fn watch_signals(mut signals: Signals, shared: Arc<Shared>) -> io::Result<()> {
     signals.socket.set_nonblocking(false)?;
     let watch = move || {
@@ -171,13 +170,13 @@ fn watch_signals(mut signals: Signals, shared: Arc<Shared>) -> io::Result<()> {
     spawn(watch).map(drop)
 }
 
-/// A thread of the size that all have.
+/// Starts a thread with the stack size of all threads.
 fn spawn(body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().stack_size(THREAD_STACK).spawn(body)
 }
 
 impl Acceptor {
-    /// Waits until something is ready, or so long.
+    /// Waits for at most `timeout` (`None`: for ever); returns the sources that are ready.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Vec<Source>> {
         let now = Instant::now();
         let mut sources = vec![Source::Wakes];
@@ -185,19 +184,19 @@ impl Acceptor {
         if self.console.is_some() {
             sources.push(Source::Console);
         }
-        for (index, door) in self.schemes.iter().enumerate().filter(|_| !self.stopping) {
-            match door.until {
+        for (index, listener) in self.listeners.iter().enumerate().filter(|_| !self.stopping) {
+            match listener.backoff_until {
                 Some(until) if until > now => {
                     let left = until - now;
                     timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
                 }
-                _ => sources.push(Source::Entrance(index)),
+                _ => sources.push(Source::Listener(index)),
             }
         }
         let watch = |source: &Source| {
             let descriptor = match source {
                 Source::Wakes => self.wakes.as_fd(),
-                Source::Entrance(index) => self.schemes[*index].listener.descriptor(),
+                Source::Listener(index) => self.listeners[*index].listener.descriptor(),
                 Source::Console => self.console.as_ref().map_or(self.wakes.as_fd(), Stdin::as_fd),
             };
             PollFd::from_borrowed_fd(descriptor, PollFlags::IN)
@@ -218,7 +217,7 @@ impl Acceptor {
                 let _ = self.wakes.read(&mut [0; 16]);
             }
             Source::Console => self.receive_console(),
-            Source::Entrance(index) => self.accept(index),
+            Source::Listener(index) => self.accept(index),
         }
     }
 
@@ -241,53 +240,52 @@ impl Acceptor {
         }
     }
 
-    /// Accepts whoever knocks, up to so many at a time.
+    /// Accepts the connections that wait, at most [`ACCEPTS_PER_TURN`] at a time.
     fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPTS_PER_TURN {
             if self.stopping {
                 return;
             }
-            let door = &mut self.schemes[index];
-            match door.listener.accept() {
+            let state = &mut self.listeners[index];
+            match state.listener.accept() {
                 Ok((socket, from)) => {
-                    let pause = std::mem::take(&mut door.pause);
-                    let door = door.listener.scheme();
-                    if !pause.is_zero() {
-                        log_events::accept_resumed(door.name());
+                    let scheme = state.listener.scheme();
+                    if !std::mem::take(&mut state.backoff).is_zero() {
+                        log_events::accept_resumed(scheme.name());
                     }
-                    // Whoever is gone again isn't missed.
-                    let _ = self.welcome(door, socket, from);
+                    // An error means that the connection is gone already.
+                    let _ = self.start_connection(scheme, socket, from);
                 }
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => {
-                    if door.pause.is_zero() {
-                        log_events::accept_paused(door.listener.scheme().name(), &error);
+                    if state.backoff.is_zero() {
+                        log_events::accept_paused(state.listener.scheme().name(), &error);
                     }
-                    door.pause = (door.pause * 2).clamp(MIN_ACCEPT_BACKOFF, MAX_ACCEPT_BACKOFF);
-                    door.until = Some(Instant::now() + door.pause);
+                    state.backoff = (state.backoff * 2).clamp(MIN_ACCEPT_BACKOFF, MAX_ACCEPT_BACKOFF);
+                    state.backoff_until = Some(Instant::now() + state.backoff);
                     return;
                 }
             }
         }
     }
 
-    /// Takes one in, and starts its thread.
-    fn welcome(&self, door: Scheme, socket: Socket, from: PeerAddr) -> io::Result<()> {
+    /// Opens an accepted connection, and starts its reader thread.
+    fn start_connection(&self, scheme: Scheme, socket: Socket, from: PeerAddr) -> io::Result<()> {
         socket.set_nonblocking(false)?;
-        let way = if self.queued {
-            Way::Queued(Channel::new(&self.shared.limits))
+        let send_mode = if self.queued {
+            SendMode::Queued(Channel::new(&self.shared.limits))
         } else {
             direct::prepare(&socket)?;
-            Way::Direct
+            SendMode::Direct
         };
-        let link = Arc::new(Link { socket, way, wake: Condvar::new() });
-        let Some(id) = self.shared.turn(|state| state.accept(door, from, Arc::clone(&link))) else {
+        let link = Arc::new(Link { socket, send_mode, wake: Condvar::new() });
+        let Some(id) = self.shared.turn(|state| state.accept(scheme, from, Arc::clone(&link))) else {
             return Ok(());
         };
         let (shared, its_link) = (Arc::clone(&self.shared), Arc::clone(&link));
-        if let Err(error) = spawn(move || connection::run(&shared, id, &its_link, door)) {
-            connection::reject(&self.shared, &link, door, &error);
+        if let Err(error) = spawn(move || connection::run(&shared, id, &its_link, scheme)) {
+            connection::reject(&self.shared, &link, scheme, &error);
             self.shared.turn(|state| state.release(id));
         }
         Ok(())
@@ -299,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_never_more_threads_than_mappings_hold() {
+    fn thread_count_fits_the_mappings() {
         for (mappings, each) in [(65_530, 1), (65_530, 2), (1000, 2), (0, 1), (usize::MAX, 1)] {
             let max = connections_within(mappings, each);
             let threads = (max + MAX_REJECTED).saturating_mul(each);

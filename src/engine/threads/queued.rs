@@ -1,5 +1,5 @@
-//! The writer thread of a connection in `--engine threads-queued`: it sends what is put into the connection's channel. No
-//! thread writes while it holds the lock of the state.
+//! The writer thread of a connection in `--engine threads-queued`: it sends the bytes of the connection's channel, and
+//! never writes while it holds the lock of the state.
 
 use super::channel::{Channel, WriterAction};
 use super::link::Link;
@@ -8,7 +8,7 @@ use crate::protocol::ConnId;
 use std::io::Write;
 use std::net::Shutdown;
 
-/// The life of a writer: until everything is sent and the sending side shut, or the connection is broken.
+/// Writes until all bytes are sent and the sending side is shut down, or the connection is broken.
 pub(super) fn write(shared: &Shared, id: ConnId, link: &Link, channel: &Channel) {
     let mut bytes = Vec::new();
     loop {
@@ -20,8 +20,8 @@ pub(super) fn write(shared: &Shared, id: ConnId, link: &Link, channel: &Channel)
                 bytes.clear();
             }
             WriterAction::Refill => shared.turn(|state| state.writable(id)),
-            WriterAction::Shut => {
-                link.shut(Shutdown::Write);
+            WriterAction::Shutdown => {
+                link.shutdown(Shutdown::Write);
                 return shared.turn(|state| state.shutdown_done(id));
             }
             WriterAction::Leave => return,

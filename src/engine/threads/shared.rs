@@ -1,7 +1,7 @@
-//! What all threads share: the state behind its one lock, the clock, and the means to wake up the main thread, which
-//! keeps the deadlines. Every engine-wide rule is in `state.rs`; here is only how a thread gets at it.
+//! The data that all threads share: the state under its one lock, the clock, and the waker of the main thread, which
+//! fires the timers. Every rule of the engine is in `state.rs`; here is only how a thread gets access to it.
 
-use super::link::{Link, Way};
+use super::link::{Link, SendMode};
 use super::state::State;
 use crate::limits::Limits;
 use crate::protocol::ConnId;
@@ -12,25 +12,25 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The state and what goes with it.
+/// The state, and the data outside of its lock.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub limits: Limits,
     state: Mutex<State>,
     started: Instant,
-    /// A byte in it ends the main thread's sleep; it doesn't block.
+    /// A byte in it wakes the main thread; a write doesn't block.
     waker: UnixStream,
-    /// When all must be sent, once the server is asked to stop; outside of the lock, for who holds it in a send.
+    /// When the drain ends, once the server is asked to stop. Read without the lock, by a thread that blocks in a send.
     stop_by: Arc<OnceLock<Instant>>,
-    /// The last one that was started couldn't be, which is logged.
+    /// The last thread could not be started, and that is logged.
     pub short_of_threads: AtomicBool,
 }
 
 impl Shared {
-    /// `way` is how bytes leave on all links.
-    pub fn new(limits: Limits, way: &Way, waker: UnixStream) -> Shared {
+    /// `send_mode` is that of all links.
+    pub fn new(limits: Limits, send_mode: &SendMode, waker: UnixStream) -> Shared {
         let stop_by = Arc::default();
-        let state = Mutex::new(State::new(&limits, way, Arc::clone(&stop_by)));
+        let state = Mutex::new(State::new(&limits, send_mode, Arc::clone(&stop_by)));
         Shared {
             limits,
             state,
@@ -41,7 +41,7 @@ impl Shared {
         }
     }
 
-    /// Does something to the state, with what follows from it.
+    /// Runs `act` on the state, then flushes queues and closes connections.
     pub fn turn<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         state.begin(self.now());
@@ -55,7 +55,7 @@ impl Shared {
         done
     }
 
-    /// Sleeps until a connection's own queue has room, or the connection is closed.
+    /// Blocks until the connection's own queue has room, or the connection is closed.
     pub fn wait_for_room(&self, id: ConnId, link: &Link) {
         let mut state = self.lock();
         while state.waits_for_room(id) {
@@ -63,7 +63,7 @@ impl Shared {
         }
     }
 
-    /// Sleeps so long, or until the connection is closed.
+    /// Sleeps for `time`, or until the connection is closed.
     pub fn sleep(&self, id: ConnId, link: &Link, time: Duration) {
         let until = Instant::now() + time;
         let mut state = self.lock();
@@ -80,17 +80,17 @@ impl Shared {
         self.turn(State::stop);
     }
 
-    /// From now on nobody blocks in a send longer than the drain allows. Needs no lock: who holds it may be blocked.
+    /// Ends every send with the drain from now on. Takes no lock, since its holder may be blocked in a send.
     pub fn drain(&self) {
-        // An `Instant` can't be as far away as a flag can say.
+        // An `Instant` can't be as far away as the flag allows.
         let drain = self.limits.drain.min(Duration::from_secs(u32::MAX.into()));
-        // The first one counts.
+        // The first deadline counts.
         let _ = self.stop_by.set(Instant::now() + drain);
         self.wake();
     }
 
     fn wake(&self) {
-        // That it is full means the same.
+        // If the socket is full, the main thread wakes up anyway.
         let _ = (&self.waker).write(&[0]);
     }
 

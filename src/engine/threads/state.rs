@@ -1,9 +1,8 @@
-//! What is behind the lock: the server, and the links that it sends by. The rules are the server's, the same as the
-//! reactor's; here is only what a reader, a writer and the main thread each do next. A slot is released by its reader alone,
-//! which is its last user.
+//! The state under the lock: the server, and the links that it sends on. The rules are in the server, as for the
+//! reactor; here is only what a reader, a writer and the main thread each do next. A slot is released by its reader.
 
 use super::input::Input;
-use super::link::{Link, Links, Way};
+use super::link::{Link, Links, SendMode};
 use crate::limits::{IDLE_AFTER, Limits, MIN_DRAIN, WRITER_GRACE};
 use crate::protocol::scheme::Scheme;
 use crate::protocol::{ConnId, PeerAddr, Time};
@@ -13,78 +12,78 @@ use crate::server::peer::{Blocked, Phase};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// The server, and all that must not change while it works. Between two holders of the lock nothing is dirty, no connection
-/// is to be closed, and every queue holds only what its link didn't take.
+/// The server and its links. While the lock is free, no queue is dirty, no connection is to be closed, and every queue
+/// holds only bytes that its link has refused.
 #[derive(Debug)]
 pub(super) struct State {
     server: Server,
     links: Links,
     stop_by: Arc<OnceLock<Instant>>,
     now: Time,
-    /// When something was last read.
+    /// When input was last read.
     active: Time,
-    /// Memory was given back, and nothing was read since.
+    /// Memory was trimmed, and no input was read since.
     is_idle: bool,
-    /// When the main thread looks at the timers next.
-    looks_at: Time,
+    /// When the main thread next checks the timers.
+    next_check: Time,
 }
 
 /// What a reader does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReaderAction {
-    /// Read, for so long at most; `None`: for ever.
+    /// Read, for at most this time (`None`: for ever).
     Read(Option<Duration>),
-    /// Wait until its own queue has room, then go on with its input.
+    /// Wait until its own queue has room, then continue with its input.
     WaitForRoom,
-    /// Blocked by rate: sleep so long, unless the connection is closed, then go on with its input.
+    /// Blocked by rate: sleep for this time or until the connection is closed, then continue with its input.
     Sleep(Duration),
-    /// Let others have the lock, then go on with its input.
+    /// Yield the lock to other threads, then continue with its input.
     Yield,
-    /// Nothing that it reads counts any more.
+    /// Process no more input.
     Leave,
 }
 
 /// What the main thread does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MainAction {
-    /// Wait so long; `None` until another thread wakes it up.
+    /// Wait for this time (`None`: until another thread wakes it).
     Wait(Option<Duration>),
     /// Stop the server.
     Stop,
-    /// The server was stopped, and no connection is left.
+    /// Return: the server has stopped, and no connection is left.
     Return,
 }
 
-/// What differs from the reactor: see docs/architecture.md, "Drivers".
-fn driver(limits: &Limits, way: &Way) -> Driver {
+/// Returns the differences from the reactor: see docs/architecture.md, "Drivers".
+fn driver(limits: &Limits, send_mode: &SendMode) -> Driver {
     let shared = Driver { defers_presence: false, releases: true, polls: false, ..Driver::reactor(limits) };
-    match way {
-        // A thread that sends itself can't go on after a send that has failed.
-        Way::Direct => Driver { max_unsent: 0, min_drain: MIN_DRAIN, ..shared },
-        Way::Queued(_) => Driver { min_drain: WRITER_GRACE, sends_later: true, ..shared },
+    match send_mode {
+        // A thread that sends by itself can't continue after a failed send.
+        SendMode::Direct => Driver { max_unsent: 0, min_drain: MIN_DRAIN, ..shared },
+        SendMode::Queued(_) => Driver { min_drain: WRITER_GRACE, sends_later: true, ..shared },
     }
 }
 
 impl State {
-    pub fn new(limits: &Limits, way: &Way, stop_by: Arc<OnceLock<Instant>>) -> State {
+    pub fn new(limits: &Limits, send_mode: &SendMode, stop_by: Arc<OnceLock<Instant>>) -> State {
         State {
-            server: Server::new(limits.clone(), driver(limits, way)),
+            server: Server::new(limits.clone(), driver(limits, send_mode)),
             links: Links::new(Arc::clone(&stop_by)),
             stop_by,
             now: Time::default(),
             active: Time::default(),
             is_idle: false,
-            looks_at: Time::default(),
+            next_check: Time::default(),
         }
     }
 
-    /// A thread has the lock now.
+    /// Sets the time, once a thread has the lock.
     pub fn begin(&mut self, now: Time) {
         self.now = now;
         self.server.begin(now);
     }
 
-    /// Takes a connection in, or tells it that it can't be; `None` where there is not even room for that.
+    /// Admits or rejects a connection; `None` if there is no room for its final line either.
     pub fn accept(&mut self, scheme: Scheme, from: PeerAddr, link: Arc<Link>) -> Option<ConnId> {
         self.note_activity();
         let id = self.server.connections.vacant();
@@ -98,12 +97,12 @@ impl State {
         Some(id)
     }
 
-    /// The line for a connection that there is no thread for.
+    /// Returns the final line for a connection that gets no thread.
     pub fn final_line(&self, scheme: Scheme) -> Vec<u8> {
         self.server.connections.final_line(scheme)
     }
 
-    /// So many bytes have come, perhaps none: has the server process the input.
+    /// Has the server process the input, of which `fresh` bytes (0 is possible) are new.
     pub fn process(&mut self, id: ConnId, input: &mut Input, fresh: usize) -> ReaderAction {
         self.note_activity();
         self.server.connections.stats.bytes_in += fresh as u64;
@@ -118,7 +117,7 @@ impl State {
         self.next_action(id, input)
     }
 
-    /// No bytes have come for `--pause`: what is left may be a message.
+    /// Ends a frame after `--pause` without bytes: the remainder may be a message.
     pub fn end_frame(&mut self, id: ConnId, input: &mut Input) -> ReaderAction {
         self.note_activity();
         if self.server.connections.is_readable(id) {
@@ -128,7 +127,7 @@ impl State {
         self.next_action(id, input)
     }
 
-    /// The stream has ended.
+    /// Handles the end of the stream.
     pub fn end_of_stream(&mut self, id: ConnId, input: &mut Input) -> ReaderAction {
         self.note_activity();
         if self.is_open(id) {
@@ -137,29 +136,29 @@ impl State {
         ReaderAction::Leave
     }
 
-    /// A connection is broken.
+    /// Closes a broken connection.
     pub fn lost(&mut self, id: ConnId) {
         self.note_activity();
         self.server.connections.lost(id);
     }
 
-    /// A writer has sent all that it was given.
+    /// Refills the channel of a writer that has sent all its bytes.
     pub fn writable(&mut self, id: ConnId) {
         self.server.connections.writable(id);
     }
 
-    /// A writer has sent the last, and shut down the sending side.
+    /// Notes that a writer has sent the last bytes and shut down the sending side.
     pub fn shutdown_done(&mut self, id: ConnId) {
         self.server.connections.shutdown_done(id, &mut self.links);
     }
 
-    /// The last that is done with a connection, by its reader.
+    /// Releases the slot of a connection; the last call of its reader.
     pub fn release(&mut self, id: ConnId) {
         self.server.release(id, &mut self.links);
         self.links.remove(id);
     }
 
-    /// What was typed at the server's own terminal.
+    /// Processes input from the operator's terminal.
     pub fn console(&mut self, bytes: &[u8]) {
         self.server.console(bytes);
     }
@@ -168,25 +167,25 @@ impl State {
         self.server.stop();
     }
 
-    /// Fires timers, and gives memory back once nothing has happened for a while.
+    /// Fires timers, and trims memory after [`IDLE_AFTER`] without input.
     pub fn fire_timers(&mut self) {
-        // A reader sleeps out the timeouts of its connection, so that none is left to act on.
+        // Readers wait for the timeouts of their connections, so none is left to handle here.
         while self.server.fire_timers(&mut self.links).is_some() {}
         if !self.is_idle && self.active + IDLE_AFTER <= self.now {
             self.is_idle = true;
             self.server.trim();
-            // What was counted and not written is said now: nothing else would wake the server up for it.
+            // Counts of suppressed lines are logged now, since no timer would wake the server for them.
             log::logger().flush();
         }
     }
 
     pub fn flush_and_reap(&mut self) {
         self.server.flush_and_reap(&mut self.links);
-        // Their readers go on by themselves: a thread that yields needs no list.
+        // The list is dropped: readers of runnable connections continue by themselves.
         self.server.connections.take_runnable();
     }
 
-    /// What the main thread does next.
+    /// Returns what the main thread does next.
     pub fn main_action(&mut self) -> MainAction {
         if self.server.is_done() {
             return MainAction::Return;
@@ -196,33 +195,33 @@ impl State {
             return MainAction::Stop;
         }
         let due = self.due();
-        self.looks_at = due.unwrap_or(Time::NEVER);
+        self.next_check = due.unwrap_or(Time::NEVER);
         MainAction::Wait(due.map(|at| self.now.until(at)))
     }
 
-    /// Whether the main thread would oversleep; said once.
+    /// Returns whether a timer is due before the main thread wakes up, once per such timer.
     pub fn is_due_sooner(&mut self) -> bool {
         let due = self.due().unwrap_or(Time::NEVER);
-        let sooner = due < self.looks_at;
-        self.looks_at = self.looks_at.min(due);
+        let sooner = due < self.next_check;
+        self.next_check = self.next_check.min(due);
         sooner
     }
 
-    /// Whether a connection's reader goes on sleeping. Its link wakes it when that may have changed.
+    /// Returns whether a connection's reader keeps sleeping. Its link wakes it when that may have changed.
     pub fn sleeps(&mut self, id: ConnId) -> bool {
         let sleeps = self.is_open(id);
         self.links.set_waiting(id, sleeps);
         sleeps
     }
 
-    /// The same while it waits for room in its own queue.
+    /// Returns whether a connection's reader still waits for room in its own queue.
     pub fn waits_for_room(&mut self, id: ConnId) -> bool {
         let waits = self.is_open(id) && self.server.connections.is_blocked_by(id, Blocked::OUTPUT);
         self.links.set_waiting(id, waits);
         waits
     }
 
-    /// When the main thread is needed.
+    /// Returns when the main thread must wake up.
     fn due(&self) -> Option<Time> {
         let is_gone = self.server.is_stopping() && self.server.connections.count().0 == 0;
         let at_once = (self.server.is_asked_to_stop() || is_gone).then_some(Time(0));
@@ -238,7 +237,7 @@ impl State {
         (self.active, self.is_idle) = (self.now, false);
     }
 
-    /// What a reader does next, once what its input caused is flushed.
+    /// Flushes what a reader's input has caused, and returns what the reader does next.
     fn next_action(&mut self, id: ConnId, input: &Input) -> ReaderAction {
         self.flush_and_reap();
         if !self.is_open(id) {

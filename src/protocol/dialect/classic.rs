@@ -1,5 +1,5 @@
-//! The client of a tutorial on select(): `#name` registers, `@name:text` reaches one person. It reads once per message
-//! that it sends, so it is in no room: chatter would put it behind.
+//! The client of a tutorial on select(): `#name` registers, `@name:text` sends to one user. It reads once per message
+//! that it sends, so it is in no room: the messages of a room would make it lag.
 
 use super::{encode_refusal, line, line_fmt, split, trim};
 use crate::protocol::connection::PeerAddr;
@@ -8,7 +8,7 @@ use crate::protocol::refusal::Refusal;
 use crate::protocol::request::{Parsed, Quirks, Rank, Request};
 use bstr::ByteSlice;
 
-/// In no room, ever.
+/// It is never in a room.
 const QUIRKS: Quirks =
     Quirks { auto_join: false, echo: false, always_notified: false, close_if_refused: false };
 
@@ -32,7 +32,7 @@ pub(super) fn parse(message: &[u8], rank: Rank) -> Parsed<'_> {
 /// See [`Dialect::encode`](super::Dialect::encode).
 pub(super) fn encode(event: Event<'_>, out: &mut Vec<u8>) {
     match event {
-        // As Python writes the tuple of an address and a port.
+        // Python's format of the tuple of an address and a port.
         Event::Connected { from: PeerAddr::Inet(from) } => {
             let (ip, port) = (from.ip(), from.port());
             line_fmt(out, format_args!("You are connected from:('{ip}', {port})"));

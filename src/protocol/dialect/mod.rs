@@ -1,9 +1,9 @@
 //! What a message means and how an event is written, one file per dialect. A dialect is `Copy` and keeps no state: it
-//! parses a slice into a [`Parsed`] that borrows from it, and appends an [`Event`] to the bytes that its peers get.
-//! It decides nothing: who exists, who hears and what is allowed is the hub's.
+//! parses a slice into a [`Parsed`] that borrows from it, and appends an [`Event`] to the bytes for its peers. Users,
+//! recipients and permissions are the hub's.
 //!
-//! A new dialect is one file here, one variant of [`Dialect`] with its place in [`Dialect::ALL`], the match arms that the
-//! compiler then demands, and a row of `protocol/scheme.rs` that speaks it.
+//! A new dialect is one file here, one variant of [`Dialect`] with its index in [`Dialect::ALL`], the match arms that
+//! the compiler then demands, and a row of `protocol/scheme.rs`.
 
 mod classic;
 mod native;
@@ -27,9 +27,9 @@ use std::io::Write;
 pub enum Dialect {
     /// The line protocol of protocol.md.
     Native,
-    /// Names by `#`, messages to one by `@`: the client of a tutorial on select().
+    /// Names by `#`, direct messages by `@`: the client of a tutorial on select().
     Classic,
-    /// Asked for its nickname, which it then writes in front of each line: that of a tutorial on threads.
+    /// The client is asked for its nickname, and writes it in front of each line: that of a tutorial on threads.
     Nickname,
     /// The same without being asked.
     Relay,
@@ -38,17 +38,17 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// All of them, in the order of their indices.
+    /// All dialects, in the order of their indices.
     pub const ALL: [Dialect; 5] =
         [Dialect::Native, Dialect::Classic, Dialect::Nickname, Dialect::Relay, Dialect::Udp];
 
-    /// The position in [`Dialect::ALL`].
+    /// Returns the index in [`Dialect::ALL`].
     #[must_use]
     pub fn index(self) -> usize {
         self as usize
     }
 
-    /// What `message`, as a frame cut it, means when somebody of that `rank` sends it.
+    /// Returns what `message`, as a frame cut it, means from a connection of this rank.
     #[must_use]
     pub fn parse(self, message: &[u8], rank: Rank) -> Parsed<'_> {
         match self {
@@ -60,7 +60,7 @@ impl Dialect {
         }
     }
 
-    /// Appends `event` as this dialect shows it: whole messages, each valid UTF-8 without controls, or nothing.
+    /// Appends `event` in this dialect: whole messages, each valid UTF-8 without controls, or nothing.
     pub fn encode(self, event: Event<'_>, _context: &Context, out: &mut Vec<u8>) {
         match self {
             Dialect::Native => native::encode(event, out),
@@ -71,8 +71,7 @@ impl Dialect {
         }
     }
 
-    /// Appends a list as this dialect shows it, in lines of bounded length; returns how many lines. Dialects in which a
-    /// list can't be asked for show none.
+    /// Appends a list in this dialect, in lines of bounded length; returns their number, 0 for dialects without lists.
     pub fn encode_list<'n>(
         self,
         list: List<'_>,
@@ -86,19 +85,19 @@ impl Dialect {
         }
     }
 
-    /// The most bytes that one item of a list takes, with the line that it may take for itself.
+    /// Maximum bytes of one item of a list, with those of a line of its own.
     pub const MAX_LISTED: usize = native::MAX_LISTED;
 }
 
-/// What the form of an event depends on besides the event.
+/// What the encoding of an event depends on besides the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Context {
-    /// Bytes of a line that a peer may send. Lists are packed into lines that are no longer.
+    /// Maximum bytes of a line that a peer may send; lines of lists are no longer.
     pub max_line: usize,
 }
 
-/// Appends an event for a client that receives [`MAX_SHORT`] bytes at once and takes them for one message: longer ones are
-/// cut at a character, and keep their end.
+/// Appends an event for a client that takes one receive of [`MAX_SHORT`] bytes for one message: a longer one is cut
+/// between characters, and still ends with END.
 fn short(event: Event<'_>, out: &mut Vec<u8>, encode: fn(Event<'_>, &mut Vec<u8>)) {
     let start = out.len();
     encode(event, out);
@@ -113,15 +112,14 @@ fn short(event: Event<'_>, out: &mut Vec<u8>, encode: fn(Event<'_>, &mut Vec<u8>
     }
 }
 
-/// One line: what the server says itself, then what a peer wrote, made safe.
+/// Appends a line: the server's own text, then text of a peer, made safe.
 fn line(out: &mut Vec<u8>, head: &[&str], text: &[u8]) {
     head.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
     push_safe(text, out);
     message::end(out);
 }
 
-/// What stands before and behind the first `separator`: a name is before it, so it is near, and a plain loop is at it
-/// before a wide search has begun.
+/// Splits at the first `separator`. It follows a name, so it is near, where a plain loop is faster than a wide search.
 fn split(bytes: &BStr, separator: u8) -> Option<(&BStr, &BStr)> {
     let at = bytes.iter().position(|byte| *byte == separator)?;
     Some((bytes[..at].as_bstr(), bytes[at + 1..].as_bstr()))
@@ -131,7 +129,7 @@ fn trim(bytes: &BStr) -> &BStr {
     trim_blanks(bytes).as_bstr()
 }
 
-/// `!code details`, which is the same in every dialect.
+/// Appends `!code details`, which is the same in every dialect.
 fn encode_refusal(refusal: Refusal<'_>, out: &mut Vec<u8>) {
     let row = refusal.row();
     out.push(b'!');
@@ -153,13 +151,13 @@ fn encode_refusal(refusal: Refusal<'_>, out: &mut Vec<u8>) {
     message::end(out);
 }
 
-/// One line that `arguments` say.
+/// Appends the formatted `arguments` as a line.
 fn line_fmt(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
     push_fmt(out, arguments);
     message::end(out);
 }
 
-/// Appends what `arguments` say. Writing to a `Vec` can't fail.
+/// Appends the formatted `arguments`. Writing to a `Vec` can't fail.
 fn push_fmt(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(arguments);
 }

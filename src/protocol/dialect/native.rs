@@ -1,5 +1,5 @@
-//! The line protocol of protocol.md: what can be typed into `nc`. One table has a row for each command: its word, its
-//! arguments, what `/help` says of it, and the request that it becomes. Which ranks may give it is in `command.rs`.
+//! The line protocol of protocol.md, for `nc` and other line clients. One table has a row for each command: its word,
+//! its arguments, its help and the request that it becomes. Which ranks may make the request is in `command.rs`.
 
 use super::sigil::{self, Start, split_name};
 use super::{Context, encode_refusal, line, line_fmt, push_fmt, trim};
@@ -50,7 +50,7 @@ struct Command {
 
 type Build = for<'a> fn(Arguments<'a>) -> Request<'a>;
 
-/// A row; `text` is its form and its help.
+/// Creates a row; `text` is its form and its help.
 const fn command(
     word: &'static str,
     kind: Kind,
@@ -135,7 +135,7 @@ impl Command {
     }
 }
 
-/// What `/help` says of the forms that aren't commands, first.
+/// The first lines of `/help`: the forms that aren't commands.
 const SIGILS_HELP: [&str; 5] = [
     "#name  take a name and enter the lobby",
     "@name:text  tell one person; @ann,bob:text several",
@@ -216,8 +216,8 @@ fn parse_command(rest: &BStr, rank: Rank) -> Parsed<'_> {
     }
 }
 
-/// The arguments in what follows a command's word; `None` where the form is incomplete. `given` is `None` where nothing,
-/// not even a blank, follows the word.
+/// Parses the arguments of a command; `None` if the form is incomplete. `given` is what follows the word and one blank;
+/// it is `None` if no blank follows the word.
 fn arguments_of(arity: Arity, given: Option<&BStr>) -> Option<Arguments<'_>> {
     let nothing = BStr::new("");
     let name = given.map(trim).filter(|name| !name.is_empty());
@@ -241,19 +241,17 @@ fn arguments_of(arity: Arity, given: Option<&BStr>) -> Option<Arguments<'_>> {
     Some(Arguments { name, text })
 }
 
-/// `:` and the greatest number.
+/// Bytes of `:` and the largest number.
 const MAX_COUNT: usize = 1 + usize::MAX.ilog10() as usize + 1;
 
-/// The most bytes of a line of a list besides its items: `+rooms ` is the longest word, or `+who `, the longest name of a
-/// room and a blank.
+/// Maximum bytes of a line of a list besides its items: `+rooms `, or the longer `+who `, a room's name and a blank.
 const LIST_FRAME: usize = "+who ".len() + MAX_NAME_BYTES + " \n".len();
 
 /// See [`Dialect::MAX_LISTED`](super::Dialect::MAX_LISTED).
 pub(super) const MAX_LISTED: usize =
     MAX_NAME_BYTES + MAX_COUNT + " ".len() + "+rooms  \n".len() + MAX_NAME_BYTES;
 
-/// See [`Dialect::encode_list`](super::Dialect::encode_list). A line is no longer than those that a client may send, but
-/// holds one item at least.
+/// See [`Dialect::encode_list`](super::Dialect::encode_list). A line has at most `max_line` bytes, or one item alone.
 pub(super) fn encode_list<'n>(
     list: List<'_>,
     items: impl Iterator<Item = ListItem<'n>>,
@@ -344,7 +342,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn help_names_every_command_that_people_may_give() {
+    fn help_names_every_permitted_command() {
         for command in &COMMANDS {
             let named = format!("/{}", command.word);
             assert!(command.help.starts_with(&named) && command.form.starts_with(&named), "{named}");

@@ -1,12 +1,11 @@
-//! The client of a tutorial on threads: asked `NICKNAME`, it answers its name by itself, and then writes that name in
-//! front of each line that its user types.
+//! The client of a tutorial on threads: it answers `NICKNAME` with its name, and then begins each line with that name.
 
 use super::{encode_refusal, line, split, trim};
 use crate::protocol::event::Event;
 use crate::protocol::request::{Parsed, Quirks, Rank, Request};
 use bstr::{BStr, ByteSlice};
 
-/// It compares what it is asked with its whole receive, and answers once.
+/// It compares a whole receive with `NICKNAME`, and answers once.
 const QUIRKS: Quirks = Quirks { auto_join: true, echo: true, always_notified: true, close_if_refused: true };
 
 /// See [`Dialect::parse`](super::Dialect::parse).
@@ -19,7 +18,7 @@ pub(super) fn parse(message: &[u8], rank: Rank) -> Parsed<'_> {
     }
 }
 
-/// `name: text`, blanks around the `:` not counted, or text without a name.
+/// Parses `name: text`, with blanks around the `:` ignored, or text without a name.
 pub(super) fn said(message: &BStr, enter: Option<Quirks>) -> Request<'_> {
     let (nick, text) =
         split(message, b':').map_or((BStr::new(""), message), |(nick, text)| (trim(nick), trim(text)));

@@ -1,5 +1,5 @@
-//! The client of a tutorial on threads without a handshake: it writes a name in front of each line, and hears the lobby
-//! from the start.
+//! The client of a tutorial on threads without a handshake: it writes a name in front of each line, and receives the
+//! messages of the lobby from the start.
 
 use super::nickname::said;
 use super::{encode_refusal, line, trim};
@@ -7,7 +7,7 @@ use crate::protocol::event::Event;
 use crate::protocol::request::{Parsed, Quirks};
 use bstr::ByteSlice;
 
-/// It shows what it is sent, its own lines among it.
+/// It shows only what it receives, its own lines included.
 const QUIRKS: Quirks =
     Quirks { auto_join: true, echo: true, always_notified: false, close_if_refused: false };
 

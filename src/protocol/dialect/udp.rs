@@ -1,5 +1,5 @@
-//! The client of a tutorial on UDP: `L name` enters, `C name text` speaks, `Q name` leaves, a datagram each. What is
-//! written here ends with LF as everywhere, which no text can hold; the datagrams are cut there, and leave without it.
+//! The client of a tutorial on UDP: `L name` enters, `C name text` speaks, `Q name` leaves, a datagram each. Messages
+//! end with LF as everywhere, which no text can contain; the datagrams are cut there and sent without it.
 
 use super::{encode_refusal, line, split, trim};
 use crate::protocol::event::Event;
@@ -7,8 +7,7 @@ use crate::protocol::refusal::Refusal;
 use crate::protocol::request::{Parsed, Quirks, Request};
 use bstr::{BStr, ByteSlice};
 
-/// See [`Dialect::parse`](super::Dialect::parse). What is none of the three is nothing: an answer to it could be sent to
-/// whoever's address was forged.
+/// See [`Dialect::parse`](super::Dialect::parse). Any other datagram is ignored: its source address may be forged.
 pub(super) fn parse(datagram: &[u8]) -> Parsed<'_> {
     let Some((letter, rest)) = split(datagram.as_bstr(), b' ') else { return Parsed::Nothing };
     let rest = trim(rest);

@@ -1,5 +1,5 @@
-//! Lines: each ends with LF, one CR before it is dropped (protocol.md, "Framing"). The slicing of the stream never
-//! changes the result: every decision here depends on the bytes and their positions alone.
+//! Lines: each ends with LF, and one CR before it is dropped (protocol.md, "Framing"). How reads cut the stream never
+//! changes the result: every decision depends on the bytes and their positions alone.
 
 use super::{Step, step};
 use crate::limits::{DISCARDED_PER_TOKEN, MAX_FRAME_TIMEOUTS, MAX_MAX_LINE};
@@ -7,15 +7,15 @@ use crate::protocol::message::{self, END};
 use bstr::ByteSlice;
 use std::num::NonZeroU8;
 
-/// The state of a stream of lines, in four bytes: every connection has one, see `a_frame_is_small`.
+/// The state of a stream of lines, in four bytes, since every connection has one; a test checks the size.
 #[derive(Debug, Default)]
 pub struct LineFrame {
-    /// So many bytes at the front of the unfinished line hold no END: they are not searched again. In [`Mode::Discarding`]
-    /// the bytes that were thrown away of its last started 4 KiB.
+    /// The first `searched` bytes of the unfinished line contain no END and are not searched again. In
+    /// [`Mode::Discarding`], the discarded bytes modulo [`DISCARDED_PER_TOKEN`].
     searched: u16,
     mode: Mode,
-    /// Lines end by pauses too: 1, and how many in a row came within a character.
-    pauses: Option<NonZeroU8>,
+    /// `None` if only LF ends lines; otherwise 1 plus the frame timeouts in a row that came within a character.
+    timeouts: Option<NonZeroU8>,
 }
 
 /// What is known of the unfinished line.
@@ -26,36 +26,35 @@ enum Mode {
     First,
     /// Nothing.
     Plain,
-    /// The bytes that were searched hold NUL.
+    /// Its searched bytes contain NUL.
     Nul,
-    /// It was too long, and its rest passes by.
-    Skipping,
+    /// It was too long, and its remainder is discarded.
+    Discarding,
 }
 
 const _: () =
-    assert!(MAX_MAX_LINE <= u16::MAX as usize + 1, "all but the last byte of a line are counted as searched");
+    assert!(MAX_MAX_LINE <= u16::MAX as usize + 1, "`searched` can count all but the last byte of a line");
 
 impl LineFrame {
-    /// Lines that end by pauses too.
+    /// Creates the state for lines that end at a frame timeout too.
     #[must_use]
     pub fn by_pause() -> LineFrame {
-        LineFrame { pauses: Some(NonZeroU8::MIN), ..LineFrame::default() }
+        LineFrame { timeouts: Some(NonZeroU8::MIN), ..LineFrame::default() }
     }
 
-    /// Whether lines end by pauses too.
+    /// Returns whether lines end at a frame timeout too.
     #[must_use]
     pub fn is_by_pause(&self) -> bool {
-        self.pauses.is_some()
+        self.timeouts.is_some()
     }
 
-    /// See [`Frame::next`](super::Frame::next). A line is too long as soon as `max` bytes are known to be too few for
-    /// it and its END.
+    /// See [`Frame::next`](super::Frame::next). A line is too long as soon as it and its END can't fit in `max` bytes.
     pub fn next<'a>(&mut self, input: &'a [u8], max: usize) -> Step<'a> {
         if self.is_discarding() {
             return self.discard(input);
         }
-        if self.pauses.is_some() {
-            self.pauses = Some(NonZeroU8::MIN);
+        if self.timeouts.is_some() {
+            self.timeouts = Some(NonZeroU8::MIN);
         }
         let searched = self.searched as usize;
         match self.find_end(input, searched) {
@@ -66,8 +65,8 @@ impl LineFrame {
             }
             None if input.len() > max => {
                 self.searched = 0;
-                self.throw_away(input.len());
-                self.mode = Mode::Skipping;
+                self.count_discarded(input.len());
+                self.mode = Mode::Discarding;
                 Step::TooLong(input.len())
             }
             None => {
@@ -86,39 +85,39 @@ impl LineFrame {
         if input.is_empty() { Step::More } else { mode.step(input.len(), input) }
     }
 
-    /// See [`Frame::pause`](super::Frame::pause): what has come is a message, as if END had ended it, and ends the
-    /// discarding of one. A client sends whole characters, so a pause within one is the network's: the rest of it is
-    /// waited for, but not for ever.
+    /// See [`Frame::pause`](super::Frame::pause): `input` is a message, as if END followed it; the discarding of a line
+    /// ends too. A client sends whole characters, so a timeout within one is due to the network: the remainder is
+    /// awaited, but at most [`MAX_FRAME_TIMEOUTS`] times.
     pub fn pause<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         if self.ends_by_pause(input) { self.finish(input) } else { Step::More }
     }
 
-    /// Whether a pause behind these bytes ends a message, which is then asked no more.
+    /// Returns whether a frame timeout after `input` ends a message; each call counts as a timeout.
     pub fn ends_by_pause(&mut self, input: &[u8]) -> bool {
-        let Some(pauses) = &mut self.pauses else { return false };
+        let Some(timeouts) = &mut self.timeouts else { return false };
         let cut = std::str::from_utf8(input).is_err_and(|error| error.error_len().is_none());
-        let waits = cut && pauses.get() <= MAX_FRAME_TIMEOUTS;
-        *pauses = if waits { pauses.saturating_add(1) } else { NonZeroU8::MIN };
+        let waits = cut && timeouts.get() <= MAX_FRAME_TIMEOUTS;
+        *timeouts = if waits { timeouts.saturating_add(1) } else { NonZeroU8::MIN };
         !waits
     }
 
-    /// Whether the rest of a line that was too long passes by.
+    /// Returns whether the remainder of a line that was too long is being discarded.
     #[must_use]
     pub fn is_discarding(&self) -> bool {
-        self.mode == Mode::Skipping
+        self.mode == Mode::Discarding
     }
 
-    /// Bytes that were thrown away of the last started 4 KiB of a line that is too long.
+    /// Returns the discarded bytes, modulo 4 KiB, of a line that is too long.
     #[must_use]
     pub fn discarded(&self) -> usize {
         if self.is_discarding() { self.searched as usize } else { 0 }
     }
 
-    fn throw_away(&mut self, bytes: usize) {
+    fn count_discarded(&mut self, bytes: usize) {
         self.searched = ((self.searched as usize + bytes) % DISCARDED_PER_TOKEN) as u16;
     }
 
-    /// Where the line ends, its first bytes having been searched; NUL on the way is noted.
+    /// Returns where the line ends, given that its first `searched` bytes were searched; records NUL before that.
     fn find_end(&mut self, input: &[u8], searched: usize) -> Option<usize> {
         let found = searched + input[searched..].find_byteset([END, 0])?;
         if input[found] == END {
@@ -137,7 +136,7 @@ impl LineFrame {
             }
             None if input.is_empty() => Step::More,
             None => {
-                self.throw_away(input.len());
+                self.count_discarded(input.len());
                 Step::Skip(input.len())
             }
         }

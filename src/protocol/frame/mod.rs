@@ -1,39 +1,37 @@
-//! Where one message ends. A frame cuts a stream of bytes into messages and knows nothing of what they mean; it keeps
-//! a few words of state, never the bytes. A new way of framing is one file here and one variant of [`Frame`].
+//! Where one message ends. A frame cuts a stream of bytes into messages without knowing their meaning; it keeps a few
+//! words of state, never the bytes. A new way of framing is one file here and one variant of [`Frame`].
 
 mod line;
 
 use crate::protocol::message;
 pub use line::LineFrame;
 
-/// What a frame finds at the front of the bytes that it is shown. Counts are bytes to drop from the front.
+/// What a frame finds at the front of its input. Counts are bytes to drop from the front.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step<'a> {
-    /// No message yet: show the same bytes again, with more behind them.
+    /// No message yet: pass the same bytes again, followed by more.
     More,
-    /// These belong to no message.
+    /// Bytes that belong to no message.
     Skip(usize),
-    /// A message, without what ended it.
+    /// A message without its end.
     Message(usize, &'a [u8]),
-    /// A message that holds NUL, likewise: the search for its end has found that on the way.
+    /// A message that contains NUL, without its end: the search for the end has found the NUL.
     Nul(usize, &'a [u8]),
-    /// These belong to a message that is longer than it may be: said once for each, as soon as it is known. The rest
-    /// of it is skipped.
+    /// Bytes of a message that is too long, reported once per message and as soon as known; its remainder is skipped.
     TooLong(usize),
 }
 
 /// The ways of framing.
 #[derive(Debug)]
 pub enum Frame {
-    /// Lines that end with LF, or by pauses too.
+    /// Lines that end with LF, or also at a frame timeout.
     Line(LineFrame),
-    /// All that came at once is one message, but for one LF at its end.
+    /// All input is one message, without one LF at its end.
     Datagram,
 }
 
 impl Frame {
-    /// Looks for the next message at the front of `input`, which begins where the last step left off. At most `max`
-    /// bytes belong to one message, what ends it included.
+    /// Returns the next message of `input`, which begins where the last step ended: at most `max` bytes with its end.
     pub fn next<'a>(&mut self, input: &'a [u8], max: usize) -> Step<'a> {
         match self {
             Frame::Line(line) => line.next(input, max),
@@ -43,7 +41,7 @@ impl Frame {
         }
     }
 
-    /// Looks at what is left in `input` when the stream has ended and [`Frame::next`] has said [`Step::More`].
+    /// Returns what is left in `input` at the end of the stream, after [`Frame::next`] has returned [`Step::More`].
     pub fn finish<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         match self {
             Frame::Line(line) => line.finish(input),
@@ -51,8 +49,8 @@ impl Frame {
         }
     }
 
-    /// Looks at what is left in `input` when nothing has come for a while, after [`Frame::next`] has said
-    /// [`Step::More`]. Says [`Step::More`] where that doesn't end a message, or not yet.
+    /// Returns what is left in `input` at a frame timeout, after [`Frame::next`] has returned [`Step::More`];
+    /// [`Step::More`] if that doesn't end a message, or not yet.
     pub fn pause<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         match self {
             Frame::Line(line) if line.is_by_pause() => line.pause(input),
@@ -60,7 +58,7 @@ impl Frame {
         }
     }
 
-    /// Whether a pause behind these bytes ends a message. For messages that aren't taken yet: LF may then be put there.
+    /// Returns whether a frame timeout after `input` ends a message; a caller that can't take it yet then appends LF.
     pub fn ends_by_pause(&mut self, input: &[u8]) -> bool {
         match self {
             Frame::Line(line) => line.is_by_pause() && line.ends_by_pause(input),
@@ -68,13 +66,13 @@ impl Frame {
         }
     }
 
-    /// Whether messages end by pauses too.
+    /// Returns whether messages end at a frame timeout too.
     #[must_use]
     pub fn is_by_pause(&self) -> bool {
         matches!(self, Frame::Line(line) if line.is_by_pause())
     }
 
-    /// Bytes that were thrown away of the last started 4 KiB of a message that is too long and not over.
+    /// Returns the discarded bytes, modulo 4 KiB, of a message that is too long and hasn't ended.
     #[must_use]
     pub fn discarded(&self) -> usize {
         match self {
@@ -83,7 +81,7 @@ impl Frame {
         }
     }
 
-    /// Whether a pause would mean anything, when so many bytes are left.
+    /// Returns whether a frame timeout has an effect if `left` bytes are left.
     #[must_use]
     pub fn awaits_pause(&self, left: usize) -> bool {
         match self {

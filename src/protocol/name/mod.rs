@@ -1,20 +1,19 @@
-//! What may be called by a name, and when two names are one (protocol.md, "Names"). A [`Name`] is valid by its type:
-//! whoever holds one may print it, and nothing else decides what a name is. Who holds which name is the hub's business.
+//! What a valid name is, and which names are equal (protocol.md, "Names"). A [`Name`] is valid by its type, so it may
+//! be printed anywhere, and nothing else decides what a name is. The hub knows which names are in use.
 //!
-//! The rule is the profile `UsernameCaseMapped` (RFC 8265 section 3.3), of which only letters, digits, marks, `-`, `_`
-//! and `.` are kept. So the other ASCII punctuation that it allows is refused, for the sigils' sake; and so is what it
-//! allows in some contexts only, or as an exception, without being a letter, digit or mark:
+//! The rule is the profile `UsernameCaseMapped` (RFC 8265 section 3.3), restricted to letters, digits, marks, `-`, `_`
+//! and `.`. The other ASCII punctuation that it allows is refused because of the sigils. Also refused is what it allows
+//! in some contexts only, or as an exception, that is no letter, digit or mark:
 //!
-//! - the joiners U+200C and U+200D can't be seen, and two names that look alike may not differ; who needs one between
-//!   two Persian words has `-`, `_` and `.`
+//! - the joiners U+200C and U+200D are invisible, and names that look alike may not differ; two Persian words can be
+//!   joined by `-`, `_` or `.` instead
 //! - the dots U+00B7 and U+30FB, the Greek keraia, the Hebrew geresh and gershayim, two Sindhi signs and the Tibetan
-//!   tsheg are punctuation and symbols, which the protocol refuses whatever the script.
+//!   tsheg are punctuation and symbols, which the protocol refuses in every script.
 //!
-//! A name is of one script (Unicode TR39 section 5.1), so that no letter of it can stand for one of another script. That
-//! two names don't look alike as a whole, `look.rs` finds out and the hub sees to.
+//! A name is of one script (Unicode TR39 section 5.1), so that none of its letters can stand for one of another script.
+//! Whole names are compared by their skeletons (`skeleton.rs`), and the hub refuses confusable ones.
 //!
-//! The profile's tables know what Unicode 6.3 knew (the registry that RFC 8264 set up stopped there): a letter that is
-//! newer, and a script that was added since, is refused.
+//! The profile's tables end at Unicode 6.3, as the registry of RFC 8264 does: newer letters and scripts are refused.
 
 #[cfg(feature = "unicode")]
 mod script;
@@ -27,13 +26,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// The most characters that a name has, as written and folded.
+/// Maximum characters of a name, as written and folded.
 pub const MAX_CHARS: usize = 32;
 
-/// True if this build takes names in every script; otherwise it takes ASCII names only.
+/// Whether this build accepts names in every script, or ASCII names only.
 pub const EVERY_SCRIPT: bool = cfg!(feature = "unicode");
 
-/// The most bytes that a name has, as written and folded: a character of UTF-8 has at most four.
+/// Maximum bytes of a name, as written and folded: a character of UTF-8 has at most four.
 pub const MAX_BYTES: usize = 4 * MAX_CHARS;
 const _: () = assert!(MAX_BYTES <= u8::MAX as usize, "`Name::shown_len` holds the length of any name");
 
@@ -50,21 +49,21 @@ const _: () = assert!(MAX_BYTES <= u8::MAX as usize, "`Name::shown_len` holds th
 /// ```
 #[derive(Clone)]
 pub struct Name {
-    /// The shown form; behind it the folded one, if and only if the two differ. One allocation for both.
+    /// The shown form, followed by the folded one if and only if the two differ. One allocation for both.
     text: Box<str>,
-    /// The bytes of `text` that are the shown form: 1 to [`MAX_BYTES`].
+    /// The length of the shown form in bytes: 1 to [`MAX_BYTES`].
     shown_len: u8,
 }
 
-/// Why a name is refused: it isn't one. Its text says what a name is.
+/// The error for text that isn't a name. Its `Display` form says what a name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Invalid;
 
 impl Name {
-    /// The most memory that a name takes besides what is in its place: both of its forms.
+    /// Maximum memory that a name takes on the heap, in bytes: both forms.
     pub const MAX_HEAP_BYTES: usize = 2 * MAX_BYTES + ALLOCATION;
 
-    /// The name that is written like this.
+    /// Creates the name that is written like this.
     ///
     /// # Errors
     /// [`Invalid`] if it isn't 1 to [`MAX_CHARS`] characters, both as written and folded, of which the first is a
@@ -79,19 +78,19 @@ impl Name {
         Ok(Name { text, shown_len: u8::try_from(shown.len()).map_err(|_| Invalid)? })
     }
 
-    /// The name as its owner writes it. At most 128 bytes.
+    /// Returns the name as its owner writes it: at most 128 bytes.
     #[must_use]
     pub fn shown(&self) -> &str {
         &self.text[..usize::from(self.shown_len)]
     }
 
-    /// The key under which the name is compared. The same as [`shown`](Self::shown) where they don't differ.
+    /// Returns the key under which the name is compared; it is the same as [`shown`](Self::shown) if they don't differ.
     #[must_use]
     pub fn folded(&self) -> &str {
         if self.is_folded() { &self.text } else { &self.text[usize::from(self.shown_len)..] }
     }
 
-    /// True if the name is shown in its folded form.
+    /// Returns true if the shown form is the folded form.
     #[must_use]
     pub fn is_folded(&self) -> bool {
         self.text.len() == usize::from(self.shown_len)
@@ -99,7 +98,7 @@ impl Name {
 }
 
 impl PartialEq for Name {
-    /// True if both have the same folded form: one name, maybe in two spellings.
+    /// Returns true if both have the same folded form: one name, perhaps in two spellings.
     fn eq(&self, other: &Name) -> bool {
         self.folded() == other.folded()
     }
@@ -138,7 +137,7 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
-/// The folded form of a name as it was typed, for looking it up. Borrowed where it is folded already.
+/// Returns the folded form of a name as typed, for a look-up. It is borrowed if the name is folded already.
 ///
 /// # Errors
 /// [`Invalid`] exactly where [`Name::new`] returns it.
@@ -146,13 +145,13 @@ pub fn fold(written: &[u8]) -> Result<Cow<'_, str>, Invalid> {
     fold_str(decode(written)?)
 }
 
-/// Names, folded, that no one but the server itself goes by.
+/// Names, folded, that are reserved for the server.
 pub const RESERVED: [&str; 7] = ["administrator", "admin", "operator", "root", "server", "lobby", "redpoll"];
 
-/// What the names begin with that the server gives to those who can't choose one; a decimal number follows.
+/// The prefix of names that the server gives to users without a choice; a decimal number follows.
 const GUEST: &str = "guest-";
 
-/// True if no one may take this name as a nick, in whatever spelling; nor, beyond ASCII, one that looks like it.
+/// Returns true if the name is reserved, in any spelling or, beyond ASCII, if it is confusable with a reserved one.
 #[must_use]
 pub fn is_reserved(name: &Name) -> bool {
     let folded = name.folded();
@@ -163,7 +162,7 @@ pub fn is_reserved(name: &Name) -> bool {
     RESERVED.contains(&folded) || (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// The text of a name that isn't too long for one, which is found out first, so that a long one costs nothing.
+/// Decodes a name. The length is checked first, so that a text that is too long costs nothing.
 fn decode(written: &[u8]) -> Result<&str, Invalid> {
     if written.len() > MAX_BYTES {
         return Err(Invalid);
@@ -175,7 +174,7 @@ fn fold_str(written: &str) -> Result<Cow<'_, str>, Invalid> {
     if written.is_ascii() { fold_ascii(written) } else { fold_script(written) }
 }
 
-/// What the profile and our rule come to for ASCII alone, without a look at any table.
+/// Applies the profile and our restriction to ASCII alone, without any table.
 fn fold_ascii(written: &str) -> Result<Cow<'_, str>, Invalid> {
     let is_first = |byte: &u8| byte.is_ascii_alphanumeric();
     let is_further = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -201,9 +200,9 @@ fn fold_script(written: &str) -> Result<Cow<'_, str>, Invalid> {
     every_script::fold(written).map_err(|_| Invalid)
 }
 
-/// The profile's rules, in its order, with our own between them. They are called one by one rather than by the crate's
-/// `enforce`, for that has two faults (0.2.0): its case mapping is not Unicode's, and its reading of the bidi rule
-/// refuses every mark within a right-to-left word. See `lower` and `follows_bidi_rule`.
+/// The profile's rules, in its order, with our own between them. They are called one by one because the crate's
+/// `enforce` has two faults (0.2.0): its case mapping is not Unicode's, and its bidi rule refuses every mark within a
+/// right-to-left word. See `lower` and `follows_bidi_rule`.
 #[cfg(feature = "unicode")]
 mod every_script {
     use super::{MAX_CHARS, script};
@@ -213,8 +212,8 @@ mod every_script {
     use std::borrow::Cow;
     use unicode_normalization::char::is_combining_mark;
 
-    /// The folded form, to which all rules have been applied until it no longer changes (RFC 8264 section 7), so that
-    /// it is a name itself. Borrowed where it is folded already.
+    /// Returns the folded form: all rules are applied until it no longer changes (RFC 8264 section 7), so that it is a
+    /// name itself. It is borrowed if the name is folded already.
     pub(super) fn fold(written: &str) -> Result<Cow<'_, str>, Error> {
         stabilize(written, fold_once)
     }
@@ -224,7 +223,7 @@ mod every_script {
         if name.chars().nth(MAX_CHARS).is_some() {
             return Err(Error::Invalid);
         }
-        // Width mapping comes first: a full-width sigil is judged as the sigil that it becomes.
+        // Width mapping comes first: a full-width sigil is checked as the sigil that it becomes.
         let narrow = profile.prepare(name)?;
         if !is_word(&narrow) {
             return Err(Error::Invalid);
@@ -238,36 +237,36 @@ mod every_script {
     }
 
     fn is_word(name: &str) -> bool {
-        // Alphabetic in Unicode's sense are some marks too, above all vowel signs.
+        // Unicode's Alphabetic includes some marks, above all vowel signs.
         let is_first = |c: char| c.is_alphanumeric() && !is_combining_mark(c);
         let is_further =
             |c: char| c.is_alphanumeric() || is_combining_mark(c) || matches!(c, '-' | '_' | '.');
         name.starts_with(is_first) && name.chars().all(is_further)
     }
 
-    /// Unicode's `toLowerCase`, which RFC 8265 section 3.3.2 prefers: unlike a mapping of single characters it knows
-    /// the final sigma, so that ΝΙΚΟΣ is νικος. Only Cherokee stays as it is: its small letters are newer than the
-    /// profile's tables, and Unicode's own case folding prefers the great ones there (CaseFolding.txt).
+    /// Applies Unicode's `toLowerCase`, which RFC 8265 section 3.3.2 prefers: unlike a mapping of single characters it
+    /// knows the final sigma, so that ΝΙΚΟΣ is νικος. Cherokee becomes capital instead: its small letters are newer
+    /// than the profile's tables, and Unicode's case folding prefers capitals there (CaseFolding.txt).
     fn lower(name: &str) -> String {
-        name.to_lowercase().chars().map(great_cherokee).collect()
+        name.to_lowercase().chars().map(cherokee_capital).collect()
     }
 
-    fn great_cherokee(c: char) -> char {
-        let great = match c {
+    fn cherokee_capital(c: char) -> char {
+        let capital = match c {
             '\u{AB70}'..='\u{ABBF}' => u32::from(c) - 0xAB70 + 0x13A0,
             '\u{13F8}'..='\u{13FD}' => u32::from(c) - 8,
             _ => return c,
         };
-        char::from_u32(great).unwrap_or(c)
+        char::from_u32(capital).unwrap_or(c)
     }
 
-    /// The bidi rule (RFC 5893 section 2) for a name that begins with no mark. It allows non-spacing marks everywhere
-    /// behind the first character of a right-to-left name and looks past them at its end, so it holds for a name if
-    /// and only if it holds for what is left without them. The crate allows them at the end only, which would refuse
-    /// all pointed Hebrew, vocalised Arabic, and nearly every name in Thaana; hence a second try without them.
+    /// Checks the bidi rule (RFC 5893 section 2) for a name that begins with no mark. The rule allows non-spacing marks
+    /// anywhere after the first character of a right-to-left name and ignores them at its end, so it holds for a name
+    /// if and only if it holds without them. The crate allows them at the end only, which would refuse all pointed
+    /// Hebrew, vocalised Arabic, and nearly every name in Thaana; hence a second try without them.
     fn follows_bidi_rule(profile: UsernameCaseMapped, name: &str) -> bool {
         let holds = |name: String| profile.directionality_rule(name).is_ok();
-        // The crate's table is not public, but it lets no mark follow an alef save a non-spacing one.
+        // The crate's table is not public, but it lets only non-spacing marks follow an alef.
         let is_non_spacing = |c: char| is_combining_mark(c) && holds(String::from_iter(['\u{5D0}', c]));
         holds(name.to_owned()) || holds(name.chars().filter(|c| !is_non_spacing(*c)).collect())
     }

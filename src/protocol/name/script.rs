@@ -11,8 +11,8 @@ const fn run(first: u32, set: u32) -> u32 {
     (first << SET_BITS) | set
 }
 
-/// True if all characters are used in one script, or in one writing system of several: Japanese, Korean, Han with
-/// Bopomofo. What is common to all scripts, as digits are, goes with any.
+/// Returns true if all characters are used in one script, or in one writing system of several: Japanese, Korean, Han
+/// with Bopomofo. Characters common to all scripts, such as digits, fit any.
 pub(super) fn is_single(name: &str) -> bool {
     let common = name
         .chars()
@@ -21,9 +21,9 @@ pub(super) fn is_single(name: &str) -> bool {
     common != [0; 3]
 }
 
-/// Each script in which a letter, digit or mark is used, as a bit.
+/// Returns the scripts in which a letter, digit or mark is used, one bit each.
 fn used_in(c: char) -> [u64; 3] {
     // The first run begins with the first character that a name may hold.
-    let behind = RUNS.partition_point(|run| run >> SET_BITS <= u32::from(c));
-    RUNS.get(behind.wrapping_sub(1)).map_or([0; 3], |run| SETS[(run & ((1 << SET_BITS) - 1)) as usize])
+    let next = RUNS.partition_point(|run| run >> SET_BITS <= u32::from(c));
+    RUNS.get(next.wrapping_sub(1)).map_or([0; 3], |run| SETS[(run & ((1 << SET_BITS) - 1)) as usize])
 }

@@ -1,42 +1,42 @@
-//! What names look like, so that nobody goes by a name that passes for another's (Unicode TR39 section 4, skeletons).
-//! Only the comparison is here; who holds which name is the hub's business.
+//! Skeletons of names (Unicode TR39 section 4), by which confusable names are refused. Only the comparison is here; the
+//! hub knows which names are in use.
 //!
-//! `Alice` and `alice` are one name, so one look has to serve for all that its holder may write. A look is the skeleton
-//! of a form of the folded name, again in small letters, in which `i` is `l` (for `I` is) and `m` is `rn`. There are
-//! three forms: small letters, capitals, and small letters behind one capital. Each can deceive alone: `раура` all small,
-//! `ВОВ` in capitals, `Νονα` behind one. Most names look the same in all three. It is stricter than TR39, whose skeletons
-//! take no note of case, by what `I` and `i` being one letter brings with it: `zoëi` and `zoël` are alike.
+//! `Alice` and `alice` are one name, so its skeletons must cover all spellings that its owner may write. A skeleton is
+//! that of a form of the folded name, again in small letters, in which `i` is `l` (for `I` is) and `m` is `rn`. There
+//! are three forms: small letters, capitals, and small letters after one capital. Each can be confusable alone: `раура`
+//! in small letters, `ВОВ` in capitals, `Νονα` after one. Most names have one skeleton for all three. TR39's skeletons
+//! are case-sensitive; that `I` and `i` are one letter here makes this stricter: `zoëi` and `zoël` are confusable.
 
 use super::{GUEST, MAX_CHARS, Name, RESERVED};
 use crate::limits::ALLOCATION;
 
-/// The most bytes that a character of a name comes to in a look.
+/// Maximum bytes of a skeleton per character of the name.
 const MAX_BYTES_PER_CHAR: usize = 24;
 
-/// What a name looks like: one to three texts.
+/// The skeletons of a name: one to three texts.
 ///
 /// ```
 /// # #[cfg(feature = "unicode")] {
-/// use redpoll::protocol::name::{Looks, Name};
-/// let looks = |name: &str| Looks::of(&Name::new(name.as_bytes()).unwrap());
-/// assert!(looks("раура").deceive(&looks("Paypa")), "the first one is Cyrillic");
-/// assert!(!looks("user1").deceive(&looks("userl")), "ASCII has its false friends");
+/// use redpoll::protocol::name::{Name, Skeletons};
+/// let skeletons = |name: &str| Skeletons::of(&Name::new(name.as_bytes()).unwrap());
+/// assert!(skeletons("раура").is_confusable_with(&skeletons("Paypa")), "the first is Cyrillic");
+/// assert!(!skeletons("user1").is_confusable_with(&skeletons("userl")), "both are ASCII");
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skeletons {
-    /// Each once.
+    /// One to three, each once.
     texts: Vec<String>,
-    /// The name is plain ASCII, so that it has one look.
+    /// The name is ASCII, so that it has one skeleton.
     ascii: bool,
 }
 
 impl Skeletons {
-    /// The most memory that three looks take besides what is in their place.
+    /// Maximum memory that skeletons take on the heap, in bytes: three of them.
     pub const MAX_HEAP_BYTES: usize =
         3 * (size_of::<String>() + MAX_CHARS * MAX_BYTES_PER_CHAR + ALLOCATION) + ALLOCATION;
 
-    /// What this name looks like, however its owner spells it.
+    /// Returns the skeletons of a name; they are the same for all its spellings.
     #[must_use]
     pub fn of(name: &Name) -> Skeletons {
         let folded = name.folded();
@@ -45,13 +45,13 @@ impl Skeletons {
         Skeletons { texts, ascii }
     }
 
-    /// True if one can be taken for the other. Two names of plain ASCII can't: who reads `user1` knows of `userl`.
+    /// Returns true if the names are confusable. Two ASCII names never are: `user1` and `userl` are known to differ.
     #[must_use]
     pub fn is_confusable_with(&self, other: &Skeletons) -> bool {
         !(self.ascii && other.ascii) && self.texts.iter().any(|text| other.texts.contains(text))
     }
 
-    /// True if one of them is that of a reserved name, or of a guest's: in looks `1` is `l` and `0` is `o`.
+    /// Returns true if one is the skeleton of a reserved name or of a guest's: in skeletons `1` is `l` and `0` is `o`.
     pub(super) fn are_reserved(&self) -> bool {
         let is_digit = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'l' | b'o');
         let is_guest = |skeleton: &str| {
@@ -63,20 +63,20 @@ impl Skeletons {
         self.texts.iter().any(|skeleton| skeleton.is_ascii() && (is_guest(skeleton) || is_reserved(skeleton)))
     }
 
-    /// The looks themselves, in an order that is always the same for one name.
+    /// Returns the skeletons themselves, always in the same order for one name.
     #[must_use]
     pub fn texts(&self) -> &[String] {
         &self.texts
     }
 
-    /// True if the name is plain ASCII, in whatever width it is written.
+    /// Returns true if the name is ASCII once its width is folded.
     #[must_use]
     pub fn is_ascii(&self) -> bool {
         self.ascii
     }
 }
 
-/// What [`look`] comes to for ASCII in small letters, without its tables.
+/// Returns the skeleton of ASCII in small letters, without the tables.
 fn skeleton_of_ascii(folded: &str) -> String {
     let mut skeleton = String::with_capacity(folded.len());
     for c in folded.chars() {
@@ -90,7 +90,7 @@ fn skeleton_of_ascii(folded: &str) -> String {
     skeleton
 }
 
-/// Without its tables this build knows no name beyond ASCII.
+/// Without its tables this build has no name beyond ASCII.
 #[cfg(not(feature = "unicode"))]
 fn skeletons_of_script(_: &str) -> Vec<String> {
     Vec::new()
@@ -107,10 +107,10 @@ mod every_script {
 
     pub(super) fn skeletons_of_script(folded: &str) -> Vec<String> {
         let small = decomposed(folded);
-        let behind = small.chars().next().map_or(0, char::len_utf8);
-        let (capitals, first) = (capitals(&small), capitals(&small[..behind]));
+        let second = small.chars().next().map_or(0, char::len_utf8);
+        let (capitals, first) = (capitals(&small), capitals(&small[..second]));
         let mut skeletons = vec![skeleton(&small)];
-        for other in [skeleton(&capitals), skeleton(&[&first, &small[behind..]].concat())] {
+        for other in [skeleton(&capitals), skeleton(&[&first, &small[second..]].concat())] {
             if !skeletons.contains(&other) {
                 skeletons.push(other);
             }
@@ -118,7 +118,7 @@ mod every_script {
         skeletons
     }
 
-    /// One letter for one: `ß` has no capital here, for `SS` is no other spelling of it.
+    /// Maps letter by letter: `ß` has no capital here, since `SS` is no other spelling of it.
     fn capitals(small: &str) -> String {
         let capital = |c: char| {
             let mut capitals = c.to_uppercase();
@@ -139,8 +139,8 @@ mod every_script {
         decomposed(&skeleton)
     }
 
-    /// TR39's skeleton of what is decomposed already, but for the order of its marks. No character of a name is ignorable,
-    /// so that step is left out.
+    /// Returns TR39's skeleton of decomposed text, but for the order of its marks. Its step that removes ignorable
+    /// characters is left out, since no name has any.
     fn prototypes(form: &str) -> String {
         let mut prototypes = String::with_capacity(form.len());
         for c in form.chars() {
@@ -152,7 +152,7 @@ mod every_script {
         prototypes
     }
 
-    /// ASCII is as it is.
+    /// Returns the text in NFD, which for ASCII is the text itself.
     fn decomposed(text: &str) -> String {
         if text.is_ascii() { text.to_owned() } else { text.nfd().collect() }
     }
@@ -164,9 +164,9 @@ mod tests {
     use super::*;
     use unicode_normalization::char::is_combining_mark;
 
-    /// All that is said of ASCII in `skeleton_of_ascii` and `Skeletons::ascii` rests on this.
+    /// `skeleton_of_ascii` and `Skeletons::ascii` rely on this.
     #[test]
-    fn an_ascii_name_has_one_ascii_look_and_needs_no_table() {
+    fn ascii_name_has_one_ascii_skeleton() {
         for c in ('a'..='z').chain('0'..='9').chain(['-', '_', '.']) {
             let folded = format!("x{c}");
             assert_eq!(skeletons_of_script(&folded), [skeleton_of_ascii(&folded)], "{folded}");
@@ -175,16 +175,16 @@ mod tests {
     }
 
     #[test]
-    fn no_character_comes_to_more_than_the_bound() {
+    fn skeleton_bytes_per_character_are_bounded() {
         for c in ('\0'..='\u{3FFFF}').filter(|c| c.is_alphanumeric() || c.is_ascii() || is_combining_mark(*c))
         {
-            // Marks are in no name alone.
+            // No name is a mark alone.
             let names = [format!("{c}"), format!("x{c}"), format!("ש{c}")];
             let Some(name) = names.iter().find_map(|name| Name::new(name.as_bytes()).ok()) else { continue };
             let longest = Skeletons::of(&name).texts().iter().map(String::len).max().unwrap();
             assert!(
                 longest <= name.folded().chars().count() * MAX_BYTES_PER_CHAR,
-                "{c:?} comes to {longest}"
+                "{c:?} has a skeleton of {longest} bytes"
             );
         }
     }

@@ -33,12 +33,12 @@ pub fn input() -> Option<PathBuf> {
 /// Those of `names` that are like `name`, most alike first: they share words with it, or hold it.
 #[must_use]
 pub fn near<'a>(name: &str, names: &[&'a str]) -> Vec<&'a str> {
-    let words: Vec<&str> = name.split('_').filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = name.split(['_', '/']).filter(|word| !word.is_empty()).collect();
     // Shared words of both, in a thousand of all; and some where the whole is a part of the other.
     let likeness = |other: &str| {
-        let shared = other.split('_').filter(|word| words.contains(word)).count();
+        let shared = other.split(['_', '/']).filter(|word| words.contains(word)).count();
         let is_part = !name.is_empty() && other.contains(name);
-        2000 * shared / (words.len() + other.split('_').count()) + 500 * usize::from(is_part)
+        2000 * shared / (words.len() + other.split(['_', '/']).count()) + 500 * usize::from(is_part)
     };
     let mut near: Vec<&str> = names.iter().copied().filter(|other| likeness(other) > 0).collect();
     near.sort_by_key(|other| std::cmp::Reverse(likeness(other)));

@@ -43,7 +43,7 @@ use redpoll::protocol::scheme::Scheme;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where a story is told. Peers are known by their number: the first that connects is 0.
@@ -114,22 +114,19 @@ enum What {
 }
 
 impl Story {
-    /// All stories there are, in the order of their names.
+    /// All stories of `tests/stories/` and its folders, in the order of their names.
     pub fn all() -> Vec<Story> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stories");
-        let entries = std::fs::read_dir(&folder).expect("the folder of stories is there");
-        let mut paths: Vec<_> = entries.map(|entry| entry.expect("its entries can be read").path()).collect();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stories");
+        let mut paths = Vec::new();
+        story_files(&root, &mut paths);
         paths.sort();
-        let tell = |path: &Path| {
-            let name = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
+        let read = |path: &PathBuf| {
+            let name = path.strip_prefix(&root).expect("it is in the folder").with_extension("");
             let text = std::fs::read_to_string(path).expect("a story is UTF-8");
-            Story::parse(&name, &text).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+            Story::parse(&name.to_string_lossy(), &text)
+                .unwrap_or_else(|why| panic!("{}: {why}", path.display()))
         };
-        paths
-            .iter()
-            .filter(|path| path.extension().is_some_and(|ext| ext == "story"))
-            .map(|p| tell(p))
-            .collect()
+        paths.iter().map(read).collect()
     }
 
     /// The story that a text tells.
@@ -506,18 +503,33 @@ fn replay_of(story: &Story, test: &str, seed: Option<u64>) -> String {
     format!("REDPOLL_STORY={} {seed}cargo test --test stories {test}", story.name)
 }
 
-/// The story of that name.
+/// The story of that name: its path in `tests/stories/` without `.story`, or the last part of it.
 ///
 /// # Errors
 /// Which names are like it, where there is none.
 fn named<'a>(all: &'a [Story], name: &str) -> Result<&'a Story, String> {
-    let found = all.iter().find(|story| story.name == name);
+    let path = name.strip_prefix("tests/stories/").unwrap_or(name);
+    let path = path.strip_suffix(".story").unwrap_or(path);
+    let file = |story: &Story| story.name.rsplit('/').next() == Some(path);
+    let found = all.iter().find(|story| story.name == path).or_else(|| all.iter().find(|story| file(story)));
     found.ok_or_else(|| {
         let names: Vec<&str> = all.iter().map(|story| story.name.as_str()).collect();
-        let near = replay::near(name, &names).join(", ");
+        let near = replay::near(path, &names).join(", ");
         let hint = if near.is_empty() { "see tests/stories/".into() } else { format!("near it are: {near}") };
         format!("REDPOLL_STORY={name} is no story; {hint}")
     })
+}
+
+/// Adds the files of stories in `folder` and the folders in it to `paths`.
+fn story_files(folder: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder of stories can be read") {
+        let path = entry.expect("its entries can be read").path();
+        if path.is_dir() {
+            story_files(&path, paths);
+        } else if path.extension().is_some_and(|ext| ext == "story") {
+            paths.push(path);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -530,11 +542,14 @@ mod tests {
 
     #[test]
     fn unknown_story_is_told_its_near_names() {
-        let all = [story("who_is_where"), story("renaming")];
+        let all = [story("room/who_is_where"), story("renaming")];
         assert_eq!(named(&all, "renaming").unwrap().name, "renaming");
+        for name in ["who_is_where", "room/who_is_where", "tests/stories/room/who_is_where.story"] {
+            assert_eq!(named(&all, name).unwrap().name, "room/who_is_where");
+        }
         assert_eq!(
             named(&all, "who_is_here").unwrap_err(),
-            "REDPOLL_STORY=who_is_here is no story; near it are: who_is_where"
+            "REDPOLL_STORY=who_is_here is no story; near it are: room/who_is_where"
         );
         assert_eq!(named(&all, "x").unwrap_err(), "REDPOLL_STORY=x is no story; see tests/stories/");
     }
