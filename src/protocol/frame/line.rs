@@ -81,7 +81,7 @@ impl LineFrame {
     pub fn finish<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         let mode = self.mode;
         let next = if mode == Mode::First && input.is_empty() { Mode::First } else { Mode::Plain };
-        *self = LineFrame { searched: 0, mode: next, pauses: self.pauses.map(|_| NonZeroU8::MIN) };
+        *self = LineFrame { searched: 0, mode: next, timeouts: self.timeouts.map(|_| NonZeroU8::MIN) };
         if input.is_empty() { Step::More } else { mode.step(input.len(), input) }
     }
 
