@@ -270,3 +270,35 @@ mod every_script {
         }
     }
 }
+
+#[test]
+fn services_and_addresses_are_reserved() {
+    for written in ["NickServ", "serv", "chanserv", "10.0.0.1", "255.255.255.255", "0.0.0.0"] {
+        assert!(is_reserved(&name(written)), "{written}");
+    }
+    for written in ["server1", "serve", "10.0.0", "10.0.0.256", "10.0.0.1.2", "1.2.3.4a"] {
+        assert!(!is_reserved(&name(written)), "{written}");
+    }
+    #[cfg(feature = "unicode")]
+    for written in ["ｎｉｃｋｓｅｒｖ", "１０.0.0.1", "1О.0.0.1"] {
+        assert!(is_reserved(&name(written)), "{written}");
+    }
+}
+
+/// `a` and 31 combining marks were a nick, which covered the lines above and below it.
+#[cfg(feature = "unicode")]
+#[test]
+fn stacked_marks_are_invalid() {
+    let with = |marks: &str| Name::new(format!("a{marks}").as_bytes());
+    assert!(with("\u{300}\u{301}\u{302}\u{303}").is_ok());
+    assert_eq!(with("\u{300}\u{301}\u{302}\u{303}\u{304}"), Err(Invalid));
+    assert_eq!(with(&"\u{327}\u{300}".repeat(3)), Err(Invalid));
+    assert_eq!(with("\u{301}\u{301}"), Err(Invalid));
+    // U+00E1 is `a` and an acute accent (NFD).
+    assert_eq!(Name::new("\u{E1}\u{301}".as_bytes()), Err(Invalid));
+    // Vowel signs of two syllables don't follow each other, and marks that take space don't count.
+    for word in ["हिन्दी", "ภาษาไทย", "שָׁלוֹם", "Việt", "தமிழ்"]
+    {
+        assert!(Name::new(word.as_bytes()).is_ok(), "{word}");
+    }
+}

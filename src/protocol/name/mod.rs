@@ -25,6 +25,7 @@ use crate::limits::ALLOCATION;
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::net::Ipv4Addr;
 
 /// Maximum characters of a name, as written and folded.
 pub const MAX_CHARS: usize = 32;
@@ -68,7 +69,7 @@ impl Name {
     /// # Errors
     /// [`Invalid`] if it isn't 1 to [`MAX_CHARS`] characters, both as written and folded, of which the first is a
     /// letter or digit and each further one a letter, digit, mark, `-`, `_` or `.`, as RFC 8265 allows, all of one
-    /// script (Unicode TR39 section 5.1).
+    /// script (Unicode TR39 section 5.1), with at most 4 nonspacing marks in a row, none of them twice (section 5.4).
     pub fn new(written: &[u8]) -> Result<Name, Invalid> {
         let shown = decode(written)?;
         let text = match fold_str(shown)? {
@@ -159,7 +160,14 @@ pub fn is_reserved(name: &Name) -> bool {
         return Skeletons::of(name).are_reserved();
     }
     let number = folded.strip_prefix(GUEST).unwrap_or("");
-    RESERVED.contains(&folded) || (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    RESERVED.contains(&folded)
+        || (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+        || is_service_or_address(folded)
+}
+
+/// Returns true if a folded nick would pass for a service of an IRC network (`NickServ`) or for an IPv4 address.
+fn is_service_or_address(folded: &str) -> bool {
+    folded.ends_with("serv") || folded.parse::<Ipv4Addr>().is_ok()
 }
 
 /// Decodes a name. The length is checked first, so that a text that is too long costs nothing.
@@ -210,6 +218,7 @@ mod every_script {
     use precis_profiles::precis_core::Error;
     use precis_profiles::precis_core::profile::{Profile, Rules, stabilize};
     use std::borrow::Cow;
+    use unicode_normalization::UnicodeNormalization;
     use unicode_normalization::char::is_combining_mark;
 
     /// Returns the folded form: all rules are applied until it no longer changes (RFC 8264 section 7), so that it is a
@@ -229,7 +238,10 @@ mod every_script {
             return Err(Error::Invalid);
         }
         let folded = profile.normalization_rule(lower(&narrow))?;
-        if script::is_single(&folded) && follows_bidi_rule(profile, &folded) {
+        if script::is_single(&folded)
+            && follows_bidi_rule(profile, &folded)
+            && has_plausible_marks(profile, &folded)
+        {
             Ok(folded)
         } else {
             Err(Error::Invalid)
@@ -266,8 +278,27 @@ mod every_script {
     /// Hebrew, vocalised Arabic, and nearly every name in Thaana; hence a second try without them.
     fn follows_bidi_rule(profile: UsernameCaseMapped, name: &str) -> bool {
         let holds = |name: String| profile.directionality_rule(name).is_ok();
-        // The crate's table is not public, but it lets only non-spacing marks follow an alef.
-        let is_non_spacing = |c: char| is_combining_mark(c) && holds(String::from_iter(['\u{5D0}', c]));
-        holds(name.to_owned()) || holds(name.chars().filter(|c| !is_non_spacing(*c)).collect())
+        holds(name.to_owned()) || holds(name.chars().filter(|c| !is_non_spacing(profile, *c)).collect())
     }
+
+    fn is_non_spacing(profile: UsernameCaseMapped, c: char) -> bool {
+        // The crate's table is not public, but it lets only non-spacing marks follow an alef.
+        is_combining_mark(c) && profile.directionality_rule(String::from_iter(['\u{5D0}', c])).is_ok()
+    }
+
+    /// Checks Unicode TR39 section 5.4 in the decomposed form: at most 4 nonspacing marks in a row, none twice in a row.
+    fn has_plausible_marks(profile: UsernameCaseMapped, name: &str) -> bool {
+        let (mut count, mut last) = (0, None);
+        name.nfd().all(|c| {
+            if !is_non_spacing(profile, c) {
+                (count, last) = (0, None);
+                return true;
+            }
+            count += 1;
+            count <= MAX_MARKS && last.replace(c) != Some(c)
+        })
+    }
+
+    /// Nonspacing marks in a row, at most.
+    const MAX_MARKS: usize = 4;
 }

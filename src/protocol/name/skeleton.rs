@@ -7,7 +7,7 @@
 //! in small letters, `ВОВ` in capitals, `Νονα` after one. Most names have one skeleton for all three. TR39's skeletons
 //! are case-sensitive; that `I` and `i` are one letter here makes this stricter: `zoëi` and `zoël` are confusable.
 
-use super::{GUEST, MAX_CHARS, Name, RESERVED};
+use super::{GUEST, MAX_CHARS, Name, RESERVED, is_service_or_address};
 use crate::limits::ALLOCATION;
 
 /// Maximum bytes of a skeleton per character of the name.
@@ -58,8 +58,10 @@ impl Skeletons {
             let number = skeleton.strip_prefix(&skeleton_of_ascii(GUEST)).unwrap_or("");
             !number.is_empty() && number.bytes().all(is_digit)
         };
-        let is_reserved =
-            |skeleton: &str| RESERVED.iter().any(|reserved| skeleton_of_ascii(reserved) == skeleton);
+        let is_reserved = |skeleton: &str| {
+            RESERVED.iter().any(|reserved| skeleton_of_ascii(reserved) == skeleton)
+                || is_service_or_address(&skeleton.replace('l', "1").replace('o', "0"))
+        };
         self.texts.iter().any(|skeleton| skeleton.is_ascii() && (is_guest(skeleton) || is_reserved(skeleton)))
     }
 
