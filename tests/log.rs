@@ -188,6 +188,62 @@ fn stop_logs_signal_and_drain() {
     }
 }
 
+/// SIGHUP and SIGUSR1 ended the server; SIGTTIN and SIGTTOU stopped one in the background of a terminal.
+#[test]
+fn other_signals_do_not_stop() {
+    for engine in ENGINES {
+        let server = serve(["--engine", engine]);
+        let mut alice = arrive(&server, "alice");
+        for signal in [Signal::USR1, Signal::USR2, Signal::TTIN, Signal::TTOU, Signal::XFSZ, Signal::HUP] {
+            server.signal(signal);
+            alice.send("/ping\n");
+            alice.read_until("+pong");
+        }
+        server.signal(Signal::TERM);
+        let log = server.log();
+        assert!(log.contains("info: SIGHUP: nothing to reload"), "{engine}: {log}");
+        assert!(log.contains("stopping: SIGTERM"), "{engine}: {log}");
+    }
+}
+
+/// A full disk, or `ulimit -f`: the server died by SIGXFSZ, and the line after a short write was glued to its part.
+#[cfg(target_os = "linux")]
+#[test]
+fn limited_file_loses_whole_lines() {
+    use rustix::process::{Resource, Rlimit, prlimit};
+    let folder = Folder::create();
+    let path = folder.path("log");
+    let mut command = redpoll();
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    command.stderr(std::fs::File::create(&path).expect("a file can be created"));
+    let mut server = Server::run(&mut command);
+    let limit = |bytes| {
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(server.process()), Resource::Fsize, limit).expect("the limit of a child can be set");
+    };
+    let size = || std::fs::metadata(&path).expect("it exists").len();
+    drop(arrive(&server, "before"));
+    // Room for a part of the next line.
+    limit(Some(size() + 20));
+    for nick in ["during", "during-2"] {
+        arrive(&server, nick).send("/quit\n");
+    }
+    limit(None);
+    let mut after = arrive(&server, "after");
+    after.send("/ping\n");
+    after.read_until("+pong");
+    server.signal(Signal::TERM);
+    server.wait();
+    let log = std::fs::read_to_string(&path).expect("a log is UTF-8");
+    assert!(log.contains(" registered as after\n"), "{log}");
+    assert!(log.contains(" lines were dropped"), "{log}");
+    let cut = log
+        .lines()
+        .filter(|line| !line.starts_with("redpoll: info: ") && !line.starts_with("redpoll: warn: "));
+    assert!(cut.count() <= 1, "{log}");
+    assert!(log.lines().all(|line| line.matches("redpoll: ").count() <= 1), "{log}");
+}
+
 #[test]
 fn slow_peer_logs_unsent_bytes() {
     // A total of one queue is exceeded first, as soon as the kernel refuses bytes.

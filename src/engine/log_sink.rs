@@ -7,6 +7,7 @@ use crate::protocol::text::push_safe;
 use log::kv::{Error, Key, Value, VisitSource, VisitValue};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -41,6 +42,8 @@ struct Counters {
     events: Vec<EventCounter>,
     /// Lines that standard error has refused since it last accepted one.
     lost: u64,
+    /// The last bytes written are a part of a line.
+    is_mid_line: bool,
 }
 
 /// The lines of one event.
@@ -98,7 +101,7 @@ impl Backend {
         }
         let values = [("count", Value::from(lost))];
         let text = format_args!("{lost} lines were dropped, since standard error was not read");
-        if try_write(&self.own_line(Level::Warn, "lines-dropped", &values, text)) {
+        if counters.try_write(&self.own_line(Level::Warn, "lines-dropped", &values, text)) {
             counters.lost = 0;
         }
     }
@@ -125,7 +128,24 @@ impl Backend {
 
 impl Counters {
     fn write(&mut self, line: &[u8]) {
-        self.lost += u64::from(!try_write(line));
+        self.lost += u64::from(!self.try_write(line));
+    }
+
+    /// Writes a line to standard error unless that would block; returns false if the line is lost. The descriptor is
+    /// polled and not set to non-blocking, since other processes may share it: what poll(2) calls writable accepts
+    /// [`LOG_LINE`](crate::limits::LOG_LINE) bytes at once (pipe(7), PIPE_BUF). A file may accept a part of a line (a
+    /// full disk, a limit of its size): that line is lost too, and the next one begins on a line of its own.
+    fn try_write(&mut self, line: &[u8]) -> bool {
+        let stderr = io::stderr();
+        let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
+        let ready = poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
+        if !ready || !polled[0].revents().contains(PollFlags::OUT) {
+            return false;
+        }
+        let line = if self.is_mid_line { Cow::from([b"\n", line].concat()) } else { Cow::from(line) };
+        let written = rustix::io::write(&stderr, &line).unwrap_or(0);
+        self.is_mid_line = written < line.len() && (written > 0 || self.is_mid_line);
+        written == line.len()
     }
 
     /// Counts one line of an event; returns whether it may be written, which an error always may.
@@ -162,16 +182,6 @@ impl EventCounter {
         let seconds = time.min(LOG_WINDOW).as_secs_f64().ceil() as u64;
         Some((self.level, std::mem::take(&mut self.suppressed), seconds.max(1)))
     }
-}
-
-/// Writes a line to standard error unless that would block; returns false if the line is lost. The descriptor is polled
-/// and not set to non-blocking, since other processes may share it: what poll(2) calls writable accepts
-/// [`LOG_LINE`](crate::limits::LOG_LINE) bytes at once (pipe(7), PIPE_BUF).
-fn try_write(line: &[u8]) -> bool {
-    let stderr = io::stderr();
-    let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
-    let ready = poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
-    ready && polled[0].revents().contains(PollFlags::OUT) && rustix::io::write(&stderr, line).is_ok()
 }
 
 /// Formats `redpoll: LEVEL: MESSAGE`. An error has no level there, as is usual for the final error of a program.

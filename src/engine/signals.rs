@@ -1,8 +1,10 @@
-//! SIGTERM and SIGINT arrive as a byte in a socket that the poller watches. A second signal ends the process at once
-//! with exit code 1, whatever the server is doing.
+//! SIGTERM, SIGINT and SIGHUP arrive as a byte in a socket that the poller watches. A second signal to stop ends the
+//! process at once with exit code 1, whatever the server is doing. Signals that would end or stop a server for no reason
+//! of its own are ignored.
+#![allow(unsafe_code)]
 
 use log::info;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::net::UnixStream;
@@ -12,19 +14,24 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// The receiver of signals.
 #[derive(Debug)]
 pub(super) struct Signals {
-    /// Becomes readable with the first signal.
+    /// Becomes readable with a signal.
     pub socket: UnixStream,
-    /// The number of the last signal.
+    /// The number of the last signal to stop; 0 before there is one.
     last: Arc<AtomicUsize>,
+    /// SIGHUP has arrived and is not logged yet.
+    hangup: Arc<AtomicBool>,
 }
 
 impl Signals {
     /// Registers the handlers.
     pub fn watch() -> io::Result<Signals> {
+        ignore_signals();
         let (socket, writer) = UnixStream::pair()?;
         socket.set_nonblocking(true)?;
         let stopping = Arc::new(AtomicBool::new(false));
-        let last = Arc::default();
+        let (last, hangup) = (Arc::default(), Arc::default());
+        flag::register(SIGHUP, Arc::clone(&hangup))?;
+        pipe::register(SIGHUP, writer.try_clone()?)?;
         for signal in [SIGTERM, SIGINT] {
             // Actions run in order of registration: the first signal only sets the flag.
             flag::register_conditional_shutdown(signal, 1, Arc::clone(&stopping))?;
@@ -32,18 +39,32 @@ impl Signals {
             flag::register_usize(signal, Arc::clone(&last), signal as usize)?;
             pipe::register(signal, writer.try_clone()?)?;
         }
-        Ok(Signals { socket, last })
+        Ok(Signals { socket, last, hangup })
     }
 
-    /// Empties the socket, and logs the last signal.
-    pub fn receive(&mut self) {
+    /// Empties the socket and logs the last signal; returns whether the server is to stop.
+    pub fn receive(&mut self) -> bool {
         // Neither the bytes nor an error of the read matter.
         let _ = uninterrupted(|| self.socket.read(&mut [0; 16]));
+        if self.hangup.swap(false, Ordering::Relaxed) {
+            info!(target: "hangup", reason = "SIGHUP"; "SIGHUP: nothing to reload, flags are read at start alone");
+        }
         let reason = match self.last.load(Ordering::Relaxed) as i32 {
+            0 => return false,
             SIGINT => "SIGINT",
             _ => "SIGTERM",
         };
         info!(target: "stopping", reason; "stopping: {reason}");
+        true
+    }
+}
+
+/// Ignores the signals of a file that has reached its limit of size (the write fails instead), of the terminal for a
+/// server in the background, and those without a meaning here. Otherwise each of them would end or stop the process.
+fn ignore_signals() {
+    for signal in [libc::SIGXFSZ, libc::SIGTTIN, libc::SIGTTOU, libc::SIGUSR1, libc::SIGUSR2] {
+        // SAFETY: signal(2) takes two numbers and may be called at any time; SIG_IGN runs no code of this process.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
 }
 

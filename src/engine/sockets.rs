@@ -206,10 +206,8 @@ impl Sockets for PolledSockets {
         self.spin.wait(&mut self.reports, &self.poller, timeout)?;
         for Report { key, read, write, ended, hangup } in self.reports.iter() {
             ready.push(match key {
-                SIGNALS => {
-                    self.signals.receive();
-                    Ready::Stop
-                }
+                SIGNALS if self.signals.receive() => Ready::Stop,
+                SIGNALS => continue,
                 CONSOLE => Ready::Console,
                 key if listener_index(key) < self.listeners.len() => Ready::Listener(listener_index(key)),
                 key => Ready::Connection { id: ConnId(key as u32), read, write, ended, hangup },

@@ -159,12 +159,12 @@ pub(super) fn serve(
     }
 }
 
-/// Starts a thread that waits for the first signal. The main thread may be blocked by the lock of the state, and the
+/// Starts a thread that waits for the first signal to stop. The main thread may be blocked by the lock of the state, and the
 /// thread with the lock shortens its sends only once the stop is known.
 fn watch_signals(mut signals: Signals, shared: Arc<Shared>) -> io::Result<()> {
     signals.socket.set_nonblocking(false)?;
     let watch = move || {
-        signals.receive();
+        while !signals.receive() {}
         shared.drain();
     };
     spawn(watch).map(drop)
