@@ -300,6 +300,11 @@ fn sizes_and_times_take_units() {
     let sizes = [("4096", 4096), ("256KiB", 262_144), ("1KB", 1000), ("2 MiB", 2_097_152), ("7B", 7)];
     sizes.iter().for_each(|(text, bytes)| assert_eq!(size(text), Ok(*bytes)));
     let times = [("50ms", 50), ("2m", 120_000), ("60", 60_000), ("0", 0), ("1h", 3_600_000)];
+    assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+    assert_eq!(duration("1m500ms"), Ok(Duration::from_millis(60_500)));
+    for wrong in ["1h30x", "1hm", "h30m", "1h-30m", ""] {
+        assert!(duration(wrong).is_err(), "{wrong:?}");
+    }
     times.iter().for_each(|(text, ms)| assert_eq!(duration(text), Ok(Duration::from_millis(*ms))));
     for wrong in ["", "KiB", "-1", "1.5KiB", "4 bytes", "99999999999999999999", "9999999999999GiB"] {
         assert!(size(wrong).is_err(), "{wrong}");

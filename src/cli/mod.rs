@@ -106,73 +106,97 @@ Exit codes: 0 stopped by a signal or an operator, 1 failed (for example: port in
 pub struct ServeOptions {
     /// Address to listen on: SCHEME://HOST:PORT, unix://PATH, or HOST:PORT for line; repeat for more listeners. Port 0
     /// assigns a free port. Schemes are listed below
-    #[arg(long, value_name = "URL", env = "REDPOLL_LISTEN", value_delimiter = ' ',
+    #[arg(help_heading = "Listening", long, value_name = "URL", env = "REDPOLL_LISTEN", value_delimiter = ' ',
           default_value = "line://127.0.0.1:12345", value_parser = ListenUrl::parse)]
     pub listen: Vec<ListenUrl>,
-    /// Engine that moves the bytes; engines are listed below
-    #[arg(
-        long,
-        value_name = "ENGINE",
-        env = "REDPOLL_ENGINE",
-        default_value = "reactor",
-        hide_possible_values = true
-    )]
-    pub engine: Engine,
     /// Maximum length of a line including CR and LF; 128 bytes to 64 KiB
-    #[arg(long, value_name = "SIZE", env = "REDPOLL_MAX_LINE", default_value = "4KiB", value_parser = max_line)]
+    #[arg(help_heading = "Limits", long, value_name = "SIZE", env = "REDPOLL_MAX_LINE", default_value = "4KiB", value_parser = max_line)]
     max_line: usize,
     /// Maximum unsent bytes for one connection; it is closed after 2 s above this, or above 8 times this; minimum 8 KiB
-    #[arg(long, value_name = "SIZE", env = "REDPOLL_QUEUE", default_value = "256KiB", value_parser = queue)]
+    #[arg(help_heading = "Limits", long, value_name = "SIZE", env = "REDPOLL_QUEUE", default_value = "256KiB", value_parser = queue)]
     queue: usize,
     /// Maximum unsent bytes of all connections; above it, the one with the largest queue is closed; minimum --queue
-    #[arg(long, value_name = "SIZE", env = "REDPOLL_QUEUE_TOTAL", default_value = "64MiB", value_parser = size)]
+    #[arg(help_heading = "Limits", long, value_name = "SIZE", env = "REDPOLL_QUEUE_TOTAL", default_value = "64MiB", value_parser = size)]
     queue_total: usize,
     /// Bytes that the kernel may buffer for one connection (SO_SNDBUF); minimum 4 KiB; 0: the kernel's default
-    #[arg(long, value_name = "SIZE", env = "REDPOLL_SEND_BUFFER", default_value = "128KiB", value_parser = send_buffer)]
+    #[arg(help_heading = "Limits", long, value_name = "SIZE", env = "REDPOLL_SEND_BUFFER", default_value = "128KiB", value_parser = send_buffer)]
     send_buffer: usize,
     /// Maximum connections at a time; 0: the descriptor limit minus 32 and the listeners
-    #[arg(long, value_name = "N", env = "REDPOLL_MAX_CONNECTIONS", default_value_t = 0)]
+    #[arg(
+        help_heading = "Limits",
+        long,
+        value_name = "N",
+        env = "REDPOLL_MAX_CONNECTIONS",
+        default_value_t = 0
+    )]
     pub max_connections: usize,
     /// Maximum connections of one address (IPv6: /64) at a time; loopback is exempt; 0: no limit
-    #[arg(long, value_name = "N", env = "REDPOLL_MAX_PER_ADDRESS", default_value_t = 64)]
+    #[arg(
+        help_heading = "Limits",
+        long,
+        value_name = "N",
+        env = "REDPOLL_MAX_PER_ADDRESS",
+        default_value_t = 64
+    )]
     max_per_address: usize,
     /// Network that is exempt from --max-per-address: 10.0.0.0/8, 2001:db8::/32, or one address; repeat for more
-    #[arg(long, value_name = "NET", env = "REDPOLL_TRUST", value_delimiter = ' ')]
+    #[arg(
+        help_heading = "Listening",
+        long,
+        value_name = "NET",
+        env = "REDPOLL_TRUST",
+        value_delimiter = ' '
+    )]
     trust: Vec<Subnet>,
     /// Maximum time from accept to registration; minimum 1s; 0: no limit
-    #[arg(long, value_name = "TIME", env = "REDPOLL_REGISTER_TIMEOUT", default_value = "60s", value_parser = register_timeout)]
+    #[arg(help_heading = "Limits", long, value_name = "TIME", env = "REDPOLL_REGISTER_TIMEOUT", default_value = "60s", value_parser = register_timeout)]
     register_timeout: Duration,
     /// Lines per second from one connection; above that, reading from it is delayed and no line is lost; 0: no limit
-    #[arg(long, value_name = "N", env = "REDPOLL_RATE", default_value_t = 20)]
+    #[arg(help_heading = "Rate", long, value_name = "N", env = "REDPOLL_RATE", default_value_t = 20)]
     rate: u32,
     /// Lines that a connection may send at once before --rate applies; minimum 1
-    #[arg(long, value_name = "N", env = "REDPOLL_BURST", default_value = "200", value_parser = burst)]
+    #[arg(help_heading = "Rate", long, value_name = "N", env = "REDPOLL_BURST", default_value = "200", value_parser = burst)]
     burst: u32,
     /// Maximum rooms at a time, including the lobby; 0: no limit
-    #[arg(long, value_name = "N", env = "REDPOLL_MAX_ROOMS", default_value_t = 1024)]
+    #[arg(
+        help_heading = "Limits",
+        long,
+        value_name = "N",
+        env = "REDPOLL_MAX_ROOMS",
+        default_value_t = 1024
+    )]
     max_rooms: usize,
     /// Maximum rooms of one connection, including the lobby; 0: no limit
-    #[arg(long, value_name = "N", env = "REDPOLL_MAX_ROOMS_PER_CONNECTION", default_value_t = 64)]
+    #[arg(
+        help_heading = "Limits",
+        long,
+        value_name = "N",
+        env = "REDPOLL_MAX_ROOMS_PER_CONNECTION",
+        default_value_t = 64
+    )]
     max_rooms_per_connection: usize,
     /// Members of a room above which the room sends no presence (joined, left, renamed); 0: no limit
-    #[arg(long, value_name = "N", env = "REDPOLL_QUIET_ABOVE", default_value_t = 256)]
+    #[arg(
+        help_heading = "Limits",
+        long,
+        value_name = "N",
+        env = "REDPOLL_QUIET_ABOVE",
+        default_value_t = 256
+    )]
     quiet_above: usize,
     /// Maximum time to flush the queue of a closing connection, or all queues when the server stops; 0: no time
-    #[arg(long, value_name = "TIME", env = "REDPOLL_DRAIN", default_value = "5s", value_parser = duration)]
+    #[arg(help_heading = "Shutdown", long, value_name = "TIME", env = "REDPOLL_DRAIN", default_value = "5s", value_parser = duration)]
     drain: Duration,
     /// Announce each line typed at the server's own terminal to all users
-    #[arg(long, env = "REDPOLL_CONSOLE", value_parser = BoolishValueParser::new())]
+    #[arg(help_heading = "Listening", long, env = "REDPOLL_CONSOLE", value_parser = BoolishValueParser::new())]
     pub console: bool,
     /// Allow udp on addresses that are neither loopback nor private, where any network can forge source addresses
-    #[arg(long, env = "REDPOLL_UDP_PUBLIC", value_parser = BoolishValueParser::new())]
+    #[arg(help_heading = "Listening", long, env = "REDPOLL_UDP_PUBLIC", value_parser = BoolishValueParser::new())]
     pub udp_public: bool,
-    /// Microseconds to poll without sleeping after an event: less latency, but a whole processor while there is
-    /// traffic; at most 1000000; 0: sleep at once
-    #[arg(long, value_name = "MICROSECONDS", env = "REDPOLL_SPIN", default_value = "0", value_parser = spin)]
-    pub spin: Duration,
     /// Level of the log: error (failures), warn (also limits reached), info (also users and operators), debug (also
     /// every connection)
     #[arg(
+        help_heading = "Logging",
         long,
         value_name = "LEVEL",
         env = "REDPOLL_LOG",
@@ -182,6 +206,7 @@ pub struct ServeOptions {
     pub log: LogLevel,
     /// Format of the log: text, or json (one object per line)
     #[arg(
+        help_heading = "Logging",
         long,
         value_name = "FORMAT",
         env = "REDPOLL_LOG_FORMAT",
@@ -190,8 +215,22 @@ pub struct ServeOptions {
     )]
     pub log_format: LogFormat,
     /// Frame timeout of classic, nickname and relay: time without input that ends a message without LF; minimum 1ms
-    #[arg(long, value_name = "TIME", env = "REDPOLL_PAUSE", default_value = "50ms", value_parser = frame_timeout)]
+    #[arg(help_heading = "Limits", long, value_name = "TIME", env = "REDPOLL_PAUSE", default_value = "50ms", value_parser = frame_timeout)]
     pause: Duration,
+    /// Engine that moves the bytes; engines are listed below
+    #[arg(
+        help_heading = "Measuring",
+        long,
+        value_name = "ENGINE",
+        env = "REDPOLL_ENGINE",
+        default_value = "reactor",
+        hide_possible_values = true
+    )]
+    pub engine: Engine,
+    /// Microseconds to poll without sleeping after an event: less latency, but a whole processor while there is
+    /// traffic; at most 1000000; 0: sleep at once
+    #[arg(help_heading = "Measuring", long, value_name = "MICROSECONDS", env = "REDPOLL_SPIN", default_value = "0", value_parser = spin)]
+    pub spin: Duration,
 }
 
 impl ServeOptions {
@@ -419,7 +458,25 @@ pub fn size(text: &str) -> Result<usize, String> {
 /// # Errors
 /// A message with the problem.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    Ok(Duration::from_millis(parse_with_unit(text, &TIME_UNITS, 1000)? as u64))
+    let mut total = Duration::ZERO;
+    // `1h30m` is the sum of its parts, each of which begins with a digit after a unit.
+    for part in parts(text) {
+        total += Duration::from_millis(parse_with_unit(part, &TIME_UNITS, 1000)? as u64);
+    }
+    Ok(total)
+}
+
+/// Splits before each digit that follows a letter; a text without any is one part.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let bytes = text.as_bytes();
+        let end =
+            (1..bytes.len()).find(|at| bytes[*at].is_ascii_digit() && bytes[at - 1].is_ascii_alphabetic());
+        rest = end.map(|end| &text[end..]);
+        Some(&text[..end.unwrap_or(text.len())])
+    })
 }
 
 fn at_least(min: usize, size: usize) -> Result<usize, String> {
@@ -439,8 +496,11 @@ fn queue(text: &str) -> Result<usize, String> {
 }
 
 fn send_buffer(text: &str) -> Result<usize, String> {
+    /// SO_SNDBUF is an `int`, which Linux doubles (socket(7)).
+    const MAX_SEND_BUFFER: usize = i32::MAX as usize / 2;
     match size(text)? {
         0 => Ok(0),
+        size if size > MAX_SEND_BUFFER => Err(format!("too large; give at most {MAX_SEND_BUFFER} bytes")),
         size => at_least(MIN_SEND_BUFFER, size),
     }
 }
@@ -485,6 +545,7 @@ mod tests {
         assert!(max_line("127").is_err() && max_line("128").is_ok() && max_line("1MiB").is_err());
         assert!(queue("8191").is_err() && queue("8KiB").is_ok());
         assert!(send_buffer("1").is_err() && send_buffer("0").is_ok());
+        assert!(send_buffer("4GiB").is_err() && send_buffer("1023MiB").is_ok());
         assert!(register_timeout("999ms").is_err() && register_timeout("0").is_ok());
         assert!(burst("0").is_err() && burst("1").is_ok() && burst("x").is_err());
     }
