@@ -310,3 +310,16 @@ fn sizes_and_times_take_units() {
         assert!(size(wrong).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn invalid_values_name_their_variable() {
+    let output = |flags: &[&str]| {
+        let mut command = redpoll();
+        command.arg("serve").args(flags).env("REDPOLL_RATE", "abc");
+        stderr(2, &command.output().expect("the program can be started"))
+    };
+    assert!(output(&[]).contains("environment variable REDPOLL_RATE"));
+    for flags in [&["--rate", "x"][..], &["--rate=x"]] {
+        assert!(!output(flags).contains("REDPOLL_RATE"), "{flags:?}");
+    }
+}

@@ -2,6 +2,7 @@
 //! is also read from the environment, as `REDPOLL_` and its name.
 
 mod bench;
+pub mod environment;
 
 pub use bench::bench;
 
@@ -28,7 +29,12 @@ impl Cli {
     /// Parses the command line and the environment. Exits with code 2 if they are invalid, and with 0 after help.
     #[must_use]
     pub fn read() -> Cli {
-        let cli = Cli::parse();
+        let cli = Cli::try_parse().unwrap_or_else(|error| {
+            if let Some(variable) = environment::cause(&error, std::env::args_os()) {
+                eprintln!("note: the value is that of the environment variable {variable}");
+            }
+            error.exit()
+        });
         if let Command::Serve(options) = &cli.command
             && let Err(why) = options.check()
         {

@@ -10,7 +10,7 @@ mod sockets;
 #[cfg(feature = "threads")]
 mod threads;
 
-use crate::cli::{Engine, ServeOptions};
+use crate::cli::{Engine, ServeOptions, environment};
 use crate::limits::{Limits, SPARE_DESCRIPTORS};
 use crate::protocol::name;
 use crate::reactor::{Reactor, Running};
@@ -28,6 +28,11 @@ use std::process::ExitCode;
 #[must_use]
 pub fn serve(options: &ServeOptions) -> ExitCode {
     log_sink::install(options.log, options.log_format);
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for (name, nearest) in environment::unknown(names) {
+        warn!(target: "unknown-variable", name = name.as_str(), nearest = nearest.as_str();
+            "the environment variable {name} is ignored: it belongs to no flag; the nearest is {nearest}");
+    }
     let ended = run(options);
     // Writes the counts of suppressed lines.
     ::log::logger().flush();
