@@ -1,12 +1,12 @@
-//! Byte buffers that are lent out by number. A connection that holds bytes keeps four bytes for it, one that holds none
-//! keeps nothing else; buffers given back are used again, up to a bound.
+//! Byte buffers by number. A connection with a buffer holds four bytes for it, one without a buffer nothing. Returned
+//! buffers are reused, up to a bound.
 
 use crate::limits::{POOLED_BUFFER_BYTES, POOLED_BUFFERS};
 use slab::Slab;
 use std::num::NonZeroU32;
 
-/// A buffer on loan: its slot plus one, so that `Option<BufferId>` is four bytes. Given back by hand, since whoever
-/// holds it can't reach the pool when dropped.
+/// A buffer in use: its slot plus one, so that `Option<BufferId>` is four bytes. It must be passed to
+/// [`Pool::reclaim`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct BufferId(NonZeroU32);
 
@@ -16,21 +16,21 @@ impl BufferId {
     }
 }
 
-/// Buffers on loan and buffers that wait.
+/// Buffers in use and free buffers.
 #[derive(Debug, Default)]
 pub struct Pool {
     lent: Slab<Vec<u8>>,
     /// Empty; at most [`POOLED_BUFFERS`] of at most [`POOLED_BUFFER_BYTES`] each.
     free: Vec<Vec<u8>>,
-    /// Memory of the buffers on loan, in bytes.
+    /// Memory of the buffers in use, in bytes.
     memory: usize,
 }
 
 impl Pool {
-    /// A buffer that holds `bytes`.
+    /// Takes a buffer and fills it with `bytes`.
     pub fn lend(&mut self, bytes: &[u8]) -> BufferId {
         let mut buffer = self.free.pop().unwrap_or_default();
-        // No more than is needed: most buffers never grow.
+        // Exact, since most buffers never grow.
         buffer.reserve_exact(bytes.len());
         buffer.extend_from_slice(bytes);
         self.memory += buffer.capacity();
@@ -38,13 +38,13 @@ impl Pool {
         BufferId(NonZeroU32::MIN.saturating_add(slot))
     }
 
-    /// What a buffer holds.
+    /// Returns the content of a buffer.
     #[must_use]
     pub fn bytes(&self, id: &BufferId) -> &[u8] {
         &self.lent[id.slot()]
     }
 
-    /// Puts more behind what a buffer holds.
+    /// Appends to a buffer.
     pub fn add(&mut self, id: &BufferId, bytes: &[u8]) {
         let buffer = &mut self.lent[id.slot()];
         let before = buffer.capacity();
@@ -55,13 +55,14 @@ impl Pool {
         self.memory += buffer.capacity() - before;
     }
 
-    /// Memory of the buffers on loan, in bytes: what they hold, and at most [`POOLED_BUFFER_BYTES`] more each.
+    /// Returns the memory of the buffers in use, in bytes: their content, and at most [`POOLED_BUFFER_BYTES`] more
+    /// each.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.memory
     }
 
-    /// Takes a buffer back. A large one, or one too many, is freed at once.
+    /// Returns a buffer to the pool. It is freed if it is large or the pool is full.
     #[expect(clippy::needless_pass_by_value, reason = "whoever gives it back must not keep its number")]
     pub fn reclaim(&mut self, id: BufferId) {
         let mut buffer = self.lent.remove(id.slot());
@@ -72,13 +73,13 @@ impl Pool {
         }
     }
 
-    /// Buffers on loan.
+    /// Returns the number of buffers in use.
     #[must_use]
     pub fn lent(&self) -> usize {
         self.lent.len()
     }
 
-    /// Frees all that is not on loan.
+    /// Frees the buffers that are not in use.
     pub fn trim(&mut self) {
         self.free = Vec::new();
         self.lent.shrink_to_fit();
