@@ -4,7 +4,7 @@
 use redpoll::limits::Limits;
 use redpoll_kit::{PeerNo, Sim};
 
-/// Who sends what, in this order. The third has no name at first; lines hold at most 128 bytes.
+/// The messages with their senders, in this order. The third has no name at first; lines hold at most 128 bytes.
 fn conversation() -> Vec<(PeerNo, Vec<u8>)> {
     let long = [&b"x".repeat(300)[..], b"\x00\n"].concat();
     let limit = [&b"@bob:"[..], &b"y".repeat(121), b"\r\n"].concat();

@@ -35,11 +35,11 @@ mod deed {
     pub const RUN: u8 = 0xF7;
     /// The operator says it in the lobby.
     pub const SAY: u8 = 0xF8;
-    /// The operator says it to the one whose name stands before the first `:`.
+    /// The operator sends it to the user named before the first `:`.
     pub const TELL: u8 = 0xF9;
     /// The operator ends the connection of the one of this name.
     pub const KICK: u8 = 0xFA;
-    /// The operator tells everyone.
+    /// The operator announces it.
     pub const ANNOUNCE: u8 = 0xFB;
     /// A datagram; then sends fail as often as the next byte says, in percent.
     pub const FAIL: u8 = 0xFC;
@@ -57,10 +57,10 @@ mod deed {
 ///   64 KiB behind its last datagram;
 /// - every datagram that is sent is one message, not empty, valid UTF-8 without controls, at most 1024 bytes;
 /// - each is sent exactly what `dialects.md` says, in order, where its allowance suffices and no send fails; some of it
-///   otherwise. So a `C` or `Q` with a name that wasn't entered from its address has no effect, nobody speaks for another,
+///   otherwise. So a `C` or `Q` with a name that wasn't entered from its address has no effect, no source sends for another,
 ///   names are unique, and a line peer hears the same;
 /// - of an address without a name nothing is kept;
-/// - one that is silent for ten minutes is gone, to the millisecond, and its name is free; that of one who was kicked is
+/// - one that is silent for ten minutes is gone, to the millisecond, and its name is free; that of a kicked one is
 ///   after a minute;
 /// - in the end all are gone, and the server is empty.
 ///
@@ -82,7 +82,7 @@ pub fn check_datagrams(data: &[u8]) {
     story.end(&slice);
 }
 
-/// What somebody is to be sent.
+/// What a source must be sent.
 #[derive(Debug)]
 enum Due {
     /// These words.
@@ -356,7 +356,7 @@ impl Story {
         self.run();
     }
 
-    /// Somebody's name is free again, and the others are told.
+    /// Frees a name; the other users receive the leaving.
     fn go(&mut self, at: usize, reason: &str) {
         let Some((shown, _)) = self.addresses[at].name.take() else { return };
         self.order.retain(|other| *other != at);
@@ -420,7 +420,7 @@ impl Story {
                 self.go(at, "silent");
                 silent.push(at);
             }
-            // Who goes at the same time hears no more of the others.
+            // A source that leaves at the same time receives nothing more.
             silent.into_iter().for_each(|at| self.addresses[at].due.truncate(due[at]));
         }
         self.sim.pass(time);

@@ -113,7 +113,7 @@ fn is_of_one_script(form: &str) -> bool {
     all.first().is_none_or(|first| first.iter().any(|script| all.iter().all(|used| used.contains(script))))
 }
 
-/// Asserts that `form` may be told to anyone, between any two separators.
+/// Asserts that `form` may be sent to any peer, between any two separators.
 fn assert_form(form: &str) {
     let count = form.chars().count();
     assert!((1..=MAX_CHARS).contains(&count), "{form:?} has {count} characters");
@@ -150,7 +150,7 @@ fn assert_typed(form: &str) {
     }
 }
 
-/// Asserts that whoever hears of `name` can tell it from what stands around it.
+/// Asserts that a recipient can tell `name` from the text around it.
 fn assert_told(name: &Name) {
     let (shown, text) = (name.shown(), b": #x".as_bstr());
     let said = |room| Event::Said { room, from: name, text };

@@ -37,7 +37,7 @@ impl Sim {
         Sim { reactor: Reactor::new(sockets, doors.to_vec(), limits), running: Running::On, turns: 0 }
     }
 
-    /// A server whose sockets cut, delay and break as `faults` say.
+    /// Creates a server with sockets that cut, delay and break as `faults` say.
     #[must_use]
     pub fn with_faults(limits: Limits, faults: Faults) -> Sim {
         let mut sim = Sim::new(limits);
@@ -71,7 +71,7 @@ impl Sim {
         self.sockets().take_datagrams(to)
     }
 
-    /// Somebody types at the server's own terminal.
+    /// Types at the server's own terminal.
     pub fn type_at_console(&mut self, bytes: impl AsRef<[u8]>) {
         self.sockets().push_console(bytes.as_ref());
     }

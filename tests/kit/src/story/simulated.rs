@@ -50,7 +50,7 @@ impl Simulated {
         self.doors.iter().position(|listens| *listens == door).expect("the story's doors are there")
     }
 
-    /// The stream of a peer; who sends datagrams has none.
+    /// The stream of a peer; `None` with datagrams.
     fn number(&self, peer: usize) -> Option<PeerNo> {
         match &self.peers[peer] {
             Peer::Stream { number, .. } => Some(*number),
@@ -97,7 +97,7 @@ impl Stage for Simulated {
             Peer::Stream { number, door, .. } => {
                 self.sim.send(number, bytes);
                 self.sim.run();
-                // On real sockets this much passes before anybody hears of it.
+                // On real sockets this time passes before a peer receives it.
                 if matches!(door, Scheme::Classic | Scheme::Nickname | Scheme::Relay)
                     && !bytes.ends_with(b"\n")
                 {
