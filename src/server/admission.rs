@@ -2,7 +2,7 @@
 //! customer has (RFC 6177). Loopback and trusted networks are not counted. A counted connection holds an id, which it
 //! must give back.
 
-use crate::limits::{GROWN, Limits, MAX_REJECTED, TABLE};
+use crate::limits::{Limits, MAX_REJECTED, TABLE, VEC_GROWTH};
 use crate::protocol::{PeerAddr, Refusal};
 use crate::server::rate_limit::TokenBucket;
 use crate::subnet::Subnet;
@@ -72,7 +72,7 @@ impl Counted {
 impl Admission {
     /// Maximum memory that one connection takes, if it is the only one of its address.
     pub const MAX_BYTES_PER_CONNECTION: usize =
-        TABLE * (size_of::<(AddressKey, u32)>() + 1) + GROWN * size_of::<Option<Counted>>();
+        TABLE * (size_of::<(AddressKey, u32)>() + 1) + VEC_GROWTH * size_of::<Option<Counted>>();
 
     /// Creates an admission without connections.
     #[must_use]

@@ -3,7 +3,7 @@
 //! connection is a list of pieces of chunks. `send_queue/` decides which text is kept and when a connection is too
 //! slow.
 
-use crate::limits::{ALLOCATION, CHUNK, GROWN};
+use crate::limits::{ALLOCATION_OVERHEAD, CHUNK, VEC_GROWTH};
 use crate::protocol::{ConnId, message};
 use slab::Slab;
 use std::collections::VecDeque;
@@ -74,11 +74,11 @@ impl Backlogs {
     /// Maximum memory of the backlog of one connection besides its text and its list of pieces, which are
     /// [counted](Backlogs::memory); includes its entry in [`largest_first`](Backlogs::largest_first).
     pub const MAX_BYTES_PER_CONNECTION: usize =
-        GROWN * size_of::<Backlog>() + size_of::<&Backlog>() + size_of::<ConnId>();
+        VEC_GROWTH * size_of::<Backlog>() + size_of::<&Backlog>() + size_of::<ConnId>();
     /// Maximum memory of one chunk besides its text.
-    pub const BYTES_PER_CHUNK: usize = GROWN * size_of::<Chunk>() + ALLOCATION;
+    pub const BYTES_PER_CHUNK: usize = VEC_GROWTH * size_of::<Chunk>() + ALLOCATION_OVERHEAD;
 
-    /// Copies text into a chunk. The caller must pass the returned piece to [`let_go`](Backlogs::let_go).
+    /// Copies text into a chunk. The caller must pass the returned piece to [`release_piece`](Backlogs::release_piece).
     pub fn keep(&mut self, text: &[u8]) -> Piece {
         let chunk = match self.current {
             Some(chunk) if self.chunks[chunk as usize].has_room(text.len()) => chunk,
@@ -92,7 +92,7 @@ impl Backlogs {
     }
 
     /// Releases a piece that [`keep`](Backlogs::keep) has returned.
-    pub fn let_go(&mut self, piece: Piece) {
+    pub fn release_piece(&mut self, piece: Piece) {
         self.release(piece.chunk);
     }
 

@@ -131,7 +131,7 @@ impl Connections {
     /// `left` bytes unprocessed; `None`: for ever.
     #[must_use]
     pub fn frame_timeout(&self, id: ConnId, left: usize) -> Option<Duration> {
-        self.peers[id].frame.awaits_pause(left).then_some(self.limits.pause)
+        self.peers[id].frame.awaits_timeout(left).then_some(self.limits.pause)
     }
 
     /// Notes that a connection is broken.
@@ -203,7 +203,7 @@ impl Connections {
         if unfinished.is_empty() || !is_read {
             return;
         }
-        if peer.frame.ends_by_pause(unfinished) {
+        if peer.frame.ends_by_timeout(unfinished) {
             self.input.append(peer, &[message::END]);
             // That byte may have filled the buffer.
             self.update_interest(id, transport);

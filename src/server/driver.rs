@@ -26,7 +26,7 @@ impl Driver {
     #[must_use]
     pub fn reactor(limits: &Limits) -> Driver {
         Driver {
-            max_unsent: limits.hard_queue(),
+            max_unsent: limits.max_queue(),
             min_drain: MIN_DRAIN,
             defers_presence: true,
             sends_later: false,

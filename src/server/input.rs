@@ -19,7 +19,7 @@ impl Input {
     pub fn save(&mut self, peer: &mut Peer, bytes: &[u8]) {
         debug_assert!(peer.input.is_none(), "what was kept is loaded first");
         if !bytes.is_empty() {
-            peer.input = Some(self.pool.lend(bytes));
+            peer.input = Some(self.pool.take_buffer(bytes));
         }
     }
 
@@ -66,13 +66,13 @@ impl Input {
     /// read.
     #[must_use]
     pub fn is_high(&self, limits: &Limits) -> bool {
-        self.memory() > limits.held_total()
+        self.memory() > limits.max_read_ahead()
     }
 
     /// Returns the number of buffers in use.
     #[must_use]
     pub fn buffers(&self) -> usize {
-        self.pool.lent()
+        self.pool.in_use()
     }
 
     /// Returns the memory of the saved input, in bytes.

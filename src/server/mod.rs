@@ -21,7 +21,7 @@ pub mod timers;
 pub mod transport;
 
 use crate::hub::{AfterRequest, Effect, Hub};
-use crate::limits::{Limits, MAX_REJECTED, MAX_SHORT, MAX_SILENCE, READ};
+use crate::limits::{Limits, MAX_REJECTED, MAX_SHORT_MESSAGE, MAX_SILENCE, READ};
 use crate::protocol::name::Name;
 use crate::protocol::scheme::Scheme;
 use crate::protocol::{CloseReason, ConnId, Event, Outbox, PeerAddr, Refusal, Time};
@@ -198,8 +198,8 @@ impl Server {
             }
         }
         log_events::accepted(self.connections.peers.number(id), from, row.name);
-        if row.hears_lobby {
-            self.hub.make_listener(id);
+        if row.observes_lobby {
+            self.hub.make_observer(id);
         }
         // Not flushed now: it is sent together with the first answer.
         self.connections.queues.send(id, Event::Connected { from });
@@ -375,7 +375,7 @@ impl Server {
             return;
         }
         // Its recipients get a line, which has a limit too.
-        let max_line = MAX_SHORT.min(limits.max_line);
+        let max_line = MAX_SHORT_MESSAGE.min(limits.max_line);
         let bounds = Bounds { max_line, tokens: peer.bucket.left(*rate, *now) };
         let fed = feed::feed(hub, id, &mut peer.frame, queues.dialect(id), bytes, bounds, queues);
         peer.bucket.spend(fed.cost, *rate, *now);

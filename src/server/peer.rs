@@ -254,7 +254,7 @@ impl Peer {
             Phase::Open if self.state.is_blocked_by(Blocked::OUTPUT) => Reading::Nothing,
             Phase::Open if self.state.is_blocked_by(Blocked::RATE) => match self.half_close {
                 Some(_) => Reading::Nothing,
-                None if self.frame.is_by_pause() && may_read_ahead => Reading::Bytes,
+                None if self.frame.has_timeout() && may_read_ahead => Reading::Bytes,
                 None => Reading::End,
             },
             // A runnable connection is read in the next turn: changing the interest would take two system calls for

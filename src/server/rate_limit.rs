@@ -1,7 +1,7 @@
 //! Token buckets. A peer without tokens is not read until it has one; a message that has begun is always processed, and
 //! paid for afterwards. `now` is an argument.
 
-use crate::limits::{Limits, REFILL};
+use crate::limits::{Limits, RATE_RECHECK};
 use crate::protocol::{ConnId, Time};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl Rate {
     #[must_use]
     pub fn wait(self) -> Duration {
         let time_of = |units: u64| Duration::from_millis(units.div_ceil(self.refill.max(1)));
-        REFILL.min(time_of(self.full)).max(time_of(TOKEN))
+        RATE_RECHECK.min(time_of(self.full)).max(time_of(TOKEN))
     }
 }
 

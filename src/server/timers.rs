@@ -1,7 +1,7 @@
 //! Timers. `now` is always an argument: nothing here reads a clock. Arming, cancelling and finding the next timer take
 //! constant time: all deadlines of one kind are equally far ahead, so each kind is a queue in the order of arming.
 
-use crate::limits::GROWN;
+use crate::limits::VEC_GROWTH;
 use crate::protocol::{ConnId, Time};
 use slab::Slab;
 use std::num::NonZeroU32;
@@ -67,7 +67,7 @@ pub struct Timers {
 impl Timers {
     /// Maximum memory that the timers of one connection take: one for its phase, and those of its queue, its frame
     /// timeout, its token bucket and its half-close.
-    pub const MAX_BYTES_PER_CONNECTION: usize = 5 * GROWN * size_of::<Armed>();
+    pub const MAX_BYTES_PER_CONNECTION: usize = 5 * VEC_GROWTH * size_of::<Armed>();
 
     /// Arms a timer. If timers of the kind are due later (a kind without a fixed length), its position is found by a
     /// search from the end.

@@ -6,7 +6,7 @@ use crate::answers;
 use crate::history::{self, Entry, Event, LOBBY, ROOMS, Rooms};
 use crate::seen::Seen;
 use crate::world::{Clients, World};
-use redpoll::limits::MAX_SHORT;
+use redpoll::limits::MAX_SHORT_MESSAGE;
 use redpoll::protocol::scheme::Scheme;
 use redpoll::reactor::Running;
 use redpoll_kit::{Fault, PeerNo, Sim};
@@ -570,7 +570,7 @@ fn shown_message(scheme: Scheme, entry: &Entry<'_>) -> Option<String> {
     match scheme {
         Scheme::Line => Some(entry.line.to_owned()),
         Scheme::Nickname | Scheme::Relay if room == LOBBY => {
-            let max = (MAX_SHORT - 1).min(entry.line.len());
+            let max = (MAX_SHORT_MESSAGE - 1).min(entry.line.len());
             let end = (0..=max).rev().find(|end| entry.line.is_char_boundary(*end))?;
             Some(entry.line[..end].to_owned())
         }

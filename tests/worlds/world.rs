@@ -57,7 +57,7 @@ impl World {
     pub fn new(seed: u64) -> World {
         let mut rng = Rng::new(!seed);
         let config = Config::draw(&mut rng);
-        let mut sim = Sim::with_doors(config.limits.clone(), &SCHEMES);
+        let mut sim = Sim::with_schemes(config.limits.clone(), &SCHEMES);
         let witness = sim.connect_at(UNIX);
         sim.sockets().peer(witness).make_steady();
         sim.send(witness, "#witness\n&r1\n&r2\n&r3\n");
@@ -391,7 +391,7 @@ impl Clients {
         // for this client alone, which is zero if its queue was above the limit already, and bounded otherwise.
         let presence = limits.half_queue().min(ARENA) + limits.max_sent_line();
         let alone = if above.is_some() { 0 } else { 2 * (limits.queue + limits.max_sent_line()) };
-        let at_once = unsent + witnessed + presence + alone > limits.hard_queue();
+        let at_once = unsent + witnessed + presence + alone > limits.max_queue();
         let may_be = actor.has_stalled || self.config.may_block_sends();
         let is_justified = may_be && (for_long || at_once || self.config.is_tight());
         assert!(is_justified, "{} was closed as too slow: {last_state:?}", actor.name());

@@ -4,7 +4,7 @@
 
 mod queue;
 
-use crate::limits::{ARENA, CHUNK, GROWN, Limits, SHARED, SPANS};
+use crate::limits::{ARENA, CHUNK, Limits, SHARED_SPANS, SPANS, VEC_GROWTH};
 use crate::protocol::dialect::{Context, Dialect};
 use crate::protocol::message;
 use crate::protocol::{Audience, ConnId, Event, List, ListItem, Outbox};
@@ -70,19 +70,19 @@ pub struct SendQueues {
 impl SendQueues {
     /// Maximum memory of the queue of one connection: itself, its backlog except for the text, its entries in four
     /// lists, and a span beyond the first [`SPANS`].
-    pub const MAX_BYTES_PER_CONNECTION: usize = GROWN
+    pub const MAX_BYTES_PER_CONNECTION: usize = VEC_GROWTH
         * (size_of::<SendQueue>() + 4 * size_of::<ConnId>() + size_of::<Span>() + size_of::<Piece>())
         + Backlogs::MAX_BYTES_PER_CONNECTION;
 
     /// Maximum memory of all queues together besides that, with `answer` bytes in the longest answer: the backlogs'
     /// text and the arenas.
     #[must_use]
-    pub fn of_all(limits: &Limits, answer: usize) -> usize {
+    pub fn max_bytes(limits: &Limits, answer: usize) -> usize {
         // A request is started while no arena is full, and only one dialect has answers that are lists.
         let text = Dialect::ALL.len() * (ARENA + limits.max_sent_line()) + answer;
-        let refused = limits.queue_total + text + GROWN * SPANS * size_of::<Piece>();
-        let said = GROWN * (text + 2 * SPANS * size_of::<Span>() + MAX_DEFERRED * size_of::<ConnId>());
-        let gathered = GROWN * (ARENA + answer.max(CHUNK).max(limits.max_sent_line()));
+        let refused = limits.queue_total + text + VEC_GROWTH * SPANS * size_of::<Piece>();
+        let said = VEC_GROWTH * (text + 2 * SPANS * size_of::<Span>() + MAX_DEFERRED * size_of::<ConnId>());
+        let gathered = VEC_GROWTH * (ARENA + answer.max(CHUNK).max(limits.max_sent_line()));
         refused + refused.div_ceil(CHUNK) * Backlogs::BYTES_PER_CHUNK + said + gathered
     }
 
@@ -369,7 +369,7 @@ impl SendQueues {
             self.arenas.iter_mut().for_each(Vec::clear);
             self.is_above_high_water = false;
         }
-        self.kept.drain(..).for_each(|kept| self.backlogs.let_go(kept.piece));
+        self.kept.drain(..).for_each(|kept| self.backlogs.release_piece(kept.piece));
     }
 
     /// Releases unused memory.
@@ -501,10 +501,10 @@ impl Kept {
         if let Some(kept) = kept.iter().rfind(same) {
             return kept.piece;
         }
-        if kept.len() == SHARED
+        if kept.len() == SHARED_SPANS
             && let Some(oldest) = kept.pop_front()
         {
-            backlogs.let_go(oldest.piece);
+            backlogs.release_piece(oldest.piece);
         }
         let piece = backlogs.keep(span.text(arena));
         kept.push_back(Kept { dialect, start: span.start, end: span.end, piece });
@@ -514,7 +514,7 @@ impl Kept {
 
 /// Returns when an event is to be sent.
 fn due(event: Event<'_>) -> Due {
-    if event.may_wait() { Due::Deferred } else { Due::Now }
+    if event.is_presence() { Due::Deferred } else { Due::Now }
 }
 
 /// Returns how many bytes may be sent at once: at most `limit`, up to the end of a message, but at least one message.

@@ -6,7 +6,7 @@ use super::script::Script;
 use crate::{Fault, Faults, PeerNo, Sim};
 use bstr::ByteSlice;
 use redpoll::limits::{
-    AMPLIFICATION_LIMIT, KIB, KICKED_FOR, Limits, MAX_SHORT, MAX_SILENCE, MAX_UNSOLICITED,
+    AMPLIFICATION_LIMIT, KIB, KICKED_FOR, Limits, MAX_SHORT_MESSAGE, MAX_SILENCE, MAX_UNSOLICITED,
 };
 use redpoll::protocol::Time;
 use redpoll::protocol::name::{self, Name, Skeletons};
@@ -134,7 +134,7 @@ impl Story {
     fn new() -> Story {
         // Above the rate datagrams are lost, and so nothing could be said of them.
         let limits = Limits { rate: None, ..Limits::default() };
-        let mut sim = Sim::with_doors(limits, &[Scheme::Unix, Scheme::Udp]);
+        let mut sim = Sim::with_schemes(limits, &[Scheme::Unix, Scheme::Udp]);
         let operator = sim.connect();
         sim.send(operator, format!("#{OPERATOR}\n"));
         sim.run();
@@ -239,7 +239,7 @@ impl Story {
     /// What a datagram brings about.
     fn mean(&mut self, at: usize, datagram: &[u8]) {
         let message = datagram.strip_suffix(b"\n").unwrap_or(datagram);
-        if datagram.len() > MAX_SHORT {
+        if datagram.len() > MAX_SHORT_MESSAGE {
             return self.refuse(at, "line-too-long", datagram.len());
         }
         if message.contains(&0) {
@@ -473,7 +473,11 @@ impl Address {
         }
         for datagram in datagrams {
             let text = datagram.to_str().expect("the server speaks UTF-8");
-            assert!(!text.is_empty() && text.len() <= MAX_SHORT, "{} bytes in a datagram", text.len());
+            assert!(
+                !text.is_empty() && text.len() <= MAX_SHORT_MESSAGE,
+                "{} bytes in a datagram",
+                text.len()
+            );
             assert!(may_be_shown(text), "not safe to show: {text:?}");
             let next = due.find(|due| {
                 let comes = due.is(text);
@@ -509,7 +513,7 @@ impl Due {
     fn most(&self) -> usize {
         match self {
             Due::Text(text) => text.len(),
-            Due::Refusal(_) | Due::Answer(..) => MAX_SHORT,
+            Due::Refusal(_) | Due::Answer(..) => MAX_SHORT_MESSAGE,
         }
     }
 
@@ -528,7 +532,7 @@ fn folded(nick: &[u8]) -> String {
 
 /// As much of a message as a client of this dialect receives, with an LF that is not sent.
 fn cut(text: String) -> String {
-    let most = MAX_SHORT - 1;
+    let most = MAX_SHORT_MESSAGE - 1;
     if text.len() <= most {
         return text;
     }

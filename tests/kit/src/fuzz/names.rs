@@ -246,7 +246,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_hundred_thousand_random_names_keep_every_promise() {
+    fn random_names_keep_every_promise() {
         let mut words = Words(0x7265_6470_6F6C_6C21);
         let (mut names, mut last) = (0, b"x".to_vec());
         for _ in 0..100_000 {
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_once_looked_dangerous_keep_every_promise() {
+    fn former_failures_keep_every_promise() {
         for word in [
             "",
             "Guest-1",

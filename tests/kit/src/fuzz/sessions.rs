@@ -7,7 +7,7 @@ use super::person::{From, Person};
 use super::script::Script;
 use crate::{Faults, Sim};
 use bstr::ByteSlice;
-use redpoll::limits::{KIB, Limits, MAX_SHORT, MAX_SILENCE, MIN_MAX_LINE, MIN_QUEUE};
+use redpoll::limits::{KIB, Limits, MAX_SHORT_MESSAGE, MAX_SILENCE, MIN_MAX_LINE, MIN_QUEUE};
 use redpoll::protocol::scheme::Scheme;
 use redpoll::reactor::Running;
 use std::net::SocketAddr;
@@ -148,7 +148,7 @@ impl Story {
             rate: None,
             ..Limits::default()
         };
-        let mut sim = Sim::with_doors(limits, &Scheme::ALL);
+        let mut sim = Sim::with_schemes(limits, &Scheme::ALL);
         if faulty {
             sim.sockets().set_faults(Some(Faults::plenty(u64::from(seed))));
         }
@@ -341,7 +341,7 @@ impl Story {
             From::Peer(peer) => peer,
             From::Address(address) => {
                 for datagram in self.sim.datagrams(address) {
-                    assert!(datagram.len() <= MAX_SHORT, "too long for a datagram");
+                    assert!(datagram.len() <= MAX_SHORT_MESSAGE, "too long for a datagram");
                     self.judge_bytes(listener, &datagram);
                 }
                 return;
@@ -377,7 +377,7 @@ impl Story {
 
     /// Returns the bytes of a line to a peer, its LF included.
     fn max_of(&self, listener: usize) -> usize {
-        if self.people[listener].speaks_lines() { 3 * self.max_line + 300 } else { MAX_SHORT }
+        if self.people[listener].speaks_lines() { 3 * self.max_line + 300 } else { MAX_SHORT_MESSAGE }
     }
 }
 

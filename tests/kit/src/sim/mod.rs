@@ -27,12 +27,12 @@ impl Sim {
     /// A server within these limits, without faults.
     #[must_use]
     pub fn new(limits: Limits) -> Sim {
-        Sim::with_doors(limits, &[Scheme::Line])
+        Sim::with_schemes(limits, &[Scheme::Line])
     }
 
     /// A server that listens at these doors, without faults.
     #[must_use]
-    pub fn with_doors(limits: Limits, doors: &[Scheme]) -> Sim {
+    pub fn with_schemes(limits: Limits, doors: &[Scheme]) -> Sim {
         let sockets = SimSockets::new(doors);
         Sim { reactor: Reactor::new(sockets, doors.to_vec(), limits), running: Running::On, turns: 0 }
     }
@@ -261,7 +261,7 @@ mod tests {
     fn everyone_meets_everyone() {
         let doors =
             [Scheme::Line, Scheme::Classic, Scheme::Nickname, Scheme::Relay, Scheme::Udp, Scheme::Unix];
-        let mut sim = Sim::with_doors(Limits::default(), &doors);
+        let mut sim = Sim::with_schemes(Limits::default(), &doors);
         let pause = Duration::from_millis(60);
         let udp = SocketAddr::from(([127, 0, 0, 1], 9));
         let [line, classic, nickname, relay] = [0, 1, 2, 3].map(|door| sim.connect_at(door));

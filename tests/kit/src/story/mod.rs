@@ -541,7 +541,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_story_is_told_its_near_names() {
+    fn unknown_story_names_near_ones() {
         let all = [story("room/who_is_where"), story("renaming")];
         assert_eq!(named(&all, "renaming").unwrap().name, "renaming");
         for name in ["who_is_where", "room/who_is_where", "tests/stories/room/who_is_where.story"] {

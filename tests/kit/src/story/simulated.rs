@@ -43,7 +43,7 @@ impl Simulated {
             limits.max_connections = Limits::default().max_connections;
         }
         let (doors, pause) = (story.doors(), limits.pause);
-        Simulated { sim: Sim::with_doors(limits, &doors), doors, pause, peers: Vec::new(), stopped: false }
+        Simulated { sim: Sim::with_schemes(limits, &doors), doors, pause, peers: Vec::new(), stopped: false }
     }
 
     fn place(&self, door: Scheme) -> usize {

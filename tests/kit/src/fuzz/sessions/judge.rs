@@ -4,7 +4,7 @@
 use super::Story;
 use crate::fuzz::grammar::{self, CLOSING, Heard, Notice};
 use crate::fuzz::person::To;
-use redpoll::limits::MAX_SHORT;
+use redpoll::limits::MAX_SHORT_MESSAGE;
 use redpoll::protocol::name;
 use redpoll::protocol::scheme::Scheme;
 
@@ -169,7 +169,7 @@ impl Story {
         match notice {
             Notice::Connected | Notice::HowToBegin => {}
             Notice::Announced { text } => {
-                let cut = !self.people[listener].speaks_lines() && text.len() + 32 > MAX_SHORT;
+                let cut = !self.people[listener].speaks_lines() && text.len() + 32 > MAX_SHORT_MESSAGE;
                 let said = by_operators(text, |to| matches!(to, To::Everyone), cut);
                 assert!(said, "no operator announced {text:?}");
             }
@@ -259,7 +259,7 @@ impl Text<'_> {
 
 /// Whether what a tutorial's client was sent may have been longer: there was no room for a character more.
 fn is_cut(line: &str) -> bool {
-    line.len() + "\n".len() + 3 >= MAX_SHORT
+    line.len() + "\n".len() + 3 >= MAX_SHORT_MESSAGE
 }
 
 /// A newcomer is told first where it comes from, then how to begin, unless it is turned away.
