@@ -372,7 +372,7 @@ impl Connections {
         let peer = &mut self.peers[id];
         match peer.state.phase() {
             Phase::Closed => return,
-            _ if unsent > self.driver.max_unsent => return self.close_too_slow(id, unsent),
+            _ if unsent > self.driver.max_unsent => return self.too_slow(id, unsent),
             Phase::Flushing(mode) if unsent == 0 => return self.finish(id, mode, transport),
             Phase::Flushing(_) | Phase::Lingering | Phase::Opening => {}
             Phase::Open => {
@@ -427,7 +427,7 @@ impl Connections {
     // Close.
 
     /// Schedules the close of a connection that is too slow, with its unsent bytes.
-    pub(super) fn close_too_slow(&mut self, id: ConnId, unsent: usize) {
+    pub(super) fn too_slow(&mut self, id: ConnId, unsent: usize) {
         self.schedule(Scheduled { id, reason: CloseReason::TooSlow, unsent: Unsent::TooSlow(unsent) });
     }
 
@@ -449,8 +449,12 @@ impl Connections {
     pub(super) fn close(&mut self, id: ConnId, mode: CloseMode) {
         self.abandon(id);
         self.peers.set_phase(id, Phase::Flushing(mode));
-        let drain = self.limits.drain.max(self.driver.min_drain);
-        let until = self.now + drain;
+        self.drain(id);
+    }
+
+    /// Flushes a closing connection, within `--drain`.
+    fn drain(&mut self, id: ConnId) {
+        let until = self.now + self.limits.drain.max(self.driver.min_drain);
         self.peers[id].deadline = Some(self.timers.arm(until, Deadline::Drain, id));
         self.queues.mark_dirty(id);
     }
@@ -469,16 +473,19 @@ impl Connections {
     /// Continues the close after the sending side has ended.
     pub fn shutdown_done(&mut self, id: ConnId, transport: &mut impl Transport) {
         match self.peers[id].state.phase() {
-            Phase::Flushing(CloseMode::Linger) => {
-                self.peers[id].cancel_timers(&mut self.timers);
-                self.peers.set_phase(id, Phase::Lingering);
-                let until = self.now + LINGER_TIMEOUT;
-                self.peers[id].deadline = Some(self.timers.arm(until, Deadline::Linger, id));
-                self.update_interest(id, transport);
-            }
+            Phase::Flushing(CloseMode::Linger) => self.linger(id, transport),
             Phase::Flushing(_) => self.close_now(id, transport),
             Phase::Opening | Phase::Open | Phase::Lingering | Phase::Closed => {}
         }
+    }
+
+    /// Discards the input of a connection until its stream ends, at most for [`LINGER_TIMEOUT`].
+    fn linger(&mut self, id: ConnId, transport: &mut impl Transport) {
+        self.peers[id].cancel_timers(&mut self.timers);
+        self.peers.set_phase(id, Phase::Lingering);
+        let until = self.now + LINGER_TIMEOUT;
+        self.peers[id].deadline = Some(self.timers.arm(until, Deadline::Linger, id));
+        self.update_interest(id, transport);
     }
 
     /// Closes a connection that has left the hub, with or without unsent output.

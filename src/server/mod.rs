@@ -124,7 +124,7 @@ impl Server {
                 }
                 Deadline::TooSlow => {
                     peer.slow = None;
-                    self.connections.close_too_slow(id, self.connections.queues.unsent(id));
+                    self.connections.too_slow(id, self.connections.queues.unsent(id));
                 }
                 Deadline::Drain | Deadline::Linger => {
                     peer.deadline = None;
