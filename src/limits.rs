@@ -77,7 +77,7 @@ impl Limits {
     /// Returns the bytes in a connection's queue at which it is too slow at once. What it keeps even then, the
     /// remainder of a line and the refusal, is always less, whatever the flags.
     #[must_use]
-    pub fn hard_queue(&self) -> usize {
+    pub fn max_queue(&self) -> usize {
         self.queue.saturating_mul(TOO_SLOW_FACTOR).max(2 * self.max_sent_line())
     }
 
@@ -92,16 +92,16 @@ impl Limits {
     /// connection is read ahead: a quarter of what all queues may take. A connection that is blocked by rate or by
     /// output may hold [`READ`] bytes, and there may be tens of thousands of them.
     #[must_use]
-    pub fn held_total(&self) -> usize {
+    pub fn max_read_ahead(&self) -> usize {
         self.queue_total / 4
     }
 
-    /// Returns the maximum memory of unhandled input, in bytes: [`Limits::held_total`], the one read that passed it,
+    /// Returns the maximum memory of unhandled input, in bytes: [`Limits::max_read_ahead`], the one read that passed it,
     /// and for each connection a line and a small read, with the spare capacity of its buffer.
     #[must_use]
     pub fn max_input_total(&self, connections: usize) -> usize {
         let per_buffer = self.max_line + POOLED_BUFFER_BYTES;
-        self.held_total() + READ + per_buffer + connections.saturating_mul(LOW_READ + per_buffer)
+        self.max_read_ahead() + READ + per_buffer + connections.saturating_mul(LOW_READ + per_buffer)
     }
 
     /// Returns the maximum length of a line that the server sends, in bytes: every byte received may become a
@@ -136,7 +136,7 @@ pub const READ_PER_TOKEN: usize = 64;
 pub const DISCARDED_PER_TOKEN: usize = 4 * KIB;
 /// Time for which a peer that is blocked by rate isn't read, unless its token bucket is full sooner: four wake-ups a
 /// second, however high the rate is.
-pub const REFILL: Duration = Duration::from_millis(250);
+pub const RATE_RECHECK: Duration = Duration::from_millis(250);
 /// Time for which input of a peer blocked by rate is handled after its end of stream; then its name becomes free.
 pub const HALF_CLOSE_GRACE: Duration = Duration::from_secs(10);
 /// High-water mark of an arena, in bytes: at it the dirty connections are flushed, and the turn goes on. It fits in a
@@ -147,7 +147,7 @@ pub const ARENA: usize = 128 * KIB;
 pub const CHUNK: usize = 16 * KIB;
 /// Refused spans that a flush keeps in order to share their text with the next one: messages of rooms that two members
 /// receive by turns. Few, since each look-up scans them.
-pub const SHARED: usize = 8;
+pub const SHARED_SPANS: usize = 8;
 /// Minimum time between two flushes of queues that hold presence only. With constant joins and leaves, each event would
 /// otherwise be a system call per recipient. The delay is not noticeable, and the first event has none.
 pub const PRESENCE_INTERVAL: Duration = Duration::from_millis(10);
@@ -159,11 +159,11 @@ pub const SPANS: usize = 32 * KIB;
 /// four times the need keeps both constant in time on average.
 pub const SLACK: usize = 4;
 /// Maximum capacity of a vector, as a multiple of its elements: growth doubles it.
-pub const GROWN: usize = 2;
+pub const VEC_GROWTH: usize = 2;
 /// Maximum slots of a hash table per entry: a power of two, at most 7/8 of them used, so up to 16/7 just after growth.
 pub const TABLE: usize = 3;
 /// Maximum bytes of an allocation besides what is requested: a header, and rounding up to 16.
-pub const ALLOCATION: usize = 24;
+pub const ALLOCATION_OVERHEAD: usize = 24;
 /// Bytes that the engine keeps per connection besides its descriptor; a test there checks it.
 pub const STREAM: usize = 8;
 /// Maximum events that one wait reports; others come with the next.
@@ -209,7 +209,7 @@ pub const POOLED_BUFFERS: usize = 128;
 /// A few bytes of another connection may be stored in it next, so it is no larger.
 pub const POOLED_BUFFER_BYTES: usize = 4 * KIB;
 /// Maximum bytes of a message to or from the tutorials' clients: what they receive at once.
-pub const MAX_SHORT: usize = KIB;
+pub const MAX_SHORT_MESSAGE: usize = KIB;
 /// Maximum number of times that a frame timeout is extended because a character is incomplete: so bytes that aren't
 /// UTF-8 delay a message no longer.
 pub const MAX_FRAME_TIMEOUTS: u8 = 4;

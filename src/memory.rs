@@ -3,7 +3,9 @@
 //! compares with the process.
 
 use crate::hub::Hub;
-use crate::limits::{ALLOCATION, EVENTS, GROWN, Limits, POOLED_BUFFER_BYTES, POOLED_BUFFERS, READ, STREAM};
+use crate::limits::{
+    ALLOCATION_OVERHEAD, EVENTS, Limits, POOLED_BUFFER_BYTES, POOLED_BUFFERS, READ, STREAM, VEC_GROWTH,
+};
 use crate::protocol::dialect::Dialect;
 use crate::reactor::Ready;
 use crate::server::admission::Admission;
@@ -41,28 +43,28 @@ impl Memory {
         let longest_list =
             Hub::max_listed(rooms).saturating_mul(Dialect::MAX_LISTED) + limits.max_sent_line();
         let input = limits.max_input_total(1) - limits.max_input_total(0);
-        let idle = GROWN * (Connections::MAX_BYTES_PER_CONNECTION + STREAM)
+        let idle = VEC_GROWTH * (Connections::MAX_BYTES_PER_CONNECTION + STREAM)
             + Hub::MAX_BYTES_PER_CONNECTION
             + SendQueues::MAX_BYTES_PER_CONNECTION
             + Admission::MAX_BYTES_PER_CONNECTION;
-        let busy = Hub::of_seats(limits)?
+        let busy = Hub::max_membership_bytes(limits)?
             + Timers::MAX_BYTES_PER_CONNECTION
             + input
-            + GROWN * size_of::<Vec<u8>>()
-            + ALLOCATION
+            + VEC_GROWTH * size_of::<Vec<u8>>()
+            + ALLOCATION_OVERHEAD
             + Datagrams::MAX_BYTES_PER_CONNECTION;
-        let spare = POOLED_BUFFERS * (POOLED_BUFFER_BYTES + size_of::<Vec<u8>>() + ALLOCATION);
+        let spare = POOLED_BUFFERS * (POOLED_BUFFER_BYTES + size_of::<Vec<u8>>() + ALLOCATION_OVERHEAD);
         Some(Memory {
             idle,
             busy,
-            rooms: Hub::of_rooms(rooms),
+            rooms: Hub::max_room_bytes(rooms),
             input: limits.max_input_total(0),
-            queued: SendQueues::of_all(limits, longest_list),
+            queued: SendQueues::max_bytes(limits, longest_list),
             fixed: READ
                 + 2 * limits.max_line
                 + spare
-                + GROWN * EVENTS * (size_of::<Ready>() + size_of::<[u64; 2]>())
-                + Hub::OF_THE_KICKED,
+                + VEC_GROWTH * EVENTS * (size_of::<Ready>() + size_of::<[u64; 2]>())
+                + Hub::MAX_BYTES_KICKED,
             kernel: limits.send_buffer.map(|bytes| 2 * bytes),
         })
     }

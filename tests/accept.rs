@@ -166,7 +166,7 @@ mod from_one_address {
 
     #[test]
     fn udp_peers_count_per_address() {
-        let mut sim = Sim::with_doors(limits(), &[Scheme::Line, Scheme::Udp]);
+        let mut sim = Sim::with_schemes(limits(), &[Scheme::Line, Scheme::Udp]);
         let sources = [1, 2, 3].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
         for (i, source) in sources.into_iter().enumerate() {
             sim.send_datagram(1, source, format!("L n{i}"));

@@ -192,7 +192,7 @@ fn failing_input_is_kept_and_chosen() {
 }
 
 #[test]
-fn chosen_file_is_found_from_the_root() {
+fn chosen_file_is_found() {
     let (path, bytes) = corpus("name").swap_remove(0);
     let relative = path.strip_prefix(root()).expect("a corpus is in the repository");
     assert_eq!(inputs("name", Some(relative)), [(relative.to_owned(), bytes)]);

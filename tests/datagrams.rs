@@ -1,7 +1,9 @@
 //! UDP peers, which are source addresses, in the simulator: what they are sent, what they cost, and several datagrams
 //! in one turn.
 
-use redpoll::limits::{AMPLIFICATION_LIMIT, DATAGRAMS_PER_TURN, KIB, Limits, MAX_SHORT, MAX_UNSOLICITED};
+use redpoll::limits::{
+    AMPLIFICATION_LIMIT, DATAGRAMS_PER_TURN, KIB, Limits, MAX_SHORT_MESSAGE, MAX_UNSOLICITED,
+};
 use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::Sim;
 use redpoll_kit::members::arrive;
@@ -42,7 +44,7 @@ fn figure(sim: &mut Sim, key: &str) -> usize {
 
 #[test]
 fn silent_peer_gets_bounded_output() {
-    let mut sim = Sim::with_doors(Limits { rate: None, ..Limits::default() }, &SCHEMES);
+    let mut sim = Sim::with_schemes(Limits { rate: None, ..Limits::default() }, &SCHEMES);
     let alice = arrive(&mut sim, "alice");
     let ming = address(1);
     assert_eq!(ask(&mut sim, ming, "L ming"), ["OK"]);
@@ -56,16 +58,17 @@ fn silent_peer_gets_bounded_output() {
         }
         sim.run();
         let got: usize = received(&mut sim, ming).iter().map(String::len).sum();
-        let max = (MAX_UNSOLICITED - answered) / (datagram.min(MAX_SHORT - 1)) * datagram.min(MAX_SHORT - 1);
+        let max = (MAX_UNSOLICITED - answered) / (datagram.min(MAX_SHORT_MESSAGE - 1))
+            * datagram.min(MAX_SHORT_MESSAGE - 1);
         assert_eq!(got, max, "after {request:?}");
-        let count = 80 - max / datagram.min(MAX_SHORT - 1);
+        let count = 80 - max / datagram.min(MAX_SHORT_MESSAGE - 1);
         assert_eq!(figure(&mut sim, "datagrams-dropped") - dropped, count, "dropped datagrams are counted");
     }
 }
 
 #[test]
 fn unregistered_source_gets_threefold_at_most() {
-    let mut sim = Sim::with_doors(Limits::default(), &SCHEMES);
+    let mut sim = Sim::with_schemes(Limits::default(), &SCHEMES);
     arrive(&mut sim, "alice");
     let (mut rng, mut answers) = (Rng::new(7), 0);
     let parts = ["L ", "C ", "Q ", "alice", "admin", " ", "\n", "\0", "ü", "x", ":", "\u{202E}", "guest-1"];
@@ -91,7 +94,7 @@ fn unregistered_source_gets_threefold_at_most() {
 
 #[test]
 fn burst_from_one_source_keeps_order() {
-    let mut sim = Sim::with_doors(Limits::default(), &SCHEMES);
+    let mut sim = Sim::with_schemes(Limits::default(), &SCHEMES);
     let alice = arrive(&mut sim, "alice");
     let ming = address(1);
     for datagram in ["L ming", "C ming one", "C ming two", "Q ming"] {
@@ -104,7 +107,7 @@ fn burst_from_one_source_keeps_order() {
 
 #[test]
 fn source_reenters_in_the_same_turn() {
-    let mut sim = Sim::with_doors(Limits::default(), &SCHEMES);
+    let mut sim = Sim::with_schemes(Limits::default(), &SCHEMES);
     let alice = arrive(&mut sim, "alice");
     let (ming, hans) = (address(1), address(2));
     for (from, datagram) in [
@@ -128,7 +131,7 @@ fn source_reenters_in_the_same_turn() {
 
 #[test]
 fn kicked_source_is_unknown_at_once() {
-    let mut sim = Sim::with_doors(Limits::default(), &SCHEMES);
+    let mut sim = Sim::with_schemes(Limits::default(), &SCHEMES);
     let operator = sim.connect_at(UNIX);
     let ming = address(1);
     assert_eq!(ask(&mut sim, ming, "L ming"), ["OK"]);
@@ -139,7 +142,7 @@ fn kicked_source_is_unknown_at_once() {
 
 #[test]
 fn datagrams_per_turn_are_bounded() {
-    let mut sim = Sim::with_doors(Limits::default(), &SCHEMES);
+    let mut sim = Sim::with_schemes(Limits::default(), &SCHEMES);
     let alice = arrive(&mut sim, "alice");
     let ming = address(1);
     sim.send_datagram(UDP, ming, "L ming");
@@ -159,7 +162,7 @@ fn datagrams_per_turn_are_bounded() {
 
 #[test]
 fn sources_differ_by_listener() {
-    let mut sim = Sim::with_doors(Limits::default(), &SCHEMES);
+    let mut sim = Sim::with_schemes(Limits::default(), &SCHEMES);
     let ming = address(1);
     assert_eq!(ask(&mut sim, ming, "L ming"), ["OK"]);
     sim.send_datagram(OTHER, ming, "L ming");
@@ -171,7 +174,7 @@ fn sources_differ_by_listener() {
 
 #[test]
 fn peers_count_as_connections() {
-    let mut sim = Sim::with_doors(Limits { max_connections: 2, ..Limits::default() }, &SCHEMES);
+    let mut sim = Sim::with_schemes(Limits { max_connections: 2, ..Limits::default() }, &SCHEMES);
     let alice = arrive(&mut sim, "alice");
     assert_eq!(ask(&mut sim, address(1), "L ming"), ["OK"]);
     assert_eq!(ask(&mut sim, address(2), "L hans"), [""; 0], "a full server drops datagrams");
@@ -187,7 +190,7 @@ fn peers_count_as_connections() {
 
 #[test]
 fn stop_notifies_udp_peers_without_waiting() {
-    let mut sim = Sim::with_doors(Limits::default(), &SCHEMES);
+    let mut sim = Sim::with_schemes(Limits::default(), &SCHEMES);
     let ming = address(1);
     assert_eq!(ask(&mut sim, ming, "L ming"), ["OK"]);
     sim.stop();

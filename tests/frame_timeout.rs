@@ -15,7 +15,7 @@ const MAX_LINE: usize = 128;
 
 /// A registered relay peer called tom without unread lines.
 fn tom(limits: Limits) -> (Sim, PeerNo) {
-    let mut sim = Sim::with_doors(limits, &[Scheme::Relay]);
+    let mut sim = Sim::with_schemes(limits, &[Scheme::Relay]);
     let tom = sim.connect();
     sim.send(tom, "tom:here\n");
     sim.run();
@@ -208,7 +208,7 @@ fn reset_discards_an_unfinished_message() {
 
 #[test]
 fn segmented_handshake_is_one_answer() {
-    let mut sim = Sim::with_doors(Limits::default(), &[Scheme::Nickname]);
+    let mut sim = Sim::with_schemes(Limits::default(), &[Scheme::Nickname]);
     let alice = sim.connect();
     sim.run();
     assert_eq!(sim.take(alice), b"NICKNAME");

@@ -42,7 +42,7 @@ fn name_list_is_cut_at_1000() {
 
 #[test]
 fn kicked_names_are_bounded_oldest_freed() {
-    let mut sim = Sim::with_doors(limits(), &[Scheme::Line, Scheme::Unix]);
+    let mut sim = Sim::with_schemes(limits(), &[Scheme::Line, Scheme::Unix]);
     let operator = sim.connect_at(1);
     for i in 0..=MAX_KICKED {
         arrive(&mut sim, &format!("n{i}"));

@@ -131,7 +131,7 @@ fn full_arena_flushes_deferred_presence() {
 
 #[test]
 fn suppressed_presence_counts_no_line() {
-    let mut sim = Sim::with_doors(Limits::default(), &[Scheme::Line, Scheme::Relay, Scheme::Unix]);
+    let mut sim = Sim::with_schemes(Limits::default(), &[Scheme::Line, Scheme::Relay, Scheme::Unix]);
     let operator = sim.connect_at(2);
     sim.run();
     let lines_out = |sim: &mut Sim| figure(sim, operator, "lines-out");

@@ -1,7 +1,7 @@
 //! The rate limit, in the simulator: the cost of each request in tokens; a sender above its rate is blocked, loses
 //! nothing and costs no turns; the end of its stream is noticed meanwhile.
 
-use redpoll::limits::{HALF_CLOSE_GRACE, KIB, LOW_READ, Limits, READ, REFILL};
+use redpoll::limits::{HALF_CLOSE_GRACE, KIB, LOW_READ, Limits, RATE_RECHECK, READ};
 use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::{Faults, PeerNo, Sim};
 use std::net::SocketAddr;
@@ -121,7 +121,7 @@ fn sender_within_rate_is_never_blocked() {
     let mut sim = Sim::new(Limits { burst: 1, ..slow() });
     let alice = arrive(&mut sim, "alice");
     for i in 0..100 {
-        sim.pass(REFILL);
+        sim.pass(RATE_RECHECK);
         sim.send(alice, format!("/ping {i}\n"));
         sim.run();
         assert_eq!(sim.lines(alice), [format!("+pong {i}")]);
@@ -154,7 +154,7 @@ fn few_tokens_limit_the_read() {
 
 #[test]
 fn operators_have_no_rate_limit() {
-    let mut sim = Sim::with_doors(slow(), &[Scheme::Unix]);
+    let mut sim = Sim::with_schemes(slow(), &[Scheme::Unix]);
     let operator = sim.connect();
     sim.send(operator, pings(1000));
     sim.run();
@@ -259,7 +259,7 @@ mod frame_timeouts {
 
     /// A relay peer called tom with an empty token bucket, and a line peer that receives its messages.
     fn tom() -> (Sim, PeerNo, PeerNo) {
-        let mut sim = Sim::with_doors(slow(), &[Scheme::Line, Scheme::Relay]);
+        let mut sim = Sim::with_schemes(slow(), &[Scheme::Line, Scheme::Relay]);
         let bob = arrive(&mut sim, "bob");
         let tom = sim.connect_at(1);
         sim.send(tom, (0..20).map(|_| "tom:x\n").collect::<String>());
@@ -290,7 +290,7 @@ mod frame_timeouts {
 
     #[test]
     fn read_ahead_calls_are_counted() {
-        let mut sim = Sim::with_doors(slow(), &[Scheme::Relay, Scheme::Unix]);
+        let mut sim = Sim::with_schemes(slow(), &[Scheme::Relay, Scheme::Unix]);
         let [tom, operator] = [0, 1].map(|listener| sim.connect_at(listener));
         sim.send(tom, "tom:x\n".repeat(20));
         sim.run();
@@ -350,7 +350,7 @@ mod frame_timeouts {
 
 #[test]
 fn excess_datagrams_are_dropped_and_counted() {
-    let mut sim = Sim::with_doors(slow(), &[Scheme::Line, Scheme::Udp]);
+    let mut sim = Sim::with_schemes(slow(), &[Scheme::Line, Scheme::Udp]);
     let bob = arrive(&mut sim, "bob");
     let ming = SocketAddr::from(([192, 168, 0, 7], 9));
     sim.send_datagram(1, ming, "L ming");
@@ -398,7 +398,7 @@ fn faulty_sockets_lose_no_request() {
 /// Two members of a server with a low rate; messages of the second may end by the frame timeout.
 fn alice_and_nickname_bob() -> (Sim, PeerNo, PeerNo) {
     let limits = Limits { rate: Some(200), burst: 10, ..Limits::default() };
-    let mut sim = Sim::with_doors(limits, &[Scheme::Line, Scheme::Nickname]);
+    let mut sim = Sim::with_schemes(limits, &[Scheme::Line, Scheme::Nickname]);
     let alice = arrive(&mut sim, "alice");
     let bob = sim.connect_at(1);
     sim.send(bob, "bob\n");
@@ -445,7 +445,7 @@ fn early_end_cuts_no_message() {
 #[test]
 fn filled_input_is_no_stream_end() {
     let limits = Limits { rate: Some(1), burst: 5, ..Limits::default() };
-    let mut sim = Sim::with_doors(limits, &[Scheme::Classic]);
+    let mut sim = Sim::with_schemes(limits, &[Scheme::Classic]);
     let alice = sim.connect();
     sim.send(alice, "#alice\n");
     sim.pass(SECOND * 10);

@@ -689,7 +689,7 @@ mod stopping {
 #[test]
 fn datagrams_obey_the_line_limit() {
     let limits = Limits { max_line: MIN_MAX_LINE, ..Limits::default() };
-    let mut sim = Sim::with_doors(limits, &[Scheme::Line, Scheme::Udp]);
+    let mut sim = Sim::with_schemes(limits, &[Scheme::Line, Scheme::Udp]);
     let (bob, ming) = (sim.connect(), SocketAddr::from(([127, 0, 0, 1], 9)));
     sim.send(bob, "#bob\n");
     sim.send_datagram(1, ming, "L ming");
@@ -739,7 +739,7 @@ fn greeting_joins_the_first_answer() {
 
 #[test]
 fn message_takes_two_system_calls() {
-    let mut sim = Sim::with_doors(limits(), &[Scheme::Line, Scheme::Unix]);
+    let mut sim = Sim::with_schemes(limits(), &[Scheme::Line, Scheme::Unix]);
     let operator = sim.connect_at(1);
     let alice = arrive(&mut sim, "alice");
     let bob = arrive(&mut sim, "bob");
@@ -758,7 +758,7 @@ fn message_takes_two_system_calls() {
 
 #[test]
 fn received_message_counts_once() {
-    let mut sim = Sim::with_doors(limits(), &[Scheme::Line, Scheme::Unix, Scheme::Classic]);
+    let mut sim = Sim::with_schemes(limits(), &[Scheme::Line, Scheme::Unix, Scheme::Classic]);
     let operator = sim.connect_at(1);
     let before = figure(&mut sim, operator, "lines-in");
     let (alice, tom) = (sim.connect(), sim.connect_at(2));

@@ -62,7 +62,7 @@ fn limited_flush_ends_with_a_message() {
 }
 
 #[test]
-fn limited_flush_goes_on_message_by_message() {
+fn limited_flush_ends_at_messages() {
     let mut queues = three_messages();
     for (text, all, left) in [("+pong 1\n", false, 16), ("+pong 2\n", false, 8), ("+pong 3\n", true, 0)] {
         assert_eq!(flush(&mut queues, 8, usize::MAX), (offer(text, all), Flushed::Unsent(left)));

@@ -51,7 +51,7 @@ struct World {
 impl World {
     fn new(quiet_above: usize, schemes: &[Scheme]) -> World {
         let limits = Limits { quiet_above: Some(quiet_above), rate: None, ..Limits::default() };
-        World { sim: Sim::with_doors(limits, schemes), peers: Vec::new(), received: 0 }
+        World { sim: Sim::with_schemes(limits, schemes), peers: Vec::new(), received: 0 }
     }
 
     /// Connects `count` peers to `listener`; each sends its first bytes.

@@ -11,7 +11,7 @@ mod roster;
 #[cfg(feature = "unicode")]
 mod skeletons;
 
-use crate::limits::{GROWN, Limits, MAX_KICKED, MAX_WHO};
+use crate::limits::{Limits, MAX_KICKED, MAX_WHO, VEC_GROWTH};
 use crate::protocol::Time;
 use crate::protocol::command::May;
 use crate::protocol::name::{Name, Skeletons};
@@ -69,14 +69,14 @@ impl Hub {
     /// Maximum memory, in bytes, of a connection that is in the lobby alone: its user, and its entries in the lists of
     /// operators and of observers.
     pub const MAX_BYTES_PER_CONNECTION: usize =
-        Roster::MAX_BYTES_PER_USER + Roster::MAX_BYTES_PER_MEMBERSHIP + 2 * GROWN * size_of::<ConnId>();
+        Roster::MAX_BYTES_PER_USER + Roster::MAX_BYTES_PER_MEMBERSHIP + 2 * VEC_GROWTH * size_of::<ConnId>();
     /// Maximum memory, in bytes, of the names of kicked users.
-    pub const OF_THE_KICKED: usize =
-        MAX_KICKED * (GROWN * size_of::<Kicked>() + Name::MAX_HEAP_BYTES + Skeletons::MAX_HEAP_BYTES);
+    pub const MAX_BYTES_KICKED: usize =
+        MAX_KICKED * (VEC_GROWTH * size_of::<Kicked>() + Name::MAX_HEAP_BYTES + Skeletons::MAX_HEAP_BYTES);
 
     /// Returns the maximum memory, in bytes, of the memberships of one connection; `None` if unlimited.
     #[must_use]
-    pub fn of_seats(limits: &Limits) -> Option<usize> {
+    pub fn max_membership_bytes(limits: &Limits) -> Option<usize> {
         Some(Roster::MEMBERSHIP_LIST_BYTES + max_memberships(limits)? * Roster::MAX_BYTES_PER_MEMBERSHIP)
     }
 
@@ -90,7 +90,7 @@ impl Hub {
 
     /// Returns the maximum memory, in bytes, of this number of rooms.
     #[must_use]
-    pub fn of_rooms(rooms: usize) -> usize {
+    pub fn max_room_bytes(rooms: usize) -> usize {
         rooms.saturating_mul(Roster::MAX_BYTES_PER_ROOM)
     }
 
@@ -151,7 +151,7 @@ impl Hub {
     }
 
     /// Makes a new connection receive the messages of the lobby until it registers.
-    pub fn make_listener(&mut self, id: ConnId) {
+    pub fn make_observer(&mut self, id: ConnId) {
         self.observers.push(id);
     }
 

@@ -4,7 +4,7 @@
 use super::index::NameIndex;
 #[cfg(feature = "unicode")]
 use super::skeletons::SkeletonIndex;
-use crate::limits::{ALLOCATION, GROWN, SLACK, TABLE};
+use crate::limits::{ALLOCATION_OVERHEAD, SLACK, TABLE, VEC_GROWTH};
 use crate::protocol::name::{Invalid, Name};
 use crate::protocol::{ConnId, Quirks};
 use slab::Slab;
@@ -148,21 +148,22 @@ pub(super) struct Roster {
 impl Roster {
     /// Maximum memory, in bytes, of one user without its memberships: itself, its name, two entries of the name index
     /// and three of the skeleton index, and two in lists of shared members.
-    pub const MAX_BYTES_PER_USER: usize = GROWN * size_of::<Option<User>>()
+    pub const MAX_BYTES_PER_USER: usize = VEC_GROWTH * size_of::<Option<User>>()
         + Name::MAX_HEAP_BYTES
         + 2 * NameIndex::BYTES_PER_ENTRY
         + 3 * (size_of::<[u32; 2]>() + 1) * TABLE
-        + 2 * GROWN * size_of::<ConnId>();
+        + 2 * VEC_GROWTH * size_of::<ConnId>();
     /// The same of one membership, in its user's list and in its room's.
-    pub const MAX_BYTES_PER_MEMBERSHIP: usize = GROWN * size_of::<Membership>() + SLACK * size_of::<ConnId>();
+    pub const MAX_BYTES_PER_MEMBERSHIP: usize =
+        VEC_GROWTH * size_of::<Membership>() + SLACK * size_of::<ConnId>();
     /// The same of a user's list of memberships, if it has one.
-    pub const MEMBERSHIP_LIST_BYTES: usize = size_of::<Vec<Membership>>() + 2 * ALLOCATION;
+    pub const MEMBERSHIP_LIST_BYTES: usize = size_of::<Vec<Membership>>() + 2 * ALLOCATION_OVERHEAD;
     /// The same of one room without its memberships.
-    pub const MAX_BYTES_PER_ROOM: usize = GROWN * size_of::<Room>()
+    pub const MAX_BYTES_PER_ROOM: usize = VEC_GROWTH * size_of::<Room>()
         + Name::MAX_HEAP_BYTES
         + 2 * NameIndex::BYTES_PER_ENTRY
         + SLACK * size_of::<ConnId>()
-        + ALLOCATION;
+        + ALLOCATION_OVERHEAD;
 
     /// Creates a roster without users, and a lobby of that name.
     pub fn new(lobby: Name) -> Roster {

@@ -161,7 +161,7 @@ impl Event<'_> {
     /// Returns whether the event is deferred, that is presence: it is sent with the next other event for its recipient,
     /// or a little later. No event for the same recipient overtakes it.
     #[must_use]
-    pub fn may_wait(&self) -> bool {
+    pub fn is_presence(&self) -> bool {
         matches!(
             self,
             Event::Arrived { .. }

@@ -38,7 +38,7 @@ pub enum Framing {
     /// At LF.
     Lines,
     /// At LF, or after `--pause` without input.
-    LinesAndPauses,
+    LinesAndTimeouts,
     /// With the datagram.
     Datagrams,
 }
@@ -58,7 +58,7 @@ impl Language {
     pub fn frame(self) -> Frame {
         match self.framing {
             Framing::Lines => Frame::Line(LineFrame::default()),
-            Framing::LinesAndPauses => Frame::Line(LineFrame::by_pause()),
+            Framing::LinesAndTimeouts => Frame::Line(LineFrame::with_timeout()),
             Framing::Datagrams => Frame::Datagram,
         }
     }
@@ -78,7 +78,7 @@ pub struct Row {
     /// Its connections have the rank of an operator: the permissions of the socket file restrict access.
     pub for_operators: bool,
     /// Its connections receive the messages of the lobby before they register.
-    pub hears_lobby: bool,
+    pub observes_lobby: bool,
     /// Its text in `--help`. Adjacent schemes with the same text are shown together.
     pub help: &'static str,
 }
@@ -92,9 +92,9 @@ const fn tutorial(scheme: Scheme, name: &'static str, dialect: Dialect) -> Row {
         scheme,
         name,
         socket: Socket::Tcp,
-        language: Some(Language { framing: Framing::LinesAndPauses, dialect }),
+        language: Some(Language { framing: Framing::LinesAndTimeouts, dialect }),
         for_operators: false,
-        hears_lobby: false,
+        observes_lobby: false,
         help: TUTORIALS,
     }
 }
@@ -107,7 +107,7 @@ pub const TABLE: [Row; 6] = [
         socket: Socket::Tcp,
         language: Some(Language { framing: Framing::Lines, dialect: Dialect::Native }),
         for_operators: false,
-        hears_lobby: false,
+        observes_lobby: false,
         help: "the protocol of `redpoll chat`, nc and telnet",
     },
     Row {
@@ -116,12 +116,12 @@ pub const TABLE: [Row; 6] = [
         socket: Socket::File,
         language: Some(Language { framing: Framing::Lines, dialect: Dialect::Native }),
         for_operators: true,
-        hears_lobby: false,
+        observes_lobby: false,
         help: "the same for operators, who may also /announce, /kick, /stats and /shutdown; a socket file of mode 0600",
     },
     tutorial(Scheme::Classic, "classic", Dialect::Classic),
     tutorial(Scheme::Nickname, "nickname", Dialect::Nickname),
-    Row { hears_lobby: true, ..tutorial(Scheme::Relay, "relay", Dialect::Relay) },
+    Row { observes_lobby: true, ..tutorial(Scheme::Relay, "relay", Dialect::Relay) },
     Row {
         socket: Socket::Udp,
         language: Some(Language { framing: Framing::Datagrams, dialect: Dialect::Udp }),

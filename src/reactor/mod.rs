@@ -5,7 +5,7 @@
 mod listeners;
 
 use crate::limits::{
-    ACCEPTS_PER_TURN, DATAGRAMS_PER_TURN, IDLE_AFTER, Limits, MAX_REJECTED, MAX_SHORT, READ,
+    ACCEPTS_PER_TURN, DATAGRAMS_PER_TURN, IDLE_AFTER, Limits, MAX_REJECTED, MAX_SHORT_MESSAGE, READ,
 };
 use crate::protocol::scheme::{Scheme, Socket};
 use crate::protocol::{ConnId, PeerAddr, Time};
@@ -321,7 +321,7 @@ impl<S: Sockets> Reactor<S> {
             for _ in 0..DATAGRAMS_PER_TURN {
                 self.server.connections.stats.recv_calls += 1;
                 // One byte above the maximum shows that a datagram is too long.
-                match self.sockets.recv_from(listener, &mut self.buffer[..=MAX_SHORT]) {
+                match self.sockets.recv_from(listener, &mut self.buffer[..=MAX_SHORT_MESSAGE]) {
                     _ if self.server.is_stopping() => break,
                     Ok((bytes, path)) => {
                         self.server.datagram(path, &self.buffer[..bytes], &mut self.sockets);

@@ -1,8 +1,8 @@
-//! How many connections come from one address. What counts as one is a v4 address, or the /64 of a v6 address, since that
-//! is what one customer has at least (RFC 6177); loopback and trusted networks aren't counted. Who is counted holds a
-//! number, and gives it back.
+//! Connections per address. An address is an IPv4 address, or the /64 of an IPv6 address, which is the least that one
+//! customer has (RFC 6177). Loopback and trusted networks are not counted. A counted connection holds an id, which it
+//! must give back.
 
-use crate::limits::{GROWN, Limits, MAX_REJECTED, TABLE};
+use crate::limits::{Limits, MAX_REJECTED, TABLE, VEC_GROWTH};
 use crate::protocol::{PeerAddr, Refusal};
 use crate::server::rate_limit::TokenBucket;
 use crate::subnet::Subnet;
@@ -11,27 +11,27 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-/// Whose connection it is: the number of an address that is counted, plus one, so that `Option<AddressId>` is four
-/// bytes. Given back by hand, since whoever holds it can't reach the count when dropped.
+/// The address of a counted connection: its slot plus one, so that `Option<AddressId>` is four bytes. It must be passed
+/// to [`Admission::leave`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct AddressId(NonZeroU32);
 
-/// There are as many connections from that address as there may be.
+/// The address has its maximum of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany;
 
-/// What becomes of a connection that was accepted.
+/// What to do with an accepted connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is admitted, and counted under this address, unless its address needn't be counted.
+    /// Admit it; it counts under this address, if addresses are counted.
     Admit(Option<AddressId>),
-    /// It is told why not, and closed.
+    /// Send a final line with the reason, and close it.
     Reject(Refusal<'static>),
-    /// It is closed without a line, because so many are being closed already.
+    /// Close it without a line, since too many connections are closing.
     Drop(Refusal<'static>),
 }
 
-/// The addresses of those who are connected.
+/// The addresses of all connections.
 #[derive(Debug)]
 pub struct Admission {
     max: Option<usize>,
@@ -44,13 +44,13 @@ pub struct Admission {
 #[derive(Debug)]
 struct Counted {
     key: AddressKey,
-    /// How many are connected: at least one.
+    /// Connections of the address: at least 1.
     connections: usize,
-    /// What all of them together may still ask of what costs the address.
+    /// The token bucket that they share.
     bucket: TokenBucket,
 }
 
-/// What is counted as one.
+/// A key by which addresses are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum AddressKey {
     V4(u32),
@@ -70,11 +70,11 @@ impl Counted {
 }
 
 impl Admission {
-    /// The most memory that one connection takes, which is the only one of its address.
+    /// Maximum memory that one connection takes, if it is the only one of its address.
     pub const MAX_BYTES_PER_CONNECTION: usize =
-        TABLE * (size_of::<(AddressKey, u32)>() + 1) + GROWN * size_of::<Option<Counted>>();
+        TABLE * (size_of::<(AddressKey, u32)>() + 1) + VEC_GROWTH * size_of::<Option<Counted>>();
 
-    /// Nobody is connected.
+    /// Creates an admission without connections.
     #[must_use]
     pub fn new(limits: &Limits) -> Admission {
         Admission {
@@ -85,7 +85,7 @@ impl Admission {
         }
     }
 
-    /// Decides on a connection that was accepted beside so many `others`, some of which are `closing`.
+    /// Decides on an accepted connection. `others` is the number of other connections, of which `closing` are closing.
     pub fn verdict(&mut self, others: usize, closing: usize, limits: &Limits, from: PeerAddr) -> Verdict {
         let full = Refusal::ServerFull;
         if others >= limits.max_connections + MAX_REJECTED {
@@ -101,7 +101,7 @@ impl Admission {
         }
     }
 
-    /// Decides on a source of datagrams, beside so many connections that are `open`: `None` where there are too many.
+    /// Decides on a source of datagrams beside `open` connections; returns `None` if there are too many.
     pub fn admit_source(
         &mut self,
         open: usize,
@@ -111,10 +111,10 @@ impl Admission {
         if open >= limits.max_connections { None } else { self.admit(source).ok() }
     }
 
-    /// Counts one more connection of that address; `None` where it needn't be counted.
+    /// Counts a connection of an address; returns `None` if the address isn't counted.
     ///
     /// # Errors
-    /// Where there are as many as there may be.
+    /// [`TooMany`] if the address has its maximum of connections.
     pub fn admit(&mut self, address: IpAddr) -> Result<Option<AddressId>, TooMany> {
         let address = address.to_canonical();
         let Some(max) = self.max else { return Ok(None) };
@@ -135,7 +135,7 @@ impl Admission {
         Ok(Some(AddressId(NonZeroU32::MIN.saturating_add(slot))))
     }
 
-    /// One of them is gone.
+    /// Removes a connection of an address.
     #[expect(clippy::needless_pass_by_value, reason = "a connection goes once")]
     pub fn leave(&mut self, id: AddressId) {
         let counted = &mut self.counts[id.slot()];
@@ -146,24 +146,24 @@ impl Admission {
         }
     }
 
-    /// The bucket that the connections of an address share.
+    /// Returns the bucket that the connections of an address share.
     pub fn bucket(&mut self, id: &AddressId) -> &mut TokenBucket {
         &mut self.counts[id.slot()].bucket
     }
 
-    /// Addresses that are counted.
+    /// Returns the number of counted addresses.
     #[must_use]
     pub fn addresses(&self) -> usize {
         self.counts.len()
     }
 
-    /// Checks what is always true; for tests and fuzzing.
+    /// Checks the invariants; for tests and fuzzing.
     pub fn invariants(&self) {
         assert_eq!(self.slots.len(), self.counts.len(), "each address that is counted is found by its key");
         assert!(self.counts.iter().all(|(_, counted)| counted.connections > 0));
     }
 
-    /// Gives memory back that isn't needed for who is connected.
+    /// Releases unused memory.
     pub fn trim(&mut self) {
         self.slots.shrink_to_fit();
         self.counts.shrink_to_fit();

@@ -1,15 +1,15 @@
-//! Bytes that kernels refused, for all connections. What several connections are refused in one flush is the same text
-//! more often than not (a room that somebody floods, members who don't read), so text stands here once, in chunks, and a
-//! connection's backlog is a list of pieces of them. Which text that is, and who is too slow, is decided elsewhere.
+//! Bytes that the kernel has refused, for all connections. Several connections are often refused the same text in one
+//! flush (a flooded room with members that don't read), so the text is kept once, in chunks, and the backlog of a
+//! connection is a list of pieces of chunks. `send_queue/` decides which text is kept and when a connection is too
+//! slow.
 
-use crate::limits::{ALLOCATION, CHUNK, GROWN};
+use crate::limits::{ALLOCATION_OVERHEAD, CHUNK, VEC_GROWTH};
 use crate::protocol::{ConnId, message};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 
-/// A backlog: its slot plus one, so that `Option<BacklogId>` is four bytes. Closed by hand, since whoever holds it can't
-/// reach the others when dropped.
+/// A backlog: its slot plus one, so that `Option<BacklogId>` is four bytes. It must be passed to [`Backlogs::close`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct BacklogId(NonZeroU32);
 
@@ -19,7 +19,7 @@ impl BacklogId {
     }
 }
 
-/// Text that stands in a chunk.
+/// A part of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece {
     chunk: u32,
@@ -28,7 +28,7 @@ pub struct Piece {
 }
 
 impl Piece {
-    /// The same but for so many bytes at its front.
+    /// Returns the piece without its first `bytes` bytes.
     #[must_use]
     pub fn behind(self, bytes: usize) -> Piece {
         debug_assert!(bytes <= self.len());
@@ -42,20 +42,20 @@ impl Piece {
 
 #[derive(Debug)]
 struct Chunk {
-    /// Never grows beyond the capacity that it was made with, and nothing that stands in it changes.
+    /// Never grows beyond its first capacity, and its bytes never change.
     text: Vec<u8>,
-    /// So many backlogs' pieces lie in it; the last of them frees it.
+    /// The number of backlogs with pieces of it; at 0 it is freed.
     pieces: u32,
 }
 
 #[derive(Debug)]
 struct Backlog {
     owner: ConnId,
-    /// Oldest first; none is empty. Whole lines, but for the front of the first.
+    /// Oldest first; none is empty. Whole lines, except for the front of the first.
     pieces: VecDeque<Piece>,
-    /// Bytes in them.
+    /// The sum of the lengths of `pieces`.
     unsent: usize,
-    /// Memory of the chunks that they lie in, one counted again where a piece of another lies between.
+    /// Memory of the chunks of `pieces`. A chunk counts again after a piece of another chunk.
     pinned: usize,
 }
 
@@ -64,22 +64,21 @@ struct Backlog {
 pub struct Backlogs {
     backlogs: Slab<Backlog>,
     chunks: Slab<Chunk>,
-    /// The chunk that text is added to.
+    /// The chunk to which text is appended.
     current: Option<u32>,
-    /// Memory of chunks and lists of pieces, in bytes.
+    /// Memory of all chunks and lists of pieces, in bytes.
     memory: usize,
 }
 
 impl Backlogs {
-    /// The most memory that the backlog of one connection takes besides the text and the list of pieces, which are
-    /// [counted](Backlogs::memory), and its place among [the largest](Backlogs::largest_first).
+    /// Maximum memory of the backlog of one connection besides its text and its list of pieces, which are
+    /// [counted](Backlogs::memory); includes its entry in [`largest_first`](Backlogs::largest_first).
     pub const MAX_BYTES_PER_CONNECTION: usize =
-        GROWN * size_of::<Backlog>() + size_of::<&Backlog>() + size_of::<ConnId>();
-    /// The same of one chunk.
-    pub const BYTES_PER_CHUNK: usize = GROWN * size_of::<Chunk>() + ALLOCATION;
+        VEC_GROWTH * size_of::<Backlog>() + size_of::<&Backlog>() + size_of::<ConnId>();
+    /// Maximum memory of one chunk besides its text.
+    pub const BYTES_PER_CHUNK: usize = VEC_GROWTH * size_of::<Chunk>() + ALLOCATION_OVERHEAD;
 
-    /// Puts text where pieces of it can be given to backlogs. The piece that is returned is held by the caller, who lets go
-    /// of it in the end.
+    /// Copies text into a chunk. The caller must pass the returned piece to [`release_piece`](Backlogs::release_piece).
     pub fn keep(&mut self, text: &[u8]) -> Piece {
         let chunk = match self.current {
             Some(chunk) if self.chunks[chunk as usize].has_room(text.len()) => chunk,
@@ -92,12 +91,12 @@ impl Backlogs {
         Piece { chunk, start, end: start + text.len() as u32 }
     }
 
-    /// Lets go of a piece that was [kept](Backlogs::keep).
-    pub fn let_go(&mut self, piece: Piece) {
+    /// Releases a piece that [`keep`](Backlogs::keep) has returned.
+    pub fn release_piece(&mut self, piece: Piece) {
         self.release(piece.chunk);
     }
 
-    /// A new backlog, of one piece.
+    /// Creates a backlog of one piece.
     pub fn open(&mut self, owner: ConnId, piece: Piece) -> BacklogId {
         let backlog = Backlog { owner, pieces: VecDeque::new(), unsent: 0, pinned: 0 };
         let slot = self.backlogs.insert(backlog) as u32;
@@ -106,7 +105,7 @@ impl Backlogs {
         id
     }
 
-    /// Puts a piece behind a backlog.
+    /// Appends a piece to a backlog.
     pub fn append(&mut self, id: &BacklogId, piece: Piece) {
         let backlog = &mut self.backlogs[id.slot()];
         backlog.unsent += piece.len();
@@ -125,13 +124,14 @@ impl Backlogs {
         }
     }
 
-    /// Bytes in a backlog.
+    /// Returns the bytes in a backlog.
     #[must_use]
     pub fn unsent(&self, id: &BacklogId) -> usize {
         self.backlogs[id.slot()].unsent
     }
 
-    /// The front of a backlog, for one send: its first piece, or as many as `most` bytes hold put together in `gather`.
+    /// Returns the front of a backlog for one send: its first piece, or as many as fit in `max` bytes, gathered in
+    /// `gather`.
     pub fn front<'a>(&'a self, id: &BacklogId, max: usize, gather: &'a mut Vec<u8>) -> &'a [u8] {
         let pieces = &self.backlogs[id.slot()].pieces;
         if let (Some(&only), 1) = (pieces.front(), pieces.len()) {
@@ -147,7 +147,7 @@ impl Backlogs {
         gather
     }
 
-    /// Takes bytes off the front of a backlog.
+    /// Removes bytes from the front of a backlog.
     pub fn advance(&mut self, id: &BacklogId, bytes: usize) {
         let mut left = bytes;
         self.backlogs[id.slot()].unsent -= bytes;
@@ -163,7 +163,7 @@ impl Backlogs {
         }
     }
 
-    /// Keeps of a backlog only what is left of the line at its front; how many bytes that are.
+    /// Drops all but the remainder of the line at the front of a backlog; returns the length of that remainder.
     pub fn keep_first_line(&mut self, id: &BacklogId) -> usize {
         let Some(&first) = self.backlogs[id.slot()].pieces.front() else { return 0 };
         let text = self.text(first);
@@ -179,7 +179,7 @@ impl Backlogs {
         line
     }
 
-    /// Throws a backlog away.
+    /// Drops a backlog.
     #[expect(clippy::needless_pass_by_value, reason = "whoever closes it must not keep its number")]
     pub fn close(&mut self, id: BacklogId) {
         let backlog = self.backlogs.remove(id.slot());
@@ -187,14 +187,14 @@ impl Backlogs {
         backlog.pieces.iter().for_each(|piece| self.release(piece.chunk));
     }
 
-    /// Memory of all that is here, in bytes.
+    /// Returns the memory of all backlogs, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.memory
     }
 
-    /// Who has a backlog, whoever's holds most memory first: the text in it, and what stands beside that in the same
-    /// chunks.
+    /// Returns the connections with a backlog, the one with the most memory first: its text, and the other text in the
+    /// same chunks.
     #[must_use]
     pub fn largest_first(&self) -> Vec<ConnId> {
         let mut all: Vec<&Backlog> = self.backlogs.iter().map(|(_, backlog)| backlog).collect();
@@ -202,13 +202,13 @@ impl Backlogs {
         all.into_iter().map(|backlog| backlog.owner).collect()
     }
 
-    /// Gives memory back that nothing needs now.
+    /// Releases unused memory.
     pub fn trim(&mut self) {
         self.backlogs.shrink_to_fit();
         self.chunks.shrink_to_fit();
     }
 
-    /// Checks what is always true.
+    /// Checks the invariants.
     pub fn invariants(&self) {
         let mut memory = 0;
         for (key, chunk) in &self.chunks {
@@ -249,7 +249,7 @@ impl Backlogs {
         self.release(piece.chunk);
     }
 
-    /// One piece of a chunk less; without any, it is gone.
+    /// Removes one reference to a chunk; without any, the chunk is freed.
     fn release(&mut self, key: u32) {
         let chunk = &mut self.chunks[key as usize];
         chunk.pieces -= 1;

@@ -1,5 +1,5 @@
-//! What every connection has, and what happens to it by that alone: its slot, its queue, its timers, its bucket and its
-//! input. What the hub has to do with it (requests, names, who is told of an end) is in `mod.rs`.
+//! The state of all connections, and what follows from it alone: slot, queue, timers, bucket and input. What needs the
+//! hub (requests, names, presence) is in `mod.rs`.
 
 use crate::limits::{
     HALF_CLOSE_GRACE, LINGER_TIMEOUT, LOW_READ, Limits, PRESENCE_INTERVAL, READ, TOO_SLOW_AFTER,
@@ -33,18 +33,18 @@ pub struct Connections {
     pub(super) input: Input,
     pub(super) admission: Admission,
     pub(super) datagrams: Datagrams,
-    /// What is counted. Drivers count their system calls here.
+    /// Counters. Drivers count their system calls here.
     pub stats: Stats,
     pub(super) now: Time,
-    /// Deferred presence isn't flushed before.
+    /// Deferred presence isn't flushed before this time.
     presence_at: Time,
 }
 
 impl Connections {
-    /// The most memory that one connection takes in what is here alone; the parts have figures of their own.
+    /// Maximum memory that one connection takes here; the parts have figures of their own.
     pub const MAX_BYTES_PER_CONNECTION: usize = Peers::MAX_BYTES_PER_CONNECTION;
 
-    /// None.
+    /// Creates the state of no connections.
     #[must_use]
     pub fn new(limits: Limits, driver: Driver) -> Connections {
         Connections {
@@ -65,22 +65,22 @@ impl Connections {
 
     // Open, and the time to register.
 
-    /// The id that the next connection gets.
+    /// Returns the id of the next connection.
     #[must_use]
     pub fn vacant(&self) -> ConnId {
         self.peers.vacant()
     }
 
-    /// Opens the vacant slot for a connection that was accepted, and gives it its number. It is told nothing and reads
-    /// nothing until it is [admitted](super::Server::admit), so that a handshake can come between.
+    /// Opens the vacant slot for an accepted connection. It is neither sent nor read anything until it is
+    /// [admitted](super::Server::admit), so that a handshake can come between.
     pub fn open(&mut self, id: ConnId) {
         let opened = self.peers.open();
         debug_assert_eq!(opened, id, "a connection gets the vacant slot");
         self.queues.open(id, Dialect::Native);
     }
 
-    /// Arms the time to register in. Without a limit of time unregistered connections stand in line too: where there are
-    /// too many, returns the one that has waited longest.
+    /// Arms the register timeout; without one, unregistered connections are queued all the same. If there are too many
+    /// of them, returns the one that has waited longest.
     pub(super) fn await_registration(&mut self, id: ConnId) -> Option<ConnId> {
         let until = self.limits.register_timeout.map_or(Time::NEVER, |wait| self.now + wait);
         self.peers[id].deadline = Some(self.timers.arm(until, Deadline::Register, id));
@@ -88,7 +88,7 @@ impl Connections {
         self.timers.first(Deadline::Register).filter(|_| are_too_many)
     }
 
-    /// The line that a connection is sent for which there is no descriptor or thread.
+    /// Returns the final line of a connection that is rejected for lack of a descriptor or thread.
     #[must_use]
     pub fn final_line(&self, scheme: Scheme) -> Vec<u8> {
         let mut line = Vec::new();
@@ -99,7 +99,7 @@ impl Connections {
         line
     }
 
-    /// A slot for the peer of a datagram, unless there are too many.
+    /// Opens a slot for a source of datagrams, unless there are too many.
     pub(super) fn admit_source(&mut self, path: DatagramPath) -> Option<ConnId> {
         let (peers, limits) = (&self.peers, &self.limits);
         let address =
@@ -114,8 +114,8 @@ impl Connections {
 
     // Input.
 
-    /// How many bytes of a connection to read at once; `None` where its bucket is empty, so that it is blocked from now on.
-    /// To be asked of a connection that [is readable](Connections::is_readable).
+    /// Returns how many bytes of a [readable](Connections::is_readable) connection to read at once; `None` if its
+    /// bucket is empty, which blocks it.
     pub fn read_limit(&mut self, id: ConnId, transport: &mut impl Transport) -> Option<usize> {
         match self.tokens(id) {
             0 => {
@@ -127,29 +127,29 @@ impl Connections {
         }
     }
 
-    /// How long a driver waits for more bytes before [`Server::end_frame`](super::Server::end_frame), where that could end
-    /// a message and so many bytes are left; `None`: for ever.
+    /// Returns how long a driver waits for more bytes before [`Server::end_frame`](super::Server::end_frame), with
+    /// `left` bytes unprocessed; `None`: for ever.
     #[must_use]
     pub fn frame_timeout(&self, id: ConnId, left: usize) -> Option<Duration> {
-        self.peers[id].frame.awaits_pause(left).then_some(self.limits.pause)
+        self.peers[id].frame.awaits_timeout(left).then_some(self.limits.pause)
     }
 
-    /// A connection is broken.
+    /// Notes that a connection is broken.
     pub fn lost(&mut self, id: ConnId) {
         self.schedule_close(id, CloseReason::Lost);
     }
 
-    /// Keeps bytes of a connection that weren't consumed.
+    /// Saves input of a connection that was not consumed.
     pub fn save_input(&mut self, id: ConnId, bytes: &[u8]) {
         self.input.save(&mut self.peers[id], bytes);
     }
 
-    /// Moves what is kept of a connection to the front of `buffer`; returns how many bytes.
+    /// Moves the saved input of a connection to the front of `buffer`; returns its length.
     pub fn load_input(&mut self, id: ConnId, buffer: &mut Vec<u8>) -> usize {
         self.input.load(&mut self.peers[id], buffer)
     }
 
-    /// Arms the frame timeout of a connection anew, where one could end a message.
+    /// Arms the frame timeout of a connection anew, if one can end a message.
     pub fn await_frame_end(&mut self, id: ConnId) {
         let wait = self.frame_timeout(id, self.input.len(&self.peers[id]));
         let peer = &mut self.peers[id];
@@ -157,16 +157,16 @@ impl Connections {
         peer.frame_timeout = wait.map(|wait| self.timers.arm(self.now + wait, Deadline::FrameTimeout, id));
     }
 
-    /// Whether a frame timeout goes on that was armed before its connection was blocked: not where the rest of a message
-    /// has come since, or the driver hasn't read meanwhile.
+    /// Returns whether the frame timeout that was armed before the connection was blocked continues: not if the
+    /// remainder of a message has arrived since, or the driver hasn't read meanwhile.
     #[must_use]
     pub fn keeps_frame_timeout(&self, id: ConnId, was_read: bool) -> bool {
         let peer = &self.peers[id];
         peer.input.is_some() && peer.frame_timeout.is_some() && was_read
     }
 
-    /// How many bytes of a connection that is blocked by rate may be read ahead; `None` where it may not. Only where a
-    /// timeout ends messages are they read ahead at all.
+    /// Returns how many bytes of a connection blocked by rate may be read ahead; `None` if it isn't read ahead. Only
+    /// connections with a frame timeout are.
     #[must_use]
     pub fn read_ahead_limit(&self, id: ConnId) -> Option<usize> {
         let peer = &self.peers[id];
@@ -177,44 +177,43 @@ impl Connections {
         })
     }
 
-    /// Keeps bytes that were read ahead.
+    /// Saves bytes that were read ahead.
     pub fn read_ahead(&mut self, id: ConnId, bytes: &[u8], transport: &mut impl Transport) {
         self.input.append(&mut self.peers[id], bytes);
         self.await_frame_end(id);
         self.update_interest(id, transport);
     }
 
-    /// No bytes have come for `--pause` from a connection that is blocked by rate: if the last of its input are a message,
-    /// END says so once they are processed. A message of exactly the greatest length is too long then, which is as near as
-    /// that comes.
+    /// Handles a frame timeout of a connection blocked by rate: if its last bytes are a message, appends END, which
+    /// marks its end in the saved input. A message of exactly the maximum length is then too long, a known inaccuracy.
     pub fn end_frame_ahead(&mut self, id: ConnId, transport: &mut impl Transport) {
         let is_read = self.wanted_reading(id) == Reading::Bytes;
         let peer = &mut self.peers[id];
-        // Where no more may be kept, it is the server that has paused.
+        // The pause is the server's own: no more may be saved.
         if peer.interest().read != Reading::Bytes {
             return;
         }
         if peer.input.is_none() {
-            // The rest of a message too long may be over.
+            // The remainder of a message that is too long may have ended.
             peer.frame.pause(b"");
             return;
         }
         let unfinished = self.input.unfinished(peer);
-        // Where no more is read, because no more may be kept or its end was seen, it is the server that has paused.
+        // The pause is the server's own: no more may be saved, or the end of the stream was seen.
         if unfinished.is_empty() || !is_read {
             return;
         }
-        if peer.frame.ends_by_pause(unfinished) {
+        if peer.frame.ends_by_timeout(unfinished) {
             self.input.append(peer, &[message::END]);
-            // That may have been the last byte that may be kept.
+            // That byte may have filled the buffer.
             self.update_interest(id, transport);
         } else {
             self.await_frame_end(id);
         }
     }
 
-    /// The peer has ended its stream though its input isn't processed yet. It is processed for a while, and then the
-    /// connection is closed. Without a name it stays among those that are closed first, and its time to register goes on.
+    /// Handles the end of a stream whose input is not processed yet. The input is processed for the half-close grace,
+    /// then the connection is closed. An unregistered connection keeps its register timeout.
     pub fn half_closed(&mut self, id: ConnId, transport: &mut impl Transport) {
         let half_close = self.timers.arm(self.now + HALF_CLOSE_GRACE, Deadline::HalfClose, id);
         self.peers[id].half_close = Some(half_close);
@@ -223,12 +222,12 @@ impl Connections {
 
     // Throttle.
 
-    /// Tokens that are left in the bucket of a connection.
+    /// Returns the tokens in the bucket of a connection.
     pub(super) fn tokens(&self, id: ConnId) -> u64 {
         self.peers[id].bucket.left(self.rate, self.now)
     }
 
-    /// The bucket that pays by this key; `None` where an address isn't counted, and so has no limit.
+    /// Returns the bucket for a key; `None` if the address isn't counted, and so has no limit.
     pub fn bucket(&mut self, key: BucketKey) -> Option<&mut TokenBucket> {
         match key {
             BucketKey::Connection(id) => Some(&mut self.peers[id].bucket),
@@ -239,14 +238,13 @@ impl Connections {
         }
     }
 
-    /// How long a connection that is blocked by rate waits before its bucket is looked at again. All wait equally long,
-    /// whatever they owe.
+    /// Returns how long a connection blocked by rate waits for the next check, whatever it owes.
     #[must_use]
     pub fn rate_timeout(&self) -> Duration {
         self.rate.wait()
     }
 
-    /// Its bucket is empty: it isn't obeyed until there is a token.
+    /// Blocks a connection by rate until its bucket has a token.
     pub(super) fn block_by_rate(&mut self, id: ConnId, transport: &mut impl Transport) {
         self.peers[id].state.block(Blocked::RATE);
         self.await_refill(id);
@@ -260,19 +258,19 @@ impl Connections {
         }
     }
 
-    /// The time that a connection blocked by rate had to wait is over. Returns whether it may go on with its input; if not,
-    /// it waits again.
+    /// Checks the bucket of a connection blocked by rate. Returns whether the connection may continue; otherwise it
+    /// waits again.
     pub fn unblock_rate(&mut self, id: ConnId, transport: &mut impl Transport) -> bool {
-        // A connection that is to be closed is closed before the turn is over.
+        // A connection to be closed is closed before the turn ends.
         if self.queues.discards_output(id) || self.tokens(id) == 0 {
             self.await_refill(id);
-            // It may be read ahead again, or no more.
+            // Reading ahead may begin or end.
             self.update_interest(id, transport);
             return false;
         }
         let state = &mut self.peers[id].state;
         state.unblock(Blocked::RATE);
-        // Where its own queue blocks it too, it is runnable once that has room.
+        // If its own queue blocks it too, it becomes runnable once that has room.
         !state.is_blocked()
     }
 
@@ -281,9 +279,9 @@ impl Connections {
         self.peers.take_runnable()
     }
 
-    /// Whether a connection on that list goes on with its input: nothing blocks it. It isn't runnable any more.
+    /// Clears the runnable flag; returns whether it was set and nothing blocks the connection.
     pub fn resume(&mut self, id: ConnId) -> bool {
-        // The slot may have another owner by now, which isn't runnable.
+        // The slot may have another owner since, which isn't runnable.
         let is_runnable = self.peers.get(id).is_some_and(|peer| peer.state.is_runnable());
         if is_runnable {
             self.peers[id].state.clear_runnable();
@@ -293,7 +291,7 @@ impl Connections {
 
     // Output.
 
-    /// The transport has room again for a connection that it refused bytes of.
+    /// Notes that the transport has room again for a connection.
     pub fn writable(&mut self, id: ConnId) {
         self.queues.mark_writable(id);
     }
@@ -304,7 +302,7 @@ impl Connections {
         let mut index = 0;
         while let Some(id) = self.queues.dirty(index) {
             index += 1;
-            // A connection that was dropped while dirty is gone without being flushed.
+            // A connection that was dropped while dirty is not flushed.
             let Some(peer) = self.peers.get(id) else { continue };
             if matches!(peer.frame, Frame::Datagram) {
                 self.flush_datagrams(id, transport);
@@ -323,8 +321,8 @@ impl Connections {
         self.shed();
     }
 
-    /// Flushes a peer that gets datagrams: one for each message, without its END. What can't be sent now, or is more than
-    /// the peer may be sent, is lost, and counted.
+    /// Flushes a datagram peer: one datagram per message, without its END. A datagram that can't be sent now, or
+    /// exceeds the send credit, is lost and counted.
     fn flush_datagrams(&mut self, id: ConnId, transport: &mut impl Transport) {
         let Some(to) = self.datagrams.peer(id) else { return };
         let (mut dropped, mut calls) = (0, 0);
@@ -346,8 +344,8 @@ impl Connections {
         }
     }
 
-    /// Has connections flushed too that are sent nothing but presence, if they have waited long enough, or the arenas are
-    /// needed, or the driver defers nothing.
+    /// Has deferred presence flushed too if its interval is over, the arenas are above their high-water mark, or the
+    /// driver defers nothing.
     fn flush_deferred(&mut self) {
         let is_time =
             self.presence_at <= self.now || self.queues.wants_flush() || !self.driver.defers_presence;
@@ -357,24 +355,24 @@ impl Connections {
         }
     }
 
-    /// What a flush means for a connection: whether it is too slow, is read, goes on closing.
+    /// Acts on the result of a flush.
     fn flushed(&mut self, id: ConnId, flushed: Flushed, transport: &mut impl Transport) {
         let Flushed::Unsent(queued) = flushed else { return self.schedule_close(id, CloseReason::Lost) };
         let unsent = queued + transport.unsent(id);
-        // Most connections by far: all is sent, and nothing was to be waited for.
+        // Most connections: all is sent, and none was blocked.
         if unsent == 0 && self.peers[id].is_at_rest() {
             return;
         }
         self.note_unsent(id, unsent, transport);
     }
 
-    /// What it means for a connection that so many of its bytes are unsent.
+    /// Acts on the number of unsent bytes of a connection: too slow, blocked, or closed.
     fn note_unsent(&mut self, id: ConnId, unsent: usize, transport: &mut impl Transport) {
         let limits = &self.limits;
         let peer = &mut self.peers[id];
         match peer.state.phase() {
             Phase::Closed => return,
-            _ if unsent > self.driver.max_unsent => return self.close_too_slow(id, unsent),
+            _ if unsent > self.driver.max_unsent => return self.too_slow(id, unsent),
             Phase::Flushing(mode) if unsent == 0 => return self.finish(id, mode, transport),
             Phase::Flushing(_) | Phase::Lingering | Phase::Opening => {}
             Phase::Open => {
@@ -397,8 +395,8 @@ impl Connections {
         self.update_interest(id, transport);
     }
 
-    /// Where all queues together are above their limit, the largest are closed. One that is told so and goes on closing may
-    /// be among the largest again, and then is dropped.
+    /// Closes the largest queues while all together are above their limit. One in a closing phase is dropped if it is
+    /// among the largest again.
     fn shed(&mut self) {
         for (id, unsent) in self.queues.make_room() {
             let is_closing = self.peers[id].state.is_closing();
@@ -407,14 +405,14 @@ impl Connections {
         }
     }
 
-    /// What a connection is to be watched for, of its peer's stream.
+    /// Returns what of its peer's stream a connection is watched for.
     fn wanted_reading(&self, id: ConnId) -> Reading {
         let peer = &self.peers[id];
         let may_read_ahead = || self.input.len(peer) < READ && !self.input.is_high(&self.limits);
         peer.reading(peer.state.is_blocked_by(Blocked::RATE) && may_read_ahead())
     }
 
-    /// Tells the transport what the connection is to be watched for, if that has changed.
+    /// Sets the transport's interest in a connection, if it has changed.
     pub fn update_interest(&mut self, id: ConnId, transport: &mut impl Transport) {
         let interest = Interest { read: self.wanted_reading(id), write: self.queues.unsent(id) > 0 };
         let peer = &mut self.peers[id];
@@ -428,12 +426,12 @@ impl Connections {
 
     // Close.
 
-    /// Closes a connection before the turn is over that doesn't read what it is sent, of which this much is unsent.
-    pub(super) fn close_too_slow(&mut self, id: ConnId, unsent: usize) {
+    /// Schedules the close of a connection that is too slow, with its unsent bytes.
+    pub(super) fn too_slow(&mut self, id: ConnId, unsent: usize) {
         self.schedule(Scheduled { id, reason: CloseReason::TooSlow, unsent: Unsent::TooSlow(unsent) });
     }
 
-    /// Closes a connection before the turn is over. From now on it is sent nothing.
+    /// Schedules the close of a connection before the turn ends. Its output is discarded from now on.
     pub(super) fn schedule_close(&mut self, id: ConnId, reason: CloseReason) {
         self.schedule(Scheduled { id, reason, unsent: Unsent::NotAsked });
     }
@@ -442,24 +440,27 @@ impl Connections {
         if self.queues.discard_output(scheduled.id) {
             self.peers.list_to_close(scheduled);
         } else if scheduled.reason == CloseReason::Kicked {
-            // A kick has taken it out of the hub already, whatever else it was to be closed for.
+            // A kick has removed it from the hub already, whatever the other reason.
             self.peers.relist_to_close(scheduled);
         }
     }
 
-    /// Begins to close a connection that has left the hub: what is queued is flushed, within the time for that.
+    /// Begins to close a connection that has left the hub: its queue is flushed within the drain.
     pub(super) fn close(&mut self, id: ConnId, mode: CloseMode) {
         self.abandon(id);
         self.peers.set_phase(id, Phase::Flushing(mode));
-        let drain = self.limits.drain.max(self.driver.min_drain);
-        let until = self.now + drain;
+        self.drain(id);
+    }
+
+    /// Flushes a closing connection, within `--drain`.
+    fn drain(&mut self, id: ConnId) {
+        let until = self.now + self.limits.drain.max(self.driver.min_drain);
         self.peers[id].deadline = Some(self.timers.arm(until, Deadline::Drain, id));
         self.queues.mark_dirty(id);
     }
 
-    /// Everything is flushed. Closing at once with input unread would make the kernel reset the connection and destroy
-    /// the last lines (RFC 2525 section 2.17); those that it was told to keep back for the end too, if our side isn't shut
-    /// down before.
+    /// Ends a connection whose queue is flushed. Closing it with unread input would reset it and destroy the last lines
+    /// (RFC 2525 section 2.17), so the sending side is shut down first.
     fn finish(&mut self, id: ConnId, mode: CloseMode, transport: &mut impl Transport) {
         if mode == CloseMode::Immediate && !self.driver.sends_later {
             return self.close_now(id, transport);
@@ -469,22 +470,25 @@ impl Connections {
         }
     }
 
-    /// The sending side of a connection has ended, and everything was sent before.
+    /// Continues the close after the sending side has ended.
     pub fn shutdown_done(&mut self, id: ConnId, transport: &mut impl Transport) {
         match self.peers[id].state.phase() {
-            Phase::Flushing(CloseMode::Linger) => {
-                self.peers[id].cancel_timers(&mut self.timers);
-                self.peers.set_phase(id, Phase::Lingering);
-                let until = self.now + LINGER_TIMEOUT;
-                self.peers[id].deadline = Some(self.timers.arm(until, Deadline::Linger, id));
-                self.update_interest(id, transport);
-            }
+            Phase::Flushing(CloseMode::Linger) => self.linger(id, transport),
             Phase::Flushing(_) => self.close_now(id, transport),
             Phase::Opening | Phase::Open | Phase::Lingering | Phase::Closed => {}
         }
     }
 
-    /// Closes a connection that has left the hub, whatever is queued for it.
+    /// Discards the input of a connection until its stream ends, at most for [`LINGER_TIMEOUT`].
+    fn linger(&mut self, id: ConnId, transport: &mut impl Transport) {
+        self.peers[id].cancel_timers(&mut self.timers);
+        self.peers.set_phase(id, Phase::Lingering);
+        let until = self.now + LINGER_TIMEOUT;
+        self.peers[id].deadline = Some(self.timers.arm(until, Deadline::Linger, id));
+        self.update_interest(id, transport);
+    }
+
+    /// Closes a connection that has left the hub, with or without unsent output.
     pub fn close_now(&mut self, id: ConnId, transport: &mut impl Transport) {
         self.abandon(id);
         self.queues.close(id);
@@ -500,7 +504,7 @@ impl Connections {
         }
     }
 
-    /// Gives back all that an open connection takes and a closing one doesn't.
+    /// Releases what only an open connection needs.
     pub(super) fn abandon(&mut self, id: ConnId) {
         let peer = &mut self.peers[id];
         peer.cancel_timers(&mut self.timers);
@@ -510,20 +514,20 @@ impl Connections {
 
     // Due.
 
-    /// When something is due next, if nothing happens before.
+    /// Returns when something is due next, without further events.
     #[must_use]
     pub fn next_due(&self) -> Option<Time> {
         let presence = (self.queues.waiting() > 0).then_some(self.presence_at);
         self.timers.next().into_iter().chain(presence).min()
     }
 
-    /// Whether the next turn has something to do at once.
+    /// Returns whether the next turn has work at once.
     #[must_use]
     pub fn has_work(&self) -> bool {
         self.queues.dirty(0).is_some() || self.peers.has_runnable()
     }
 
-    /// Gives memory back that nothing needs now.
+    /// Releases unused memory.
     pub(super) fn trim(&mut self) {
         self.input.trim();
         self.queues.trim();
@@ -533,68 +537,68 @@ impl Connections {
 
     // State.
 
-    /// The limits.
+    /// Returns the limits.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// How many there are, the closing ones included, and how many of them are closing.
+    /// Returns the number of connections, closing ones included, and the number of closing ones.
     #[must_use]
     pub fn count(&self) -> (usize, usize) {
         (self.peers.count(), self.peers.closing())
     }
 
-    /// The phase of a connection; `None` where its slot is free.
+    /// Returns the phase of a connection; `None` if its slot is free.
     #[must_use]
     pub fn phase(&self, id: ConnId) -> Option<Phase> {
         self.peers.get(id).map(|peer| peer.state.phase())
     }
 
-    /// State and interest of a connection; `None` where its slot is free, or it is to be closed before the turn is over.
+    /// Returns state and interest of a connection; `None` if its slot is free or it is closed before the turn ends.
     #[must_use]
     pub fn active_state(&self, id: ConnId) -> Option<(State, Interest)> {
         let peer = self.peers.get(id)?;
         (!self.queues.discards_output(id)).then_some((peer.state, peer.interest()))
     }
 
-    /// Whether a connection is open and may be read now.
+    /// Returns whether a connection is open and may be read.
     #[must_use]
     pub fn is_readable(&self, id: ConnId) -> bool {
         self.peers[id].state.is_readable() && !self.queues.discards_output(id)
     }
 
-    /// Whether a connection is open and blocked by this.
+    /// Returns whether a connection is open and blocked by this.
     #[must_use]
     pub fn is_blocked_by(&self, id: ConnId, reason: Blocked) -> bool {
         self.peers[id].state.is_blocked_by(reason)
     }
 
-    /// What the transport was last told to watch a connection for.
+    /// Returns the interest that the transport was last given.
     #[must_use]
     pub fn interest(&self, id: ConnId) -> Interest {
         self.peers[id].interest()
     }
 
-    /// The queues of all connections.
+    /// Returns the queues of all connections.
     #[must_use]
     pub fn queues(&self) -> &SendQueues {
         &self.queues
     }
 
-    /// The input buffers of all connections.
+    /// Returns the input buffers of all connections.
     #[must_use]
     pub fn input(&self) -> &Input {
         &self.input
     }
 
-    /// Bytes that are kept of a connection: what it sent and what is not obeyed yet.
+    /// Returns the bytes saved of a connection: received and not processed.
     #[must_use]
     pub fn input_len(&self, id: ConnId) -> usize {
         self.input.len(&self.peers[id])
     }
 
-    /// Timers that are armed.
+    /// Returns the number of armed timers.
     #[must_use]
     pub fn armed(&self) -> usize {
         self.timers.armed()

@@ -1,6 +1,6 @@
-//! Peers that are known by the source address of their datagrams, and what each may be sent. An address proves little:
-//! it may be forged, so whoever is only an address is answered less than it sent, and who has a name gets so much after
-//! each of its datagrams and no more.
+//! Peers known by the source address of their datagrams, and the bytes that may be sent to each. A source address may
+//! be forged, so an unregistered source is sent at most a multiple of what it has sent, and a registered one a fixed
+//! number of bytes after each of its datagrams.
 
 use crate::limits::{AMPLIFICATION_LIMIT, MAX_UNSOLICITED, TABLE};
 use crate::protocol::ConnId;
@@ -8,7 +8,7 @@ use crate::server::transport::DatagramPath;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-/// What a peer is known by: the index of a listener, and its address.
+/// The key of a peer: the index of the listener and the source address.
 type Source = (usize, SocketAddr);
 
 fn source(path: DatagramPath) -> Source {
@@ -22,17 +22,17 @@ pub struct Datagrams {
     peers: HashMap<ConnId, DatagramPeer>,
 }
 
-/// One of them.
+/// One peer.
 #[derive(Debug)]
 pub struct DatagramPeer {
-    /// Where its datagrams come from.
+    /// The source of its datagrams.
     pub path: DatagramPath,
-    /// Bytes that it may still be sent before it must speak again.
+    /// Bytes that may be sent to it before its next datagram.
     send_credit: usize,
 }
 
 impl DatagramPeer {
-    /// Takes a datagram of so many bytes off what the peer may be sent; false if that is too much.
+    /// Subtracts a datagram from the credit; returns false, and subtracts nothing, if the credit is too low.
     pub fn take_credit(&mut self, bytes: usize) -> bool {
         match self.send_credit.checked_sub(bytes) {
             Some(left) => {
@@ -45,23 +45,23 @@ impl DatagramPeer {
 }
 
 impl Datagrams {
-    /// The most memory that one peer takes.
+    /// Maximum memory that one peer takes.
     pub const MAX_BYTES_PER_CONNECTION: usize =
         TABLE * (size_of::<(Source, ConnId)>() + size_of::<(ConnId, DatagramPeer)>() + 2);
 
-    /// Who has a name and speaks from there.
+    /// Returns the registered peer at a source.
     #[must_use]
     pub fn find(&self, path: DatagramPath) -> Option<ConnId> {
         self.ids.get(&source(path)).copied()
     }
 
-    /// A source that has sent so many bytes, and may be sent some in turn before it has a name.
+    /// Adds an unregistered source that has sent a datagram of `sent` bytes.
     pub fn add(&mut self, id: ConnId, path: DatagramPath, sent: usize) {
         let send_credit = sent.saturating_mul(AMPLIFICATION_LIMIT);
         self.peers.insert(id, DatagramPeer { path, send_credit });
     }
 
-    /// A peer that has a name has spoken.
+    /// Renews the credit of a registered peer, which has sent a datagram.
     pub fn renew_credit(&mut self, id: ConnId) {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.send_credit = MAX_UNSOLICITED;
@@ -69,18 +69,18 @@ impl Datagrams {
         }
     }
 
-    /// A peer.
+    /// Returns a peer.
     pub fn peer(&mut self, id: ConnId) -> Option<&mut DatagramPeer> {
         self.peers.get_mut(&id)
     }
 
-    /// Where a peer speaks from; `None` where it has a connection.
+    /// Returns the source address of a peer; `None` for a connection.
     #[must_use]
     pub fn address(&self, id: ConnId) -> Option<SocketAddr> {
         self.peers.get(&id).map(|peer| peer.path.source)
     }
 
-    /// Forgets a peer.
+    /// Removes a peer.
     pub fn remove(&mut self, id: ConnId) {
         if let Some(peer) = self.peers.remove(&id)
             && self.find(peer.path) == Some(id)

@@ -1,4 +1,5 @@
-//! What the server needs to know of its driver, and what it tells it. What drivers do is in docs/architecture.md, "Drivers".
+//! What differs between drivers, and what the server returns to them. What drivers do is in docs/architecture.md,
+//! "Drivers".
 
 use crate::limits::{Limits, MIN_DRAIN};
 use std::time::Duration;
@@ -6,11 +7,11 @@ use std::time::Duration;
 /// What differs between drivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Driver {
-    /// Bytes of a connection that may be left unsent; with more it is too slow at once.
+    /// Maximum unsent bytes of a connection; above them it is too slow at once.
     pub max_unsent: usize,
-    /// The least time to flush a closing connection, whatever `--drain` says.
+    /// Minimum time to flush a closing connection, whatever `--drain` is.
     pub min_drain: Duration,
-    /// Presence may wait for the next flush. It can't where no turn is sure to follow.
+    /// Presence may wait for the next flush, since a turn is sure to follow.
     pub defers_presence: bool,
     /// The transport takes bytes before they are sent, so that a close must wait for them.
     pub sends_later: bool,
@@ -21,11 +22,11 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// The reactor: one thread, which polls.
+    /// The reactor: one thread and a poller.
     #[must_use]
     pub fn reactor(limits: &Limits) -> Driver {
         Driver {
-            max_unsent: limits.hard_queue(),
+            max_unsent: limits.max_queue(),
             min_drain: MIN_DRAIN,
             defers_presence: true,
             sends_later: false,
@@ -38,18 +39,18 @@ impl Driver {
 /// A timer that has fired and is the driver's to act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// No bytes have come for `--pause`: see [`Server::end_frame`](super::Server::end_frame).
+    /// A frame timeout: see [`Server::end_frame`](super::Server::end_frame).
     FrameTimeout,
-    /// The bucket of a connection that is blocked by rate may have a token: see
+    /// The bucket of a connection blocked by rate may have a token: see
     /// [`Connections::unblock_rate`](super::connections::Connections::unblock_rate).
     Refill,
 }
 
-/// What became of input.
+/// The result of processing input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Processed {
-    /// Bytes that were consumed, from the front.
+    /// Bytes consumed from the front.
     pub consumed: usize,
-    /// Whether the rest still counts: the connection isn't closing.
+    /// The connection isn't closing, so that the remainder of its input counts.
     pub is_open: bool,
 }

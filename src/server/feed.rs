@@ -1,5 +1,5 @@
-//! Bytes to frame to dialect to hub: the one loop that every engine shares. It owns nothing; what it borrows belongs to
-//! the caller, who also decides what becomes of the bytes that were not consumed.
+//! Bytes -> frame -> dialect -> hub: the loop that all engines share. It owns nothing; the caller keeps the bytes that
+//! were not consumed.
 
 use crate::hub::{AfterRequest, Hub};
 use crate::limits::DISCARDED_PER_TOKEN;
@@ -10,44 +10,44 @@ use crate::protocol::text::trim_blanks;
 use crate::protocol::{ConnId, Event, Outbox, Parsed, Rank, Refusal};
 use bstr::ByteSlice;
 
-/// How far [`feed`] came.
+/// The result of [`feed`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fed {
-    /// Bytes to drop from the front of the input.
+    /// Bytes consumed from the front of the input.
     pub consumed: usize,
-    /// Messages that these were, those too long among them.
+    /// Messages consumed, those too long included.
     pub messages: u64,
-    /// What they cost of the sender's allowance (protocol.md, "Promises").
+    /// Tokens that they cost the sender (protocol.md, "Promises").
     pub cost: u64,
-    /// Why it went no further.
+    /// Why it stopped.
     pub stop: StopReason,
 }
 
 /// Why [`feed`] stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopReason {
-    /// What is left is no whole message.
+    /// The remainder is no whole message.
     Dry,
-    /// The outbox wants to be flushed first, or half of the sender's own queue is in use; there may be more messages.
+    /// The outbox must be flushed first, or half of the sender's own queue is in use; there may be more messages.
     Full,
-    /// The sender's allowance is used up, and there is more.
+    /// The sender's bucket is empty, and there is more input.
     Spent,
     /// The hub has effects to act on first; there may be more messages.
     Effects,
-    /// The connection has left the hub and is to be closed; the rest of its input doesn't count.
+    /// The connection has left the hub and must be closed; the remainder of its input is dropped.
     Close,
 }
 
-/// How far [`feed`] may go.
+/// The bounds of [`feed`].
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Bytes of a message.
+    /// Maximum bytes of a message.
     pub max_line: usize,
-    /// What is left of the sender's allowance. A message is begun while there is any, whatever it costs.
+    /// The sender's tokens. A message is processed while there is one, whatever it costs.
     pub tokens: u64,
 }
 
-/// Hands the messages at the front of `input` to the hub.
+/// Passes the messages at the front of `input` to the hub.
 pub fn feed(
     hub: &mut Hub,
     from: ConnId,
@@ -97,7 +97,7 @@ pub fn feed(
                 if hub.has_effects() {
                     break StopReason::Effects;
                 }
-                // A member is nothing else until it leaves; others may have become members.
+                // A registered connection stays registered until it leaves; others may have registered.
                 if rank != Rank::Member {
                     rank = hub.rank(from);
                 }
@@ -107,14 +107,15 @@ pub fn feed(
     Fed { consumed, messages, cost, stop }
 }
 
-/// How many blocks of bytes that are thrown away, each of which costs, begin within so many bytes behind a part of one.
+/// Returns the number of blocks of discarded bytes, each of which costs a token, that begin in the next `bytes` after
+/// `part`.
 fn blocks_begun(part: usize, bytes: usize) -> u64 {
     ((part + bytes).div_ceil(DISCARDED_PER_TOKEN) - part.div_ceil(DISCARDED_PER_TOKEN)) as u64
 }
 
-/// Hands over a message that something else than its own last byte has ended, after [`feed`] has said [`Stop::Dry`]: `step`
-/// is what the frame says at the end of the stream, or at a pause. Returns what becomes of the sender and what it cost;
-/// `None` where that is no message, or not yet.
+/// Handles a message that ends without END, after [`feed`] has stopped with [`StopReason::Dry`]. `step` is the result
+/// of the frame at the end of the stream or at a frame timeout. Returns what follows for the sender, and the cost;
+/// `None` if `step` is no message yet.
 pub fn last(
     hub: &mut Hub,
     from: ConnId,
@@ -129,8 +130,8 @@ pub fn last(
     }
 }
 
-/// Tells everyone each line that was typed at the server's own terminal; one that is too long in parts. `typed` keeps what
-/// came since the last LF.
+/// Announces each line typed at the server's own terminal; a line that is too long in parts. `typed` holds the input
+/// since the last LF.
 pub fn receive_console(
     hub: &mut Hub,
     typed: &mut Vec<u8>,
@@ -150,7 +151,7 @@ pub fn receive_console(
     }
 }
 
-/// Has the hub obey a message: what becomes of the sender, and what it cost.
+/// Has the hub handle a message; returns what follows for the sender, and the cost.
 fn handle_message(
     hub: &mut Hub,
     from: ConnId,

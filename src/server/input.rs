@@ -1,5 +1,5 @@
-//! What was read and not consumed yet: of each connection, for drivers that read all connections into one buffer, and of
-//! the server's own terminal. Where a driver's reader has a buffer of its own, nothing of its connection is here.
+//! Input that was read and not consumed: of each connection, for drivers that read all connections into one buffer, and
+//! of the server's own terminal. If a driver's reader has its own buffer, nothing of its connection is here.
 
 use crate::limits::{LOW_READ, Limits, READ, READ_PER_TOKEN};
 use crate::protocol::message;
@@ -15,16 +15,15 @@ pub struct Input {
 }
 
 impl Input {
-    /// Keeps bytes of a connection, of which nothing is kept, until more come.
+    /// Saves bytes of a connection without saved input.
     pub fn save(&mut self, peer: &mut Peer, bytes: &[u8]) {
         debug_assert!(peer.input.is_none(), "what was kept is loaded first");
         if !bytes.is_empty() {
-            peer.input = Some(self.pool.lend(bytes));
+            peer.input = Some(self.pool.take_buffer(bytes));
         }
     }
 
-    /// Moves what is kept of a connection to the front of `buffer`, which grows where that is longer; returns how many
-    /// bytes.
+    /// Moves the saved input of a connection to the front of `buffer`, which grows if needed; returns its length.
     pub fn load(&mut self, peer: &mut Peer, buffer: &mut Vec<u8>) -> usize {
         let Some(kept) = peer.input.take() else { return 0 };
         let bytes = self.pool.bytes(&kept);
@@ -37,7 +36,7 @@ impl Input {
         len
     }
 
-    /// Puts bytes behind what is kept of a connection.
+    /// Appends bytes to the saved input of a connection.
     pub fn append(&mut self, peer: &mut Peer, bytes: &[u8]) {
         match &peer.input {
             Some(kept) => self.pool.add(kept, bytes),
@@ -45,49 +44,50 @@ impl Input {
         }
     }
 
-    /// Throws away what is kept of a connection.
+    /// Drops the saved input of a connection.
     pub fn discard(&mut self, peer: &mut Peer) {
         peer.input.take().into_iter().for_each(|kept| self.pool.reclaim(kept));
     }
 
-    /// Bytes that are kept of a connection.
+    /// Returns the length of the saved input of a connection.
     #[must_use]
     pub fn len(&self, peer: &Peer) -> usize {
         peer.input.as_ref().map_or(0, |kept| self.pool.bytes(kept).len())
     }
 
-    /// The bytes behind the last whole message that is kept of a connection.
+    /// Returns the bytes after the last whole message in the saved input of a connection.
     #[must_use]
     pub fn unfinished(&self, peer: &Peer) -> &[u8] {
         let kept = peer.input.as_ref().map_or(&[][..], |kept| self.pool.bytes(kept));
         &kept[message::whole(kept)..]
     }
 
-    /// Whether so much is kept of all connections that little more should be read.
+    /// Returns whether the saved input of all connections is above its high-water mark, so that little more should be
+    /// read.
     #[must_use]
     pub fn is_high(&self, limits: &Limits) -> bool {
-        self.memory() > limits.held_total()
+        self.memory() > limits.max_read_ahead()
     }
 
-    /// Buffers that are kept.
+    /// Returns the number of buffers in use.
     #[must_use]
     pub fn buffers(&self) -> usize {
-        self.pool.lent()
+        self.pool.in_use()
     }
 
-    /// Memory of what is kept, in bytes.
+    /// Returns the memory of the saved input, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.pool.memory()
     }
 
-    /// Gives memory back that nothing needs now.
+    /// Releases unused memory.
     pub fn trim(&mut self) {
         self.pool.trim();
     }
 }
 
-/// How many bytes to read at once of a peer with so many tokens left, which isn't 0: about what they may pay for.
+/// Returns how many bytes to read at once for a number of tokens above 0: about what they pay for.
 #[must_use]
 pub fn read_at_once(tokens: u64) -> usize {
     let bytes = usize::try_from(tokens).unwrap_or(usize::MAX).saturating_mul(READ_PER_TOKEN);

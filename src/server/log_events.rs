@@ -1,6 +1,5 @@
-//! What happens, in the words of the log: each event with its level, its stable word (the target of the record) and its
-//! keys stands here, once for every engine. What peers write goes no further than this: names pass, texts and the reasons
-//! that somebody typed don't. Where lines go, how many of them and in which form, is for `engine/log.rs`.
+//! The events of the log: the level, the stable word (the target of the record) and the keys of each, once for all
+//! engines. Names are logged; texts and typed reasons are not. `engine/log_sink.rs` decides format and number of lines.
 
 use crate::protocol::PeerAddr;
 use log::{debug, info, warn};
@@ -13,7 +12,7 @@ pub fn accepted(connection: u64, from: PeerAddr, scheme: &str) {
         "connection {connection} from {from} by {scheme}");
 }
 
-/// An operator's connection was admitted.
+/// A connection of an operator was admitted.
 pub fn operator(connection: u64) {
     info!(target: "operator", connection; "connection {connection} is an operator");
 }
@@ -23,7 +22,7 @@ pub fn registered(connection: u64, from: Option<PeerAddr>, nick: &str) {
     match from {
         Some(from) => info!(target: "registered", connection, address = from.to_string().as_str(), nick;
             "connection {connection} from {from} registered as {nick}"),
-        // It is broken already.
+        // The connection is broken already.
         None => info!(target: "registered", connection, nick; "connection {connection} registered as {nick}"),
     }
 }
@@ -40,18 +39,18 @@ pub fn left(connection: u64, nick: Option<&str>, reason: &str, operator: Option<
     }
 }
 
-/// Too many connections have no name, and this one has waited longest.
+/// Too many connections are unregistered, and this one has waited longest.
 pub fn evicted(connection: u64) {
     warn!(target: "evicted", connection; "connection {connection} is evicted: too many connections are unregistered");
 }
 
-/// A connection doesn't read what it is sent, and is about to be closed.
+/// A connection doesn't read, and is about to be closed.
 pub fn too_slow(connection: u64, nick: Option<&str>, unsent: usize) {
     warn!(target: "too-slow", connection, nick, bytes = unsent;
         "connection {connection}{} is too slow: {unsent} bytes unsent", named(nick));
 }
 
-/// All queues together are above their limit, and this one is the largest, and about to be closed.
+/// All queues together are above their limit, and this one, the largest, is about to be closed.
 pub fn shed(connection: u64, nick: Option<&str>, unsent: usize) {
     warn!(target: "queues-full", connection, nick, bytes = unsent;
         "all queues are above --queue-total: connection {connection}{} goes, with {unsent} bytes unsent", named(nick));
@@ -62,35 +61,34 @@ pub fn announced(operator: u64, count: usize) {
     info!(target: "announced", operator, count; "operator {operator} made an announcement to {count}");
 }
 
-/// An operator has the server stop.
+/// An operator stops the server.
 pub fn stopping(operator: u64) {
     info!(target: "stopping", reason = "operator", operator; "stopping: operator {operator} said so");
 }
 
-/// A newcomer was refused: a code of the protocol's says why.
+/// An accepted connection was rejected, with this refusal code.
 pub fn refused(from: PeerAddr, code: &str) {
     warn!(target: "refused", address = from.to_string().as_str(), reason = code; "refused {from}: {code}");
 }
 
-/// The system gives no connections by a listener, which from now on rests before it is asked again. Said once, until it
-/// gives one.
+/// Accepting at a listener fails, so that the listener backs off. Logged once, until it accepts again.
 pub fn accept_paused(scheme: &str, error: &io::Error) {
     warn!(target: "accept-paused", scheme, reason = error.to_string().as_str();
         "can't accept connections by {scheme}, trying again: {error}");
 }
 
-/// It gives some again.
+/// The listener accepts again.
 pub fn accept_resumed(scheme: &str) {
     info!(target: "accept-resumed", scheme; "connections by {scheme} are accepted again");
 }
 
-/// The server has stopped: how long it took since it was told to, and how many didn't take what was theirs within it.
+/// The server has stopped: how long it took, and the number of connections that were not sent everything.
 pub fn stopped(took: Duration, cut_off: usize) {
     let ms = took.as_millis() as u64;
     info!(target: "stopped", ms, count = cut_off; "stopped after {ms} ms, {cut_off} connections were cut off");
 }
 
-/// What stands behind the number of a connection that has a name.
+/// Formats the name after the number of a connection.
 fn named(nick: Option<&str>) -> String {
     nick.map(|nick| format!(", {nick},")).unwrap_or_default()
 }

@@ -1,8 +1,7 @@
-//! The life of a connection, once for all engines and without I/O: how it is accepted, what is read of it and obeyed, how
-//! it is throttled, what it is sent, and how it ends. [`Server`] joins the hub with what each connection needs; a **driver**
-//! (the reactor, the engines with threads, the simulator) carries the bytes and calls it. The time is an argument.
-//!
-//! What a driver does, and what differs between drivers, is in docs/architecture.md, "Drivers".
+//! The life of a connection, once for all engines and without I/O: accept, input, throttle, output, close. [`Server`]
+//! joins the hub with the state of each connection; a **driver** (the reactor, the engines with threads, the simulator)
+//! carries the bytes and calls it. The time is an argument. What drivers do, and how they differ, is in
+//! docs/architecture.md, "Drivers".
 
 pub mod admission;
 pub mod backlog;
@@ -22,7 +21,7 @@ pub mod timers;
 pub mod transport;
 
 use crate::hub::{AfterRequest, Effect, Hub};
-use crate::limits::{Limits, MAX_REJECTED, MAX_SHORT, MAX_SILENCE, READ};
+use crate::limits::{Limits, MAX_REJECTED, MAX_SHORT_MESSAGE, MAX_SILENCE, READ};
 use crate::protocol::name::Name;
 use crate::protocol::scheme::Scheme;
 use crate::protocol::{CloseReason, ConnId, Event, Outbox, PeerAddr, Refusal, Time};
@@ -40,32 +39,32 @@ use transport::{DatagramPath, Transport};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
     Serving,
-    /// An operator wants it to stop.
+    /// An operator has asked for a stop.
     Asked,
-    /// Since when, and how many connections were still owed something when their time was over.
+    /// Since when, and the number of connections that were closed with unsent output.
     Stopping {
         since: Time,
         cut_off: usize,
     },
 }
 
-/// The server, but for what carries its bytes.
+/// The server, without what carries its bytes.
 #[derive(Debug)]
 pub struct Server {
     hub: Hub,
-    /// What every connection has.
+    /// The state of each connection.
     pub connections: Connections,
     life: Life,
 }
 
 impl Server {
-    /// A server without connections.
+    /// Creates a server without connections.
     #[must_use]
     pub fn new(limits: Limits, driver: Driver) -> Server {
         Server { hub: Hub::new(&limits), connections: Connections::new(limits, driver), life: Life::Serving }
     }
 
-    /// Who is here.
+    /// Returns the hub.
     #[must_use]
     pub fn hub(&self) -> &Hub {
         &self.hub
@@ -82,12 +81,12 @@ impl Server {
 
     /// Acts on effects, and flushes every connection that is due by one send each.
     pub fn flush(&mut self, transport: &mut impl Transport) {
-        // Nothing that an effect speaks of is closed yet: only what follows does that.
+        // The connections that effects name are closed later.
         self.act_on_effects(transport);
         self.connections.flush(transport);
     }
 
-    /// Flushes what is due and closes what is to be closed, which makes other connections due, until neither is left.
+    /// Flushes and closes what is due, which makes other connections due, until nothing is left.
     pub fn flush_and_reap(&mut self, transport: &mut impl Transport) {
         loop {
             self.flush(transport);
@@ -111,10 +110,10 @@ impl Server {
         }
     }
 
-    /// Acts on the timers that are due, until one is the driver's to act on, which is returned; `None` once none is due.
+    /// Fires the timers that are due; returns the first that is the driver's to act on, or `None` when no timer is due.
     pub fn fire_timers(&mut self, transport: &mut impl Transport) -> Option<(Wake, ConnId)> {
         loop {
-            // Before a timer is taken out: a flush cancels timers.
+            // Before a timer is removed, since a flush cancels timers.
             self.flush_if_full(transport);
             let (what, id) = self.connections.timers.due(self.connections.now)?;
             let peer = &mut self.connections.peers[id];
@@ -125,7 +124,7 @@ impl Server {
                 }
                 Deadline::TooSlow => {
                     peer.slow = None;
-                    self.connections.close_too_slow(id, self.connections.queues.unsent(id));
+                    self.connections.too_slow(id, self.connections.queues.unsent(id));
                 }
                 Deadline::Drain | Deadline::Linger => {
                     peer.deadline = None;
@@ -157,14 +156,15 @@ impl Server {
         }
     }
 
-    /// Bounds what a turn holds where nothing is fed: many may leave in one turn, and many hear of each.
+    /// Flushes if the arenas are above their high-water mark: one turn may close many connections, with presence for
+    /// each.
     fn flush_if_full(&mut self, transport: &mut impl Transport) {
         if self.connections.queues.wants_flush() {
             self.flush(transport);
         }
     }
 
-    /// Gives memory back that nothing needs now.
+    /// Releases unused memory.
     pub fn trim(&mut self) {
         self.hub.trim();
         self.connections.trim();
@@ -172,14 +172,14 @@ impl Server {
 
     // Accept.
 
-    /// Admits an opened connection to a scheme, or tells it why not, as far as the limits allow.
+    /// Admits an opened connection to a scheme, or rejects it with a reason, as the limits demand.
     pub fn admit(&mut self, id: ConnId, scheme: Scheme, from: PeerAddr, transport: &mut impl Transport) {
         let row = scheme.row();
         let Some(language) = row.language else { return self.connections.close_now(id, transport) };
         self.connections.peers[id].admit(language);
         self.connections.queues.open(id, language.dialect);
         if row.for_operators {
-            // No limits: it is open when it is needed most.
+            // No limits: operators must be able to act under overload.
             self.connections.peers[id].bucket = TokenBucket::UNLIMITED;
             self.hub.make_operator(id);
             log_events::operator(self.connections.peers.number(id));
@@ -198,10 +198,10 @@ impl Server {
             }
         }
         log_events::accepted(self.connections.peers.number(id), from, row.name);
-        if row.hears_lobby {
-            self.hub.make_listener(id);
+        if row.observes_lobby {
+            self.hub.make_observer(id);
         }
-        // Not flushed now: it leaves together with the answer to what the peer has sent already.
+        // Not flushed now: it is sent together with the first answer.
         self.connections.queues.send(id, Event::Connected { from });
         if let Some(longest_waiting) = self.connections.await_registration(id) {
             log_events::evicted(self.connections.peers.number(longest_waiting));
@@ -215,8 +215,8 @@ impl Server {
         self.reject(id, Refusal::RegisterTimeout);
     }
 
-    /// Closes a connection that is told why. It lingers only as long as few are closing: each would wait for the end of
-    /// its stream, and there might be many.
+    /// Closes a connection with a reason. It lingers only while few are closing, since each lingering one waits for the
+    /// end of its stream.
     fn reject(&mut self, id: ConnId, why: Refusal<'_>) {
         self.connections.queues.send(id, Event::Refused(why));
         let few = self.connections.peers.closing() < MAX_REJECTED;
@@ -225,8 +225,8 @@ impl Server {
 
     // Input.
 
-    /// Has the hub obey the messages at the front of `input`, as far as they are whole and may be obeyed now. What isn't
-    /// consumed is the driver's to keep.
+    /// Has the hub handle the whole messages at the front of `input`, as far as the rate and the queues allow. The
+    /// driver keeps the bytes that are not consumed.
     pub fn process_input(&mut self, id: ConnId, input: &[u8], transport: &mut impl Transport) -> Processed {
         let mut consumed = 0;
         loop {
@@ -253,17 +253,17 @@ impl Server {
                 }
                 StopReason::Full => {
                     let is_full = fed.consumed > 0 && self.connections.queues.wants_flush();
-                    // Looked at even where nothing new is to be sent: its queue decides whether it is blocked.
+                    // Flushed even without new output: the state of its queue decides whether it is blocked.
                     self.connections.queues.mark_dirty(id);
                     self.flush(transport);
-                    // A connection that is to be closed stays open until it is reaped.
+                    // A connection to be closed stays open until it is reaped.
                     if !self.connections.peers[id].state.is_readable()
                         || !self.connections.queues.has_room(id)
                     {
                         break;
                     }
-                    // The recipients are given a turn to take it: within one, a read's worth of short lines would make a
-                    // whole room too slow, however fast it reads.
+                    // The recipients need a turn to read: within one turn, a read of short lines would make a whole
+                    // room too slow.
                     if is_full {
                         self.connections.peers.make_runnable(id);
                         break;
@@ -275,8 +275,7 @@ impl Server {
         Processed { consumed, is_open: !self.connections.peers[id].state.is_closing() }
     }
 
-    /// The stream of a connection has ended: a last message without END counts, then it leaves, and gets what is queued
-    /// for it.
+    /// Handles the end of a stream: a last message without END is handled, then the connection leaves and is flushed.
     pub fn end_of_stream(&mut self, id: ConnId, rest: &[u8], transport: &mut impl Transport) {
         self.flush_if_full(transport);
         let Server { hub, connections, .. } = self;
@@ -284,7 +283,7 @@ impl Server {
         let peer = &mut peers[id];
         stats.lines_in += u64::from(!rest.is_empty());
         let after = feed::last(hub, id, queues.dialect(id), peer.frame.finish(rest), queues);
-        // Before it leaves: what it said last may have registered it.
+        // Before it leaves, since the last message may have registered it.
         self.act_on_effects(transport);
         if !matches!(after, Some((AfterRequest::Close, _))) {
             self.hub.leave(id, CloseReason::EndOfStream, b"", &mut self.connections.queues);
@@ -292,7 +291,7 @@ impl Server {
         self.connections.close(id, CloseMode::Immediate);
     }
 
-    /// No bytes have come for `--pause`: what is left may be a message. Returns whether it was one, and is consumed.
+    /// Handles a frame timeout: the remainder of the input may be a message. Returns whether it was, and is consumed.
     pub fn end_frame(&mut self, id: ConnId, rest: &[u8], transport: &mut impl Transport) -> Processed {
         let nothing = Processed { consumed: 0, is_open: true };
         if !self.connections.is_readable(id) {
@@ -316,7 +315,7 @@ impl Server {
         Processed { consumed: rest.len(), is_open: true }
     }
 
-    /// What was typed at the server's own terminal.
+    /// Handles input from the server's own terminal.
     pub fn console(&mut self, bytes: &[u8]) {
         if !self.is_stopping() {
             let Connections { input, queues, limits, .. } = &mut self.connections;
@@ -335,7 +334,7 @@ impl Server {
         }
     }
 
-    /// Processes one datagram. Its source gets a slot for as long as the answer takes, and keeps it once it has a name.
+    /// Processes one datagram. An unregistered source has a slot only while the answer is sent.
     pub fn datagram(&mut self, path: DatagramPath, bytes: &[u8], transport: &mut impl Transport) {
         self.connections.stats.bytes_in += bytes.len() as u64;
         self.flush_if_full(transport);
@@ -345,11 +344,11 @@ impl Server {
             .find(path)
             .is_some_and(|id| self.connections.peers[id].state.is_closing())
         {
-            // A peer that has just quit there is gone once that was flushed, and may come again.
+            // A peer that has quit is removed once its answer is flushed, and may register again.
             self.flush(transport);
         }
         if self.connections.peers.has_to_close() {
-            // A slot is given to a new source only once its former owner is reaped.
+            // A slot is reused only after its former owner is reaped.
             self.flush_and_reap(transport);
         }
         let known = self.connections.datagrams.find(path);
@@ -375,8 +374,8 @@ impl Server {
         if peer.state.is_closing() || queues.discards_output(id) {
             return;
         }
-        // What others hear of it is a line, which has its limit too.
-        let max_line = MAX_SHORT.min(limits.max_line);
+        // Its recipients get a line, which has a limit too.
+        let max_line = MAX_SHORT_MESSAGE.min(limits.max_line);
         let bounds = Bounds { max_line, tokens: peer.bucket.left(*rate, *now) };
         let fed = feed::feed(hub, id, &mut peer.frame, queues.dialect(id), bytes, bounds, queues);
         peer.bucket.spend(fed.cost, *rate, *now);
@@ -392,7 +391,7 @@ impl Server {
                 let until = self.connections.now + MAX_SILENCE;
                 peer.deadline = Some(self.connections.timers.arm(until, Deadline::Silence, id));
             }
-            // It has no name, and so leaves nothing behind but what it is answered.
+            // Unregistered: nothing is left but the answer.
             (_, false) => self.connections.close(id, CloseMode::Immediate),
         }
     }
@@ -401,7 +400,7 @@ impl Server {
 
     fn reap(&mut self, id: ConnId, reason: CloseReason, transport: &mut impl Transport) {
         self.flush_if_full(transport);
-        // A deadline may have dropped it since. Its slot is still free: connections are accepted last.
+        // A timer may have closed it. Its slot is still free: connections are accepted last.
         let Some(peer) = self.connections.peers.get(id) else { return };
         let (phase, was_closing) = (peer.state.phase(), peer.state.is_closing());
         let can_be_told =
@@ -433,7 +432,7 @@ impl Server {
         }
     }
 
-    /// Frees the slot of a connection that the driver is done with, whatever became of it.
+    /// Frees the slot of a connection that the driver has finished with, whatever its phase.
     pub fn release(&mut self, id: ConnId, transport: &mut impl Transport) {
         if self.connections.peers[id].state.phase() == Phase::Open {
             self.hub.leave(id, CloseReason::Lost, b"", &mut self.connections.queues);
@@ -445,8 +444,8 @@ impl Server {
         self.connections.peers.remove(id);
     }
 
-    /// Begins to stop: no connection is read any more, every one is told, and no leaving is. Returns false where it has
-    /// begun already.
+    /// Begins to stop: connections are not read any more and are sent the reason, but no presence. Returns false if it
+    /// has begun already.
     pub fn stop(&mut self) -> bool {
         if self.is_stopping() {
             return false;
@@ -460,19 +459,19 @@ impl Server {
         true
     }
 
-    /// Whether an operator wants the server to stop, which hasn't begun yet.
+    /// Returns whether an operator has asked for a stop that hasn't begun.
     #[must_use]
     pub fn is_asked_to_stop(&self) -> bool {
         self.life == Life::Asked
     }
 
-    /// Whether the server stops.
+    /// Returns whether the server is stopping.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         matches!(self.life, Life::Stopping { .. })
     }
 
-    /// Whether the server has stopped and its last connection is gone, which is logged.
+    /// Returns whether the server has stopped and its last connection is gone, and logs it.
     #[must_use]
     pub fn is_done(&self) -> bool {
         match self.life {
@@ -486,8 +485,8 @@ impl Server {
 
     // Effects.
 
-    /// Acts on what the hub has left to do. To be called before a connection is closed that it speaks of, so that the log
-    /// can say where that came from.
+    /// Acts on the effects of the hub. Must be called before a connection that they name is closed, so that the log can
+    /// tell its address.
     fn act_on_effects(&mut self, transport: &mut impl Transport) {
         if self.hub.has_effects() {
             self.act_on_all_effects(transport);
@@ -542,10 +541,10 @@ impl Server {
         self.connections.queues.send(to, Event::EndStats { count: figures.len() });
     }
 
-    /// Checks what is always true between turns; for tests and fuzzing.
+    /// Checks the invariants between turns; for tests and fuzzing.
     ///
     /// # Panics
-    /// Where something isn't.
+    /// If one doesn't hold.
     pub fn invariants(&self) {
         let Connections { limits, driver, peers, queues, input, .. } = &self.connections;
         self.hub.invariants();

@@ -1,5 +1,5 @@
-//! What the server knows of one connection, but for what it is still to be sent: see `send_queue/`. The rules by which its
-//! state changes are here; what follows for others is decided in `mod.rs`.
+//! The state of one connection, except for its output: see `send_queue/`. The rules of its state are here; what follows
+//! for others is decided in `mod.rs`.
 
 use crate::protocol::frame::{Frame, LineFrame};
 use crate::protocol::scheme::Language;
@@ -9,60 +9,59 @@ use crate::server::rate_limit::TokenBucket;
 use crate::server::timers::{TimerId, Timers};
 use crate::server::transport::{Interest, Reading};
 
-/// One connection. There may be ten thousands: `tests/server/peer.rs` bounds its size.
+/// One connection; a test bounds its size, since there may be tens of thousands.
 #[derive(Debug)]
 pub struct Peer {
     /// Where its messages end.
     pub frame: Frame,
-    /// Phase, and what blocks it.
+    /// Phase and blocks.
     pub state: State,
-    /// What the transport was last told, packed.
+    /// The interest that the transport was last given, packed.
     interest: u8,
-    /// The low 48 bits of its number, which are all for 8,900 years of 1,000 connections a second.
+    /// The low 48 bits of its number, enough for 8,900 years of 1,000 connections per second.
     number: [u8; 6],
-    /// Bytes that were read and not consumed: an unfinished message, or whole ones while the connection is blocked. In a
-    /// connection that is blocked by rate, a message that a timeout has ended ends with END here. Only of drivers that
-    /// leave input buffers to the server.
+    /// Saved input: an unfinished message, or whole ones while the connection is blocked. While it is blocked by rate,
+    /// END marks a message that a timeout has ended. `None` if the driver has input buffers of its own.
     pub input: Option<BufferId>,
-    /// Until when to register, or in a closing phase to flush or to end the stream.
+    /// The register timeout; in a closing phase the drain or the linger timeout.
     pub deadline: Option<TimerId>,
-    /// Until when the queue must be back within `--queue`.
+    /// When the queue must be back within `--queue`.
     pub slow: Option<TimerId>,
-    /// Until when bytes must come, or what was read is a message.
+    /// The frame timeout: without input until then, the bytes received are a message.
     pub frame_timeout: Option<TimerId>,
-    /// While blocked by rate, where the driver doesn't sleep: when to look at the bucket again.
+    /// While blocked by rate: the next check of the bucket. `None` if the driver sleeps instead.
     pub refill: Option<TimerId>,
-    /// The peer has ended its stream while blocked by rate: until when its input is processed.
+    /// The half-close grace, if the peer has ended its stream while blocked by rate.
     pub half_close: Option<TimerId>,
-    /// What it may still ask.
+    /// The token bucket of its requests.
     pub bucket: TokenBucket,
-    /// Where it is counted as one of its address; `None` once it is closing.
+    /// Its address, if counted; `None` once it is closing.
     pub address: Option<AddressId>,
 }
 
-/// What is done with a connection. Until it is closing, it is in the hub's care.
+/// The phase of a connection. Before the closing phases it belongs to the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Accepted; something else, such as a handshake, comes before it may speak.
+    /// Accepted, before a handshake has ended.
     Opening,
-    /// Read and obeyed, unless it is blocked.
+    /// Read and handled, unless it is blocked.
     Open,
-    /// Closing: what is queued is being flushed.
+    /// Closing: its queue is being flushed.
     Flushing(CloseMode),
-    /// Closing: everything is flushed and our side is shut down; input is discarded until it ends.
+    /// Closing: the sending side is shut down; input is discarded until the stream ends.
     Lingering,
     /// Closed; the slot is kept until the driver releases it.
     Closed,
 }
 
-/// How a connection is closed once everything is flushed.
+/// How a connection is closed once its queue is flushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseMode {
-    /// Shut down our side, and discard input until the end of the stream.
+    /// Shut down the sending side, and discard input until the end of the stream.
     Linger,
-    /// Shut down our side, then close.
+    /// Shut down the sending side, then close.
     Shutdown,
-    /// Close: the stream has been read to its end, or there is none.
+    /// Close: the stream was read to its end, or there is none.
     Immediate,
 }
 
@@ -78,9 +77,8 @@ impl Blocked {
     // The next bit is for requests that something outside must answer first.
 }
 
-/// Phase, close mode, what blocks a connection, and whether it is runnable, in one byte: bits 0 to 2 are phase and mode, 3
-/// to 5 what blocks it, 6 is set while it stands on the list of runnable connections. Bits 3 to 6 are 0 but in
-/// [`Phase::Open`].
+/// Phase, close mode, blocks and the runnable flag in one byte: bits 0 to 2 are phase and mode, bits 3 to 5 blocks, bit
+/// 6 is set while the connection is listed as runnable. Bits 3 to 6 are 0 outside of [`Phase::Open`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State(u8);
 
@@ -89,7 +87,7 @@ impl State {
     const BLOCKED: u8 = 0b111 << 3;
     const RUNNABLE: u8 = 1 << 6;
 
-    /// A phase, nothing that blocks, and not runnable.
+    /// A phase without blocks, not runnable.
     #[must_use]
     pub const fn new(phase: Phase) -> State {
         State(match phase {
@@ -103,7 +101,7 @@ impl State {
         })
     }
 
-    /// The phase.
+    /// Returns the phase.
     #[must_use]
     pub fn phase(self) -> Phase {
         match self.0 & State::PHASE {
@@ -117,67 +115,67 @@ impl State {
         }
     }
 
-    /// Whether it is open and nothing keeps it from being read.
+    /// Returns whether the connection is open, not blocked and not runnable.
     #[must_use]
     pub fn is_readable(self) -> bool {
         self == State::new(Phase::Open)
     }
 
-    /// Whether it has left the hub, or never was in it.
+    /// Returns whether the connection has left the hub, or never was in it.
     #[must_use]
     pub fn is_closing(self) -> bool {
         self.0 & State::PHASE >= State::new(Phase::Flushing(CloseMode::Linger)).0
     }
 
-    /// Whether the bytes that are sent now may be the last.
+    /// Returns whether the bytes sent now may be the last.
     #[must_use]
     pub fn is_flushing(self) -> bool {
         matches!(self.phase(), Phase::Flushing(_))
     }
 
-    /// Whether it is open and blocked by this.
+    /// Returns whether the connection is open and blocked by this.
     #[must_use]
     pub fn is_blocked_by(self, reason: Blocked) -> bool {
         self.0 & reason.0 != 0
     }
 
-    /// Whether it is open and blocked by anything.
+    /// Returns whether the connection is open and blocked by anything.
     #[must_use]
     pub fn is_blocked(self) -> bool {
         self.0 & State::BLOCKED != 0
     }
 
-    /// Whether it is to go on with its input in the next turn.
+    /// Returns whether the connection is processed again in the next turn.
     #[must_use]
     pub fn is_runnable(self) -> bool {
         self.0 & State::RUNNABLE != 0
     }
 
-    /// Blocks it.
+    /// Adds a block.
     pub fn block(&mut self, reason: Blocked) {
         debug_assert_eq!(self.phase(), Phase::Open, "only an open connection is read");
         self.0 |= reason.0;
     }
 
-    /// Makes it runnable; returns false where it was already.
+    /// Makes the connection runnable; returns false if it was already.
     pub fn set_runnable(&mut self) -> bool {
         let was = self.is_runnable();
         self.0 |= State::RUNNABLE;
         !was
     }
 
-    /// It is no longer blocked by this.
+    /// Removes a block.
     pub fn unblock(&mut self, reason: Blocked) {
         self.0 &= !reason.0;
     }
 
-    /// It is no longer runnable.
+    /// Clears the runnable flag.
     pub fn clear_runnable(&mut self) {
         self.0 &= !State::RUNNABLE;
     }
 
-    /// Blocks or unblocks an open connection by how much of its queue is unsent, in bytes; `half` is half of `--queue`.
-    /// Returns true where it is to be put on the list of runnable connections: nothing blocks it any more.
+    /// Blocks or unblocks an open connection by the unsent bytes of its queue; `half` is half of `--queue`. Returns
+    /// true if the connection must be listed as runnable: nothing blocks it any more.
     pub fn throttle(&mut self, unsent: usize, half: usize) -> bool {
         if unsent > half {
             self.block(Blocked::OUTPUT);
@@ -190,7 +188,7 @@ impl State {
 }
 
 impl Peer {
-    /// The connection of that number, of which nothing else is known yet.
+    /// Creates the connection of that number, in [`Phase::Opening`].
     #[must_use]
     pub fn new(number: u64) -> Peer {
         let [number @ .., _, _] = number.to_le_bytes();
@@ -210,45 +208,45 @@ impl Peer {
         }
     }
 
-    /// It may speak from now on, and this is how.
+    /// Opens the connection with the frame of its scheme.
     pub fn admit(&mut self, language: Language) {
         self.frame = language.frame();
         self.state = State::new(Phase::Open);
     }
 
-    /// Its number: they count up from 1, and none is given twice.
+    /// Returns its number.
     #[must_use]
     pub fn number(&self) -> u64 {
         let [a, b, c, d, e, f] = self.number;
         u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
     }
 
-    /// What the transport was last told.
+    /// Returns the interest that the transport was last given.
     #[must_use]
     pub fn interest(&self) -> Interest {
         Interest::unpack(self.interest)
     }
 
-    /// Notes what the transport is told; returns false where it was told so before.
+    /// Sets the interest; returns false if it is unchanged.
     pub fn set_interest(&mut self, interest: Interest) -> bool {
         std::mem::replace(&mut self.interest, interest.pack()) != interest.pack()
     }
 
-    /// Whether it is open and nothing about it depends on what is unsent.
+    /// Returns whether the connection is open and its state doesn't depend on unsent bytes.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
         self.state.is_readable() && self.slow.is_none() && self.interest == Interest::BYTES.pack()
     }
 
-    /// Takes back all that is armed for it.
+    /// Cancels its timers.
     pub fn cancel_timers(&mut self, timers: &mut Timers) {
         let Peer { deadline, slow, frame_timeout, refill, half_close, .. } = self;
         let armed = [deadline, slow, frame_timeout, refill, half_close];
         armed.into_iter().filter_map(Option::take).for_each(|timer| timers.cancel(timer));
     }
 
-    /// What of its stream it is to be watched for: bytes, unless it is blocked. Where the rate blocks it, that is its end
-    /// alone, once, or bytes where a timeout ends messages, which has to be seen when it is, as long as more may be read
+    /// Returns what of its stream is watched: bytes, unless it is blocked. If the rate blocks it, only the end of the
+    /// stream; but bytes if it has a frame timeout, whose gaps must be observed when they happen, and more may be read
     /// ahead.
     #[must_use]
     pub fn reading(&self, may_read_ahead: bool) -> Reading {
@@ -256,10 +254,11 @@ impl Peer {
             Phase::Open if self.state.is_blocked_by(Blocked::OUTPUT) => Reading::Nothing,
             Phase::Open if self.state.is_blocked_by(Blocked::RATE) => match self.half_close {
                 Some(_) => Reading::Nothing,
-                None if self.frame.is_by_pause() && may_read_ahead => Reading::Bytes,
+                None if self.frame.has_timeout() && may_read_ahead => Reading::Bytes,
                 None => Reading::End,
             },
-            // A runnable connection is read in the next turn: two system calls would gain nothing.
+            // A runnable connection is read in the next turn: changing the interest would take two system calls for
+            // nothing.
             Phase::Open | Phase::Opening | Phase::Lingering => Reading::Bytes,
             Phase::Flushing(_) | Phase::Closed => Reading::Nothing,
         }

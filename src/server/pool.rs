@@ -1,12 +1,12 @@
-//! Byte buffers that are lent out by number. A connection that holds bytes keeps four bytes for it, one that holds none
-//! keeps nothing else; buffers given back are used again, up to a bound.
+//! Byte buffers by number. A connection with a buffer holds four bytes for it, one without a buffer nothing. Returned
+//! buffers are reused, up to a bound.
 
 use crate::limits::{POOLED_BUFFER_BYTES, POOLED_BUFFERS};
 use slab::Slab;
 use std::num::NonZeroU32;
 
-/// A buffer on loan: its slot plus one, so that `Option<BufferId>` is four bytes. Given back by hand, since whoever
-/// holds it can't reach the pool when dropped.
+/// A buffer in use: its slot plus one, so that `Option<BufferId>` is four bytes. It must be passed to
+/// [`Pool::reclaim`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct BufferId(NonZeroU32);
 
@@ -16,37 +16,37 @@ impl BufferId {
     }
 }
 
-/// Buffers on loan and buffers that wait.
+/// Buffers in use and free buffers.
 #[derive(Debug, Default)]
 pub struct Pool {
-    lent: Slab<Vec<u8>>,
+    in_use: Slab<Vec<u8>>,
     /// Empty; at most [`POOLED_BUFFERS`] of at most [`POOLED_BUFFER_BYTES`] each.
     free: Vec<Vec<u8>>,
-    /// Memory of the buffers on loan, in bytes.
+    /// Memory of the buffers in use, in bytes.
     memory: usize,
 }
 
 impl Pool {
-    /// A buffer that holds `bytes`.
-    pub fn lend(&mut self, bytes: &[u8]) -> BufferId {
+    /// Takes a buffer and fills it with `bytes`.
+    pub fn take_buffer(&mut self, bytes: &[u8]) -> BufferId {
         let mut buffer = self.free.pop().unwrap_or_default();
-        // No more than is needed: most buffers never grow.
+        // Exact, since most buffers never grow.
         buffer.reserve_exact(bytes.len());
         buffer.extend_from_slice(bytes);
         self.memory += buffer.capacity();
-        let slot = self.lent.insert(buffer) as u32;
+        let slot = self.in_use.insert(buffer) as u32;
         BufferId(NonZeroU32::MIN.saturating_add(slot))
     }
 
-    /// What a buffer holds.
+    /// Returns the content of a buffer.
     #[must_use]
     pub fn bytes(&self, id: &BufferId) -> &[u8] {
-        &self.lent[id.slot()]
+        &self.in_use[id.slot()]
     }
 
-    /// Puts more behind what a buffer holds.
+    /// Appends to a buffer.
     pub fn add(&mut self, id: &BufferId, bytes: &[u8]) {
-        let buffer = &mut self.lent[id.slot()];
+        let buffer = &mut self.in_use[id.slot()];
         let before = buffer.capacity();
         if before - buffer.len() < bytes.len() {
             buffer.reserve_exact(bytes.len().max(buffer.len().min(POOLED_BUFFER_BYTES)));
@@ -55,16 +55,17 @@ impl Pool {
         self.memory += buffer.capacity() - before;
     }
 
-    /// Memory of the buffers on loan, in bytes: what they hold, and at most [`POOLED_BUFFER_BYTES`] more each.
+    /// Returns the memory of the buffers in use, in bytes: their content, and at most [`POOLED_BUFFER_BYTES`] more
+    /// each.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.memory
     }
 
-    /// Takes a buffer back. A large one, or one too many, is freed at once.
+    /// Returns a buffer to the pool. It is freed if it is large or the pool is full.
     #[expect(clippy::needless_pass_by_value, reason = "whoever gives it back must not keep its number")]
     pub fn reclaim(&mut self, id: BufferId) {
-        let mut buffer = self.lent.remove(id.slot());
+        let mut buffer = self.in_use.remove(id.slot());
         self.memory -= buffer.capacity();
         if self.free.len() < POOLED_BUFFERS && buffer.capacity() <= POOLED_BUFFER_BYTES {
             buffer.clear();
@@ -72,16 +73,16 @@ impl Pool {
         }
     }
 
-    /// Buffers on loan.
+    /// Returns the number of buffers in use.
     #[must_use]
-    pub fn lent(&self) -> usize {
-        self.lent.len()
+    pub fn in_use(&self) -> usize {
+        self.in_use.len()
     }
 
-    /// Frees all that is not on loan.
+    /// Frees the buffers that are not in use.
     pub fn trim(&mut self) {
         self.free = Vec::new();
-        self.lent.shrink_to_fit();
+        self.in_use.shrink_to_fit();
     }
 }
 
@@ -92,24 +93,24 @@ mod tests {
     #[test]
     fn pool_reuses_small_buffers_only() {
         let mut pool = Pool::default();
-        let (small, large) = (pool.lend(b"ab"), pool.lend(&[0; POOLED_BUFFER_BYTES + 1]));
+        let (small, large) = (pool.take_buffer(b"ab"), pool.take_buffer(&[0; POOLED_BUFFER_BYTES + 1]));
         assert_eq!(pool.bytes(&small), b"ab");
         pool.reclaim(small);
         pool.reclaim(large);
-        assert_eq!((pool.lent(), pool.free.len()), (0, 1));
-        let again = pool.lend(b"c");
+        assert_eq!((pool.in_use(), pool.free.len()), (0, 1));
+        let again = pool.take_buffer(b"c");
         assert_eq!((pool.bytes(&again), pool.free.len()), (&b"c"[..], 0));
     }
 
     #[test]
     fn buffer_capacity_is_bounded_and_counted() {
         let mut pool = Pool::default();
-        let ids = [pool.lend(&[0; 60_000]), pool.lend(b"a")];
+        let ids = [pool.take_buffer(&[0; 60_000]), pool.take_buffer(b"a")];
         let mut held = 60_001;
         for i in 0..10_000 {
             ids.iter().for_each(|id| pool.add(id, &[0; 3]));
             held += 2 * 3;
-            let capacities: usize = pool.lent.iter().map(|(_, buffer)| buffer.capacity()).sum();
+            let capacities: usize = pool.in_use.iter().map(|(_, buffer)| buffer.capacity()).sum();
             assert_eq!(pool.memory(), capacities, "after {i}");
             assert!(pool.memory() <= held + 2 * POOLED_BUFFER_BYTES, "{} for {held}", pool.memory());
         }

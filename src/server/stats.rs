@@ -1,32 +1,32 @@
-//! What the server counts, and by which names `/stats` shows it: docs/operations.md.
+//! The counters of the server, and their names in `/stats`: docs/operations.md.
 
-/// What the server counts of connections and input.
+/// Counters of connections and input.
 #[derive(Debug, Default)]
 pub struct Stats {
-    /// Turns of the reactor, or times that a thread had the lock.
+    /// Turns of the reactor, or acquisitions of the lock by a thread.
     pub turns: u64,
-    /// Messages that were read.
+    /// Messages received.
     pub lines_in: u64,
-    /// Bytes that were read.
+    /// Bytes received.
     pub bytes_in: u64,
-    /// Attempts to read a connection or a datagram, a system call each.
+    /// Attempts to read from a connection or a datagram socket, a system call each.
     pub recv_calls: u64,
     /// Attempts to send to a connection, or a datagram.
     pub send_calls: u64,
     /// Attempts to accept a connection.
     pub accept_calls: u64,
-    /// Changes of what a connection is watched for.
+    /// Changes of interest in a connection.
     pub watch_calls: u64,
-    /// Datagrams that couldn't be sent at once, or were above what a silent peer may be sent.
+    /// Datagrams that could not be sent at once, or exceeded the send credit.
     pub datagrams_dropped: u64,
 }
 
-/// What the queues count.
+/// Counters of the queues.
 #[derive(Debug, Default)]
 pub struct Queued {
     lines: u64,
     bytes: u64,
-    /// By code, those that occurred.
+    /// Refusals by code, those that occurred.
     refusals: Vec<(&'static str, u64)>,
 }
 
@@ -39,29 +39,29 @@ impl Queued {
         }
     }
 
-    /// Counts lines of so many bytes together that were put into queues.
+    /// Counts lines, with their length together, that were put into queues.
     pub fn count(&mut self, lines: u64, bytes: u64) {
         self.lines += lines;
         self.bytes += bytes;
     }
 }
 
-/// What is true at the moment, and so isn't counted.
+/// Current values, which aren't counted.
 #[derive(Debug)]
 pub struct Now {
     /// Registered connections.
     pub users: usize,
-    /// Rooms, the lobby among them.
+    /// Rooms, the lobby included.
     pub rooms: usize,
-    /// Connections, the closing ones included.
+    /// Connections, closing ones included.
     pub connections: usize,
-    /// Since the start.
+    /// Seconds since the start.
     pub uptime_seconds: u64,
-    /// Memory of what kernels refused.
+    /// Memory of all backlogs, in bytes.
     pub queued_bytes: usize,
 }
 
-/// All figures, by the names that `/stats` shows and in its order.
+/// Returns all figures in the order of `/stats`, with their names.
 #[must_use]
 pub fn figures(now: &Now, stats: &Stats, queued: &Queued) -> Vec<(String, u64)> {
     let figures = [

@@ -1,37 +1,36 @@
-//! Deadlines. `now` is always an argument: nothing here reads a clock. Arming, taking back and finding the next are
-//! constant in time, because deadlines of one kind all lie equally far ahead and so stand in line in the order in
-//! which they were armed.
+//! Timers. `now` is always an argument: nothing here reads a clock. Arming, cancelling and finding the next timer take
+//! constant time: all deadlines of one kind are equally far ahead, so each kind is a queue in the order of arming.
 
-use crate::limits::GROWN;
+use crate::limits::VEC_GROWTH;
 use crate::protocol::{ConnId, Time};
 use slab::Slab;
 use std::num::NonZeroU32;
 
-/// What a deadline is for.
+/// The kinds of deadlines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Deadline {
-    /// A name was to be given by then.
+    /// The connection must have registered.
     Register,
-    /// The queue was to be back within its limit by then.
+    /// The queue must be back within its limit.
     TooSlow,
-    /// What is queued was to be flushed by then.
+    /// The queue must be flushed.
     Drain,
-    /// The peer was to end its stream by then.
+    /// The peer must have ended its stream.
     Linger,
-    /// If nothing has come until then, what has come is a message.
+    /// Without further input, the bytes received are a message.
     FrameTimeout,
-    /// A datagram was to come by then.
+    /// The peer must have sent a datagram.
     Silence,
-    /// By then a bucket may have a token.
+    /// The token bucket may have a token.
     Refill,
-    /// The input of a stream that has ended was to be processed by then.
+    /// The input of a stream that has ended must be processed.
     HalfClose,
 }
 
 const KINDS: usize = 8;
 
-/// A deadline that is armed. Whoever holds it takes it back or is told when it is due, never both.
+/// An armed timer. It is either cancelled with this id or fires, never both.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TimerId(NonZeroU32);
 
@@ -50,7 +49,7 @@ struct Armed {
     behind: Option<u32>,
 }
 
-/// A line of deadlines of one kind: `first` is due first.
+/// The timers of one kind: `first` is due first.
 #[derive(Debug, Default, Clone, Copy)]
 struct Lane {
     first: Option<u32>,
@@ -58,7 +57,7 @@ struct Lane {
     len: usize,
 }
 
-/// The deadlines of all connections.
+/// The timers of all connections.
 #[derive(Debug, Default)]
 pub struct Timers {
     armed: Slab<Armed>,
@@ -66,12 +65,12 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// The most memory that the deadlines of one connection take: one to go by, and those of its queue, its pause, its
-    /// allowance and its last words.
-    pub const MAX_BYTES_PER_CONNECTION: usize = 5 * GROWN * size_of::<Armed>();
+    /// Maximum memory that the timers of one connection take: one for its phase, and those of its queue, its frame
+    /// timeout, its token bucket and its half-close.
+    pub const MAX_BYTES_PER_CONNECTION: usize = 5 * VEC_GROWTH * size_of::<Armed>();
 
-    /// Arms a deadline. Within a kind, each is due no sooner than those armed before it; one that is (a kind whose
-    /// length is not fixed) takes its place in line by a search from the end.
+    /// Arms a timer. If timers of the kind are due later (a kind without a fixed length), its position is found by a
+    /// search from the end.
     pub fn arm(&mut self, at: Time, what: Deadline, who: ConnId) -> TimerId {
         let mut before = self.lanes[what as usize].last;
         while let Some(slot) = before
@@ -90,39 +89,39 @@ impl Timers {
         TimerId(NonZeroU32::MIN.saturating_add(slot))
     }
 
-    /// Takes a deadline back.
+    /// Cancels a timer.
     #[expect(clippy::needless_pass_by_value, reason = "a deadline is taken back once")]
     pub fn cancel(&mut self, id: TimerId) {
         self.remove(id.slot());
     }
 
-    /// When the next deadline is due, if any ever is.
+    /// Returns when the next timer is due, if any is armed.
     #[must_use]
     pub fn next(&self) -> Option<Time> {
         let firsts = self.lanes.iter().filter_map(|lane| lane.first);
         firsts.map(|slot| self.armed[slot as usize].at).min().filter(|at| *at < Time::NEVER)
     }
 
-    /// What a deadline is for, and when it is due.
+    /// Returns the kind of a timer and when it is due.
     #[must_use]
     pub fn get(&self, id: &TimerId) -> (Deadline, Time) {
         let armed = &self.armed[id.slot() as usize];
         (armed.what, armed.at)
     }
 
-    /// How many deadlines of a kind are armed.
+    /// Returns the number of armed timers of a kind.
     #[must_use]
     pub fn count(&self, what: Deadline) -> usize {
         self.lanes[what as usize].len
     }
 
-    /// Whose deadline of a kind is due first; of several at the same time, the one that was armed first.
+    /// Returns the connection whose timer of a kind is due first; of several at one time, the one armed first.
     #[must_use]
     pub fn first(&self, what: Deadline) -> Option<ConnId> {
         self.lanes[what as usize].first.map(|slot| self.armed[slot as usize].who)
     }
 
-    /// One deadline that is due, taken out.
+    /// Removes and returns one timer that is due.
     pub fn due(&mut self, now: Time) -> Option<(Deadline, ConnId)> {
         let firsts = self.lanes.iter().filter_map(|lane| lane.first);
         let slot = firsts.min_by_key(|slot| self.armed[*slot as usize].at)?;
@@ -133,13 +132,13 @@ impl Timers {
         Some((armed.what, armed.who))
     }
 
-    /// How many deadlines are armed.
+    /// Returns the number of armed timers.
     #[must_use]
     pub fn armed(&self) -> usize {
         self.armed.len()
     }
 
-    /// Gives memory back where nothing is armed.
+    /// Releases memory if no timer is armed.
     pub fn trim(&mut self) {
         self.armed.shrink_to_fit();
     }
@@ -152,7 +151,7 @@ impl Timers {
         armed
     }
 
-    /// The link that leads backwards out of `slot`, or into the front of the lane.
+    /// Returns the link that leads backwards from `slot`, or to the front of the queue.
     fn link_behind(&mut self, slot: Option<u32>, what: Deadline) -> &mut Option<u32> {
         match slot {
             Some(slot) => &mut self.armed[slot as usize].behind,
@@ -160,7 +159,7 @@ impl Timers {
         }
     }
 
-    /// The link that leads forwards out of `slot`, or into the end of the lane.
+    /// Returns the link that leads forwards from `slot`, or to the end of the queue.
     fn link_before(&mut self, slot: Option<u32>, what: Deadline) -> &mut Option<u32> {
         match slot {
             Some(slot) => &mut self.armed[slot as usize].before,

@@ -1,41 +1,42 @@
-//! What the server needs of whatever carries bytes. A driver implements it: over a poller, over threads, or in memory.
-//! Nothing here blocks for long; what can't be sent now is refused.
+//! What the server needs of the code that carries bytes. Each driver implements it: over a poller, over threads, or in
+//! memory. No call blocks for long; what can't be sent now is refused.
 
 use crate::protocol::{ConnId, PeerAddr};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-/// Carries bytes to peers. Connections are known by the ids under which they were opened.
+/// Carries bytes to peers. A connection has the id under which it was opened.
 pub trait Transport {
-    /// Sends once, from the front of `bytes`; returns how many bytes were taken. Where they are the `last`, the transport
-    /// may keep them until the shutdown or the close, which follows at once if it has taken them all.
+    /// Sends once, from the front of `bytes`; returns how many bytes were taken. If `bytes` are the `last`, the
+    /// transport may keep them until the shutdown or close, which follows at once if all were taken.
     ///
     /// # Errors
-    /// `WouldBlock` where there is no room; anything else ends the connection.
+    /// `WouldBlock` if there is no room; any other error ends the connection.
     fn send(&mut self, id: ConnId, bytes: &[u8], last: bool) -> io::Result<usize>;
 
-    /// Ends the sending side of a connection. That this fails where the peer is gone already changes nothing.
+    /// Shuts down the sending side of a connection. A failure changes nothing, since the peer is gone then.
     fn shutdown(&mut self, id: ConnId) -> Shutdown;
 
-    /// Closes a connection. Where the driver doesn't [release](super::driver::Driver::releases) slots, the id is free from now on.
+    /// Closes a connection. Unless the driver [releases](super::driver::Driver::releases) slots, the id is free from
+    /// now on.
     fn close(&mut self, id: ConnId);
 
-    /// Sets what a connection is watched for. Hang-ups and errors are reported whatever it says.
+    /// Sets the interest in a connection. Hang-ups and errors are reported regardless.
     ///
     /// # Errors
-    /// Where that isn't possible, which ends the connection.
+    /// Any error ends the connection.
     fn set_interest(&mut self, id: ConnId, interest: Interest) -> io::Result<()>;
 
-    /// Returns the address that a connection comes from; `None` where that can't be said any more.
+    /// Returns the address of a peer; `None` if it is no longer known.
     fn peer_addr(&self, id: ConnId) -> Option<PeerAddr>;
 
     /// Sends one datagram.
     ///
     /// # Errors
-    /// Where it can't be sent now; it is lost then.
+    /// If it can't be sent now; it is lost then.
     fn send_to(&mut self, path: DatagramPath, bytes: &[u8]) -> io::Result<()>;
 
-    /// Returns how many bytes of a connection the transport has taken and not yet passed on. They count as unsent.
+    /// Returns how many bytes of a connection the transport has taken and not passed on. They count as unsent.
     fn unsent(&self, _id: ConnId) -> usize {
         0
     }
@@ -46,30 +47,31 @@ pub trait Transport {
 pub enum Shutdown {
     /// It has.
     Done,
-    /// It will, once what was taken is sent; the driver then calls [`shutdown_done`](super::connections::Connections::shutdown_done).
+    /// It ends once the bytes taken are sent; the driver then calls
+    /// [`shutdown_done`](super::connections::Connections::shutdown_done).
     Later,
 }
 
-/// What a connection is watched for.
+/// The interest in a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interest {
-    /// What of the peer's stream.
+    /// What of the peer's stream is watched.
     pub read: Reading,
-    /// Room to send.
+    /// Whether room to send is watched.
     pub write: bool,
 }
 
 impl Interest {
-    /// That of a new connection.
+    /// The interest in a new connection.
     pub const BYTES: Interest = Interest { read: Reading::Bytes, write: false };
 
-    /// The same in a byte: bits 0 and 1 say what is read, bit 2 is set for room to send.
+    /// Packs it into a byte: bits 0 and 1 are `read`, bit 2 is `write`.
     #[must_use]
     pub const fn pack(self) -> u8 {
         self.read as u8 | (self.write as u8) << 2
     }
 
-    /// What [`Interest::pack`] has packed.
+    /// Unpacks [`Interest::pack`].
     #[must_use]
     pub const fn unpack(packed: u8) -> Interest {
         const READ: [Reading; 4] = [Reading::Bytes, Reading::End, Reading::Nothing, Reading::Nothing];
@@ -77,25 +79,25 @@ impl Interest {
     }
 }
 
-/// What of a peer's stream a connection is watched for.
+/// What of a peer's stream is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
     /// Bytes, or the end of the stream.
     Bytes,
-    /// The end of the stream, though what came before it is not read. Where the system can't tell, the end is seen once
+    /// The end of the stream, while the bytes before it are not read. If the system can't tell, the end is seen once
     /// all is read.
     End,
     /// Neither.
     Nothing,
 }
 
-/// Where a datagram came from, which is where the answers go.
+/// The source of a datagram, which answers are sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DatagramPath {
     /// The index of the listener.
     pub listener: usize,
     /// The peer's address.
     pub source: SocketAddr,
-    /// The address of this host that it was sent to, where the transport can tell: answers leave from it.
+    /// The address of this host that it was sent to, if the transport can tell; answers leave from it.
     pub local: Option<IpAddr>,
 }

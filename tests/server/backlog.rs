@@ -8,7 +8,7 @@ use redpoll::server::backlog::*;
 fn open(backlogs: &mut Backlogs, owner: u32, text: &[u8]) -> BacklogId {
     let piece = backlogs.keep(text);
     let id = backlogs.open(ConnId(owner), piece);
-    backlogs.let_go(piece);
+    backlogs.release_piece(piece);
     backlogs.invariants();
     id
 }
@@ -16,7 +16,7 @@ fn open(backlogs: &mut Backlogs, owner: u32, text: &[u8]) -> BacklogId {
 fn append(backlogs: &mut Backlogs, id: &BacklogId, text: &[u8]) {
     let piece = backlogs.keep(text);
     backlogs.append(id, piece);
-    backlogs.let_go(piece);
+    backlogs.release_piece(piece);
     backlogs.invariants();
 }
 
@@ -59,11 +59,11 @@ fn shared_text_is_stored_once() {
     let line = [b'x'; 1024];
     let piece = backlogs.keep(&line);
     let ids: Vec<BacklogId> = (0..200).map(|owner| backlogs.open(ConnId(owner), piece)).collect();
-    backlogs.let_go(piece);
+    backlogs.release_piece(piece);
     for _ in 0..99 {
         let piece = backlogs.keep(&line);
         ids.iter().for_each(|id| backlogs.append(id, piece));
-        backlogs.let_go(piece);
+        backlogs.release_piece(piece);
     }
     backlogs.invariants();
     assert_eq!(backlogs.unsent(&ids[7]), 100 * 1024);

@@ -197,7 +197,7 @@ fn unread_answers_block_input() {
     let mut world = World::new(|limits, driver| {
         limits.rate = None;
         limits.queue = 8 * 1024;
-        driver.max_unsent = limits.hard_queue();
+        driver.max_unsent = limits.max_queue();
     });
     let id = world.connect(Scheme::Line);
     world.send(id, "#al\n");
@@ -236,7 +236,7 @@ fn empty_bucket_blocks_until_refill() {
 fn full_queue_stops_reading_ahead() {
     let mut world = World::new(|limits, driver| {
         (limits.rate, limits.burst, limits.queue) = (Some(1), 2, 8 * 1024);
-        driver.max_unsent = limits.hard_queue();
+        driver.max_unsent = limits.max_queue();
     });
     let (op, ann) = (world.connect(Scheme::Unix), world.connect(Scheme::Classic));
     world.send(ann, "#ann\n@ann:1\n@ann:2\n");

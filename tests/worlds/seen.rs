@@ -1,12 +1,12 @@
-//! How often what these worlds are for has happened, so that none of it is lost unnoticed.
+//! Counts of the faults, actions, refusals and close reasons that occurred; a run in which one is missing fails.
 
-use crate::judge::Heard;
-use crate::lot::Deed;
-use crate::world::Crowd;
+use crate::checker::Received;
+use crate::config::Action;
+use crate::world::Clients;
 use redpoll_kit::Fault;
 use std::collections::BTreeMap;
 
-/// Kinds of things, and the things that must have happened of each, besides every fault and every deed.
+/// Kinds, each with the names that must have occurred, besides every fault and every action.
 const EXPECTED: [(&str, &[&str]); 4] = [
     (
         "refusal",
@@ -37,9 +37,9 @@ const EXPECTED: [(&str, &[&str]); 4] = [
             "shutting-down",
         ],
     ),
-    ("ending", &["see you", "", "connection lost", "too slow", "kicked"]),
-    ("door", &["classic", "nickname", "relay"]),
-    ("direct", &["told"]),
+    ("close reason", &["see you", "", "connection lost", "too slow", "kicked"]),
+    ("scheme", &["classic", "nickname", "relay"]),
+    ("direct", &["received"]),
 ];
 
 /// Counts by kind and name.
@@ -55,19 +55,21 @@ impl Seen {
         *self.0.entry((kind.to_owned(), name.to_owned())).or_default() += times;
     }
 
-    /// The faults that were met, and the deeds that were done.
-    pub fn note_world(&mut self, crowd: &Crowd, done: &[usize]) {
+    /// Counts the faults that occurred and the actions that were performed.
+    pub fn note_world(&mut self, clients: &Clients, done: &[usize]) {
         for fault in Fault::ALL {
-            self.note_times("fault", &format!("{fault:?}"), crowd.lot.faults.met(fault));
+            self.note_times("fault", &format!("{fault:?}"), clients.config.faults.met(fault));
         }
-        for ((deed, _), times) in Deed::ALL.iter().zip(done) {
-            self.note_times("deed", &format!("{deed:?}"), *times);
+        for ((action, _), times) in Action::ALL.iter().zip(done) {
+            self.note_times("action", &format!("{action:?}"), *times);
         }
     }
 
-    /// The refusals that somebody has heard.
-    pub fn note_heard(&mut self, heard: &Heard<'_>) {
-        for line in heard.lines.iter().chain(&heard.farewell).filter_map(|line| line.strip_prefix('!')) {
+    /// Counts the refusals that a client has received.
+    pub fn note_received(&mut self, received: &Received<'_>) {
+        for line in
+            received.lines.iter().chain(&received.final_line).filter_map(|line| line.strip_prefix('!'))
+        {
             self.note("refusal", line.split(' ').next().unwrap_or(line));
         }
     }
@@ -78,14 +80,14 @@ impl Seen {
         }
     }
 
-    /// Asserts that nothing is missing.
-    pub fn everything(&self) {
-        let happened = |kind: &str, name: &str| {
+    /// Asserts that everything expected has occurred.
+    pub fn assert_complete(&self) {
+        let occurred = |kind: &str, name: &str| {
             let times = self.0.get(&(kind.to_owned(), name.to_owned())).copied().unwrap_or(0);
-            assert!(times > 0, "these worlds are too tame: no {kind} {name:?} in {self:#?}");
+            assert!(times > 0, "no {kind} {name:?} occurred: {self:#?}");
         };
-        EXPECTED.iter().for_each(|(kind, names)| names.iter().for_each(|name| happened(kind, name)));
-        Fault::ALL.iter().for_each(|fault| happened("fault", &format!("{fault:?}")));
-        Deed::ALL.iter().for_each(|(deed, _)| happened("deed", &format!("{deed:?}")));
+        EXPECTED.iter().for_each(|(kind, names)| names.iter().for_each(|name| occurred(kind, name)));
+        Fault::ALL.iter().for_each(|fault| occurred("fault", &format!("{fault:?}")));
+        Action::ALL.iter().for_each(|(action, _)| occurred("action", &format!("{action:?}")));
     }
 }

@@ -12,7 +12,7 @@ mod relay;
 mod sigil;
 mod udp;
 
-use crate::limits::MAX_SHORT;
+use crate::limits::MAX_SHORT_MESSAGE;
 use crate::protocol::event::{Event, List, ListItem};
 use crate::protocol::message;
 use crate::protocol::refusal::{Refusal, Subject};
@@ -96,13 +96,13 @@ pub struct Context {
     pub max_line: usize,
 }
 
-/// Appends an event for a client that takes one receive of [`MAX_SHORT`] bytes for one message: a longer one is cut
+/// Appends an event for a client that takes one receive of [`MAX_SHORT_MESSAGE`] bytes for one message: a longer one is cut
 /// between characters, and still ends with END.
 fn short(event: Event<'_>, out: &mut Vec<u8>, encode: fn(Event<'_>, &mut Vec<u8>)) {
     let start = out.len();
     encode(event, out);
-    if out.len() - start > MAX_SHORT {
-        let mut end = start + MAX_SHORT - 1;
+    if out.len() - start > MAX_SHORT_MESSAGE {
+        let mut end = start + MAX_SHORT_MESSAGE - 1;
         // In UTF-8 a byte that continues a character is 10xxxxxx (RFC 3629 section 3).
         while out[end] & 0xC0 == 0x80 {
             end -= 1;

@@ -38,13 +38,13 @@ const _: () =
 impl LineFrame {
     /// Creates the state for lines that end at a frame timeout too.
     #[must_use]
-    pub fn by_pause() -> LineFrame {
+    pub fn with_timeout() -> LineFrame {
         LineFrame { timeouts: Some(NonZeroU8::MIN), ..LineFrame::default() }
     }
 
     /// Returns whether lines end at a frame timeout too.
     #[must_use]
-    pub fn is_by_pause(&self) -> bool {
+    pub fn has_timeout(&self) -> bool {
         self.timeouts.is_some()
     }
 
@@ -89,11 +89,11 @@ impl LineFrame {
     /// ends too. A client sends whole characters, so a timeout within one is due to the network: the remainder is
     /// awaited, but at most [`MAX_FRAME_TIMEOUTS`] times.
     pub fn pause<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
-        if self.ends_by_pause(input) { self.finish(input) } else { Step::More }
+        if self.ends_by_timeout(input) { self.finish(input) } else { Step::More }
     }
 
     /// Returns whether a frame timeout after `input` ends a message; each call counts as a timeout.
-    pub fn ends_by_pause(&mut self, input: &[u8]) -> bool {
+    pub fn ends_by_timeout(&mut self, input: &[u8]) -> bool {
         let Some(timeouts) = &mut self.timeouts else { return false };
         let cut = std::str::from_utf8(input).is_err_and(|error| error.error_len().is_none());
         let waits = cut && timeouts.get() <= MAX_FRAME_TIMEOUTS;

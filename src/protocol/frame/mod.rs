@@ -53,23 +53,23 @@ impl Frame {
     /// [`Step::More`] if that doesn't end a message, or not yet.
     pub fn pause<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         match self {
-            Frame::Line(line) if line.is_by_pause() => line.pause(input),
+            Frame::Line(line) if line.has_timeout() => line.pause(input),
             Frame::Line(_) | Frame::Datagram => Step::More,
         }
     }
 
     /// Returns whether a frame timeout after `input` ends a message; a caller that can't take it yet then appends LF.
-    pub fn ends_by_pause(&mut self, input: &[u8]) -> bool {
+    pub fn ends_by_timeout(&mut self, input: &[u8]) -> bool {
         match self {
-            Frame::Line(line) => line.is_by_pause() && line.ends_by_pause(input),
+            Frame::Line(line) => line.has_timeout() && line.ends_by_timeout(input),
             Frame::Datagram => false,
         }
     }
 
     /// Returns whether messages end at a frame timeout too.
     #[must_use]
-    pub fn is_by_pause(&self) -> bool {
-        matches!(self, Frame::Line(line) if line.is_by_pause())
+    pub fn has_timeout(&self) -> bool {
+        matches!(self, Frame::Line(line) if line.has_timeout())
     }
 
     /// Returns the discarded bytes, modulo 4 KiB, of a message that is too long and hasn't ended.
@@ -83,9 +83,9 @@ impl Frame {
 
     /// Returns whether a frame timeout has an effect if `left` bytes are left.
     #[must_use]
-    pub fn awaits_pause(&self, left: usize) -> bool {
+    pub fn awaits_timeout(&self, left: usize) -> bool {
         match self {
-            Frame::Line(line) => line.is_by_pause() && (left > 0 || line.is_discarding()),
+            Frame::Line(line) => line.has_timeout() && (left > 0 || line.is_discarding()),
             Frame::Datagram => false,
         }
     }

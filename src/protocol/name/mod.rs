@@ -21,7 +21,7 @@ mod skeleton;
 
 pub use skeleton::Skeletons;
 
-use crate::limits::ALLOCATION;
+use crate::limits::ALLOCATION_OVERHEAD;
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -62,7 +62,7 @@ pub struct Invalid;
 
 impl Name {
     /// Maximum memory that a name takes on the heap, in bytes: both forms.
-    pub const MAX_HEAP_BYTES: usize = 2 * MAX_BYTES + ALLOCATION;
+    pub const MAX_HEAP_BYTES: usize = 2 * MAX_BYTES + ALLOCATION_OVERHEAD;
 
     /// Creates the name that is written like this.
     ///

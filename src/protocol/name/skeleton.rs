@@ -8,7 +8,7 @@
 //! are case-sensitive; that `I` and `i` are one letter here makes this stricter: `zoëi` and `zoël` are confusable.
 
 use super::{GUEST, MAX_CHARS, Name, RESERVED, is_service_or_address};
-use crate::limits::ALLOCATION;
+use crate::limits::ALLOCATION_OVERHEAD;
 
 /// Maximum bytes of a skeleton per character of the name.
 const MAX_BYTES_PER_CHAR: usize = 24;
@@ -33,8 +33,9 @@ pub struct Skeletons {
 
 impl Skeletons {
     /// Maximum memory that skeletons take on the heap, in bytes: three of them.
-    pub const MAX_HEAP_BYTES: usize =
-        3 * (size_of::<String>() + MAX_CHARS * MAX_BYTES_PER_CHAR + ALLOCATION) + ALLOCATION;
+    pub const MAX_HEAP_BYTES: usize = 3
+        * (size_of::<String>() + MAX_CHARS * MAX_BYTES_PER_CHAR + ALLOCATION_OVERHEAD)
+        + ALLOCATION_OVERHEAD;
 
     /// Returns the skeletons of a name; they are the same for all its spellings.
     #[must_use]

@@ -1,11 +1,10 @@
-//! Bytes not yet sent, per connection. What the hub says stands once per dialect in an arena; a connection's queue holds
-//! the spans of it that the connection hears, until they are flushed: at the end of the turn, or where they may wait,
-//! together with what comes next. Only what the kernel refused is copied, into `backlog.rs`. Nothing here touches a socket:
-//! flushing is given a `send`.
+//! Unsent output per connection. The hub's events are encoded once per dialect into an arena; the queue of a connection
+//! holds spans of it until they are flushed, at the end of the turn or, if deferred, with later output. Only bytes that
+//! the kernel refused are copied, into `backlog.rs`. Nothing here touches a socket: flushing takes a `send` function.
 
 mod queue;
 
-use crate::limits::{ARENA, CHUNK, GROWN, Limits, SHARED, SPANS};
+use crate::limits::{ARENA, CHUNK, Limits, SHARED_SPANS, SPANS, VEC_GROWTH};
 use crate::protocol::dialect::{Context, Dialect};
 use crate::protocol::message;
 use crate::protocol::{Audience, ConnId, Event, List, ListItem, Outbox};
@@ -15,10 +14,10 @@ use queue::{Due, NONE, SendQueue, Span};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 
-/// So many places on the list of those who are due later are left to those who aren't any more, however few there are.
+/// Stale entries that the list of deferred connections may hold, however few are deferred.
 const MAX_DEFERRED: usize = 1024;
 
-/// A span of an arena that stands in a chunk too, whole, however much of it one or the other was still sent.
+/// A whole span of an arena that was copied into a chunk.
 #[derive(Debug)]
 struct Kept {
     dialect: Dialect,
@@ -27,41 +26,41 @@ struct Kept {
     piece: Piece,
 }
 
-/// What became of a connection's queue in a flush.
+/// The result of flushing a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flushed {
-    /// So many bytes are unsent.
+    /// This many bytes are unsent.
     Unsent(usize),
-    /// The connection can't be sent to any more.
+    /// The connection is broken.
     Broken,
 }
 
-/// The queues of all connections, and the arenas with what they hold.
+/// The queues of all connections, and the arenas.
 #[derive(Debug)]
 pub struct SendQueues {
     queues: Vec<SendQueue>,
     /// By [`Dialect::index`].
     arenas: [Vec<u8>; Dialect::ALL.len()],
     spans: Vec<Span>,
-    /// Connections that are due now, each once, in the order in which they became so.
+    /// Connections that are due now, each once, in the order in which they became due.
     dirty: Vec<ConnId>,
-    /// Connections that became due later; some of them aren't any more.
+    /// Connections whose output was deferred; some entries are stale.
     deferred: Vec<ConnId>,
-    /// How many are.
+    /// The number of connections with deferred output alone.
     waiting: usize,
-    /// True once an arena, the spans or the list of the patient hold so much that all should be flushed.
+    /// True once an arena, the spans or the list of deferred connections is above its high-water mark.
     is_above_high_water: bool,
-    /// The spans of the queue that is flushed, in their order.
+    /// The spans of the queue being flushed, in their order.
     order: Vec<Span>,
-    /// Where several spans are put together for one send.
+    /// Where several spans are gathered for one send.
     gather: Vec<u8>,
     backlogs: Backlogs,
-    /// Spans that were refused in this flush, the last ones: who is refused the same next shares them.
+    /// The last spans that were refused in this flush; later queues that are refused the same share their copy.
     kept: VecDeque<Kept>,
     half: usize,
-    /// Bytes of an arena at which the queues are flushed: no queue can hold more of it than half of its limit.
+    /// The high-water mark of an arena in bytes: no queue holds more of it than half of its limit.
     full: usize,
-    /// Memory that backlogs may take.
+    /// Maximum memory of all backlogs.
     total: usize,
     context: Context,
     /// What is counted here.
@@ -69,25 +68,25 @@ pub struct SendQueues {
 }
 
 impl SendQueues {
-    /// The most memory that the queue of one connection takes: itself, its backlog but for what is counted there, places on
-    /// four lists, and of what is said a span that all hear behind the [`SPANS`] that are enough.
-    pub const MAX_BYTES_PER_CONNECTION: usize = GROWN
+    /// Maximum memory of the queue of one connection: itself, its backlog except for the text, its entries in four
+    /// lists, and a span beyond the first [`SPANS`].
+    pub const MAX_BYTES_PER_CONNECTION: usize = VEC_GROWTH
         * (size_of::<SendQueue>() + 4 * size_of::<ConnId>() + size_of::<Span>() + size_of::<Piece>())
         + Backlogs::MAX_BYTES_PER_CONNECTION;
 
-    /// The most memory that all of them together take besides, where the longest answer to one request has so many bytes:
-    /// what is refused, and what is said until it is flushed.
+    /// Maximum memory of all queues together besides that, with `answer` bytes in the longest answer: the backlogs'
+    /// text and the arenas.
     #[must_use]
-    pub fn of_all(limits: &Limits, answer: usize) -> usize {
-        // A request is begun as long as an arena isn't full, and only one dialect has answers that are lists.
+    pub fn max_bytes(limits: &Limits, answer: usize) -> usize {
+        // A request is started while no arena is full, and only one dialect has answers that are lists.
         let text = Dialect::ALL.len() * (ARENA + limits.max_sent_line()) + answer;
-        let refused = limits.queue_total + text + GROWN * SPANS * size_of::<Piece>();
-        let said = GROWN * (text + 2 * SPANS * size_of::<Span>() + MAX_DEFERRED * size_of::<ConnId>());
-        let gathered = GROWN * (ARENA + answer.max(CHUNK).max(limits.max_sent_line()));
+        let refused = limits.queue_total + text + VEC_GROWTH * SPANS * size_of::<Piece>();
+        let said = VEC_GROWTH * (text + 2 * SPANS * size_of::<Span>() + MAX_DEFERRED * size_of::<ConnId>());
+        let gathered = VEC_GROWTH * (ARENA + answer.max(CHUNK).max(limits.max_sent_line()));
         refused + refused.div_ceil(CHUNK) * Backlogs::BYTES_PER_CHUNK + said + gathered
     }
 
-    /// No connections.
+    /// Creates the queues of no connections.
     #[must_use]
     pub fn new(limits: &Limits) -> SendQueues {
         SendQueues {
@@ -110,19 +109,19 @@ impl SendQueues {
         }
     }
 
-    /// What the form of an event depends on.
+    /// Returns what the encoding of an event depends on.
     #[must_use]
     pub fn context(&self) -> Context {
         self.context
     }
 
-    /// What is spoken on a connection.
+    /// Returns the dialect of a connection.
     #[must_use]
     pub fn dialect(&self, id: ConnId) -> Dialect {
         self.queues[id.index()].dialect
     }
 
-    /// An empty queue for a new connection.
+    /// Opens an empty queue.
     pub fn open(&mut self, id: ConnId, dialect: Dialect) {
         let fresh = || SendQueue {
             start: NONE,
@@ -142,7 +141,7 @@ impl SendQueues {
         self.queues[id.index()] = SendQueue { discards_output: false, ..fresh() };
     }
 
-    /// Throws away all that is left for a connection that is gone.
+    /// Drops the output of a connection that is gone.
     pub fn close(&mut self, id: ConnId) {
         self.set_due(id, Due::Never);
         let queue = &mut self.queues[id.index()];
@@ -153,12 +152,12 @@ impl SendQueues {
         }
     }
 
-    /// From now on nothing more is put into this queue. False if that was so already.
+    /// Has a queue discard further output; returns false if it does already.
     pub fn discard_output(&mut self, id: ConnId) -> bool {
         !std::mem::replace(&mut self.queues[id.index()].discards_output, true)
     }
 
-    /// Throws away all that is left for a connection but the rest of a line that is partly sent.
+    /// Drops the output of a connection, except for the remainder of a partly sent line.
     pub fn forget(&mut self, id: ConnId) {
         let queue = &mut self.queues[id.index()];
         queue.drop_spans();
@@ -169,7 +168,7 @@ impl SendQueues {
         }
     }
 
-    /// Frees what a connection's backlog holds, all but the rest of a line; where there is nothing else, that too.
+    /// Frees the backlog of a connection, except for the remainder of a line; without one, the whole backlog.
     fn shed(&mut self, id: ConnId) {
         let before = self.unsent(id);
         self.forget(id);
@@ -182,19 +181,19 @@ impl SendQueues {
         }
     }
 
-    /// Whether what was sent ends within a line whose rest is gone: nothing more can be said.
+    /// Returns whether the bytes sent end within a line whose remainder was dropped: no line can follow.
     #[must_use]
     pub fn is_cut(&self, id: ConnId) -> bool {
         let queue = &self.queues[id.index()];
         queue.mid_line && queue.backlog.is_none()
     }
 
-    /// Hears again: what is put into the queue next is the last.
+    /// Accepts output again: what is put into the queue next is the last.
     pub fn resume_output(&mut self, id: ConnId) {
         self.queues[id.index()].discards_output = false;
     }
 
-    /// Memory that backlogs take together, in bytes.
+    /// Returns the memory of all backlogs, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.backlogs.memory()
@@ -204,8 +203,8 @@ impl SendQueues {
         self.memory() > self.total
     }
 
-    /// Where all backlogs together take more than they may, whoever holds most goes, and what it holds is freed at once:
-    /// who they are, and how much that was. Each can be among them twice, first for all but the rest of a line.
+    /// While all backlogs take more than their limit, frees the largest; returns their connections and how much was
+    /// freed. A connection may be listed twice, first for all but the remainder of a line.
     pub fn make_room(&mut self) -> Vec<(ConnId, usize)> {
         let mut shed = Vec::new();
         while self.is_overflowing() {
@@ -220,37 +219,37 @@ impl SendQueues {
         shed
     }
 
-    /// Whether nothing more is put into this queue: its connection is about to be closed.
+    /// Returns whether the queue discards output: its connection is about to be closed.
     #[must_use]
     pub fn discards_output(&self, id: ConnId) -> bool {
         self.queues[id.index()].discards_output
     }
 
-    /// Bytes that the kernel refused and has not taken since.
+    /// Returns the bytes that the kernel has refused and not taken since.
     #[must_use]
     pub fn unsent(&self, id: ConnId) -> usize {
         let queue = &self.queues[id.index()];
         queue.backlog.as_ref().map_or(0, |backlog| self.backlogs.unsent(backlog))
     }
 
-    /// The kernel takes bytes of this connection again.
+    /// Notes that the kernel has room for a connection again.
     pub fn mark_writable(&mut self, id: ConnId) {
         self.queues[id.index()].writable = true;
         self.mark_dirty(id);
     }
 
-    /// Has the next flush look at this connection, even if there is nothing to send.
+    /// Has the next flush include a connection, even without output.
     pub fn mark_dirty(&mut self, id: ConnId) {
         self.make_due(id, Due::Now);
     }
 
-    /// How many connections have nothing to be sent but what may wait.
+    /// Returns the number of connections with deferred output alone.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// Has the next flush send what may wait, too.
+    /// Has the next flush include deferred output.
     pub fn promote_deferred(&mut self) {
         for index in 0..self.deferred.len() {
             let id = self.deferred[index];
@@ -261,7 +260,7 @@ impl SendQueues {
         self.deferred.clear();
     }
 
-    /// Has a connection flushed then, unless that is to be sooner.
+    /// Sets when a connection is flushed, unless that is sooner already.
     fn make_due(&mut self, id: ConnId, due: Due) {
         if self.queues[id.index()].due < due {
             self.set_due(id, due);
@@ -269,7 +268,7 @@ impl SendQueues {
                 Due::Now => self.dirty.push(id),
                 Due::Deferred => {
                     self.deferred.push(id);
-                    // Many were flushed since they stood there: they don't make it longer and longer.
+                    // Drops the stale entries, so that the list doesn't grow without end.
                     self.is_above_high_water |= self.deferred.len() >= self.queues.len() + MAX_DEFERRED;
                 }
                 Due::Never => {}
@@ -283,16 +282,16 @@ impl SendQueues {
         self.waiting += usize::from(due == Due::Deferred);
     }
 
-    /// The dirty connection at that place in their order.
+    /// Returns the dirty connection at an index of their order.
     #[must_use]
     pub fn dirty(&self, index: usize) -> Option<ConnId> {
         self.dirty.get(index).copied()
     }
 
-    /// Flushes one dirty connection by at most one `send`, which is told whether the bytes are all that there are for it;
-    /// what isn't taken goes to its backlog. While there is a backlog that the kernel refused, nothing is sent until
-    /// [`SendQueues::mark_writable`]. At most `limit` bytes are sent, which end with a whole message; one message is sent
-    /// even where it is longer.
+    /// Flushes one dirty connection by at most one `send`, whose second argument tells whether these are all its bytes;
+    /// the bytes not taken go to its backlog. While the kernel refuses its backlog, nothing is sent until
+    /// [`SendQueues::mark_writable`]. At most `limit` bytes are sent, which end with a whole message; one message is
+    /// sent even if it is longer.
     pub fn flush(
         &mut self,
         id: ConnId,
@@ -332,14 +331,14 @@ impl SendQueues {
         queue.writable &= queue.backlog.is_some();
         self.refuse(id, taken);
         if taken > 0 && taken == offered {
-            // The limit kept the rest back, not the kernel.
+            // The limit left the remainder, not the kernel.
             self.queues[id.index()].writable = true;
             return Flushed::Unsent(self.unsent(id));
         }
         self.flush_backlog(id, limit, send)
     }
 
-    /// Puts the spans of a queue, all but so many bytes at their front, into its backlog.
+    /// Moves the spans of a queue, without the first `taken` bytes, into its backlog.
     fn refuse(&mut self, id: ConnId, mut taken: usize) {
         let queue = &mut self.queues[id.index()];
         let arena = &self.arenas[queue.dialect.index()];
@@ -360,7 +359,7 @@ impl SendQueues {
         queue.drop_spans();
     }
 
-    /// Ends a flush in which every dirty connection was flushed: unless something waits, the arenas are empty again.
+    /// Ends a flush of all dirty connections: unless output is deferred, the arenas are empty again.
     pub fn end_flush(&mut self) {
         debug_assert!(self.dirty.iter().all(|id| self.queues[id.index()].is_empty()));
         self.dirty.clear();
@@ -370,10 +369,10 @@ impl SendQueues {
             self.arenas.iter_mut().for_each(Vec::clear);
             self.is_above_high_water = false;
         }
-        self.kept.drain(..).for_each(|kept| self.backlogs.let_go(kept.piece));
+        self.kept.drain(..).for_each(|kept| self.backlogs.release_piece(kept.piece));
     }
 
-    /// Gives memory back that nothing needs now.
+    /// Releases unused memory.
     pub fn trim(&mut self) {
         if self.dirty.is_empty() && self.waiting == 0 {
             self.arenas.iter_mut().for_each(|arena| *arena = Vec::new());
@@ -397,7 +396,7 @@ impl SendQueues {
             let bytes = &front[..within(front, limit)];
             let all = bytes.len() == self.backlogs.unsent(backlog);
             let Some(taken) = taken(send(bytes, all)) else { return Flushed::Broken };
-            // What the limit keeps back may be sent next, without waiting for the kernel.
+            // The remainder after the limit may be sent next, without waiting for the kernel.
             queue.writable = taken == bytes.len() && bytes.len() < front.len();
             if taken > 0 {
                 queue.mid_line = !message::is_whole(&bytes[..taken]);
@@ -413,7 +412,7 @@ impl SendQueues {
         Flushed::Unsent(unsent)
     }
 
-    /// Gives a connection a span of its dialect's arena to hear, by then; whether it hears it.
+    /// Appends a span of the dialect's arena to a queue; returns whether the queue takes it.
     fn push(&mut self, id: ConnId, start: u32, end: u32, due: Due) -> bool {
         let queue = &mut self.queues[id.index()];
         if queue.discards_output || start == end {
@@ -434,7 +433,7 @@ impl SendQueues {
         true
     }
 
-    /// Gives the same span to those at the front of an audience who speak this dialect; how many they are.
+    /// Appends the same span to the queues of an audience that have this dialect; returns their number.
     fn push_all(&mut self, to: Audience<'_>, dialect: Dialect, span: (u32, u32), due: Due) -> usize {
         const NOBODY: ConnId = ConnId(u32::MAX);
         let ((start, end), except) = (span, to.except.unwrap_or(NOBODY));
@@ -445,8 +444,8 @@ impl SendQueues {
                 break;
             }
             told += 1;
-            // A busy room's members have heard what stands before it too, and this is all that is done for each: see
-            // docs/performance.md.
+            // In a busy room, the queue already ends where the span begins, and this is all that is done per member:
+            // see docs/performance.md.
             if queue.end == start
                 && queue.due >= due
                 && !queue.discards_output
@@ -463,7 +462,7 @@ impl SendQueues {
         told
     }
 
-    /// Writes an event down for a dialect; where it stands.
+    /// Encodes an event into a dialect's arena; returns its start and end.
     fn encode(&mut self, dialect: Dialect, event: Event<'_>) -> (u32, u32) {
         let arena = &mut self.arenas[dialect.index()];
         let start = arena.len();
@@ -472,7 +471,7 @@ impl SendQueues {
         (start as u32, arena.len() as u32)
     }
 
-    /// Checks what is always true of one queue.
+    /// Checks the invariants of one queue.
     pub fn invariants(&self, id: ConnId) {
         let queue = &self.queues[id.index()];
         assert!(queue.earlier == NONE || !queue.is_empty(), "spans follow each other");
@@ -480,7 +479,7 @@ impl SendQueues {
         assert!(queue.backlog.is_none() == (self.unsent(id) == 0), "no empty backlog is kept");
     }
 
-    /// Checks what is always true of them together, between turns.
+    /// Checks the invariants of all queues, between turns.
     pub fn all_invariants(&self) {
         self.backlogs.invariants();
         assert!(self.kept.is_empty() && !self.is_overflowing());
@@ -490,7 +489,7 @@ impl SendQueues {
 }
 
 impl Kept {
-    /// The piece that holds the text of a span: one that was kept lately, if it does.
+    /// Returns a piece with the text of a span: a recent one if it has the same text.
     fn share(
         kept: &mut VecDeque<Kept>,
         backlogs: &mut Backlogs,
@@ -502,10 +501,10 @@ impl Kept {
         if let Some(kept) = kept.iter().rfind(same) {
             return kept.piece;
         }
-        if kept.len() == SHARED
+        if kept.len() == SHARED_SPANS
             && let Some(oldest) = kept.pop_front()
         {
-            backlogs.let_go(oldest.piece);
+            backlogs.release_piece(oldest.piece);
         }
         let piece = backlogs.keep(span.text(arena));
         kept.push_back(Kept { dialect, start: span.start, end: span.end, piece });
@@ -513,12 +512,12 @@ impl Kept {
     }
 }
 
-/// When what is told of is to be sent.
+/// Returns when an event is to be sent.
 fn due(event: Event<'_>) -> Due {
-    if event.may_wait() { Due::Deferred } else { Due::Now }
+    if event.is_presence() { Due::Deferred } else { Due::Now }
 }
 
-/// How many of these bytes may be sent at once: at most `limit`, up to the end of a message, but one message at least.
+/// Returns how many bytes may be sent at once: at most `limit`, up to the end of a message, but at least one message.
 fn within(bytes: &[u8], limit: usize) -> usize {
     if bytes.len() <= limit {
         return bytes.len();
@@ -529,7 +528,7 @@ fn within(bytes: &[u8], limit: usize) -> usize {
     }
 }
 
-/// How much the kernel took; `None` where it never will.
+/// Returns how many bytes the kernel took; `None` on a failure.
 fn taken(sent: io::Result<usize>) -> Option<usize> {
     match sent {
         Ok(taken) => Some(taken),
@@ -544,7 +543,7 @@ impl Outbox for SendQueues {
         match &queue.backlog {
             _ if queue.discards_output => false,
             None => true,
-            // What stands behind a backlog in this turn will be refused too.
+            // The kernel will refuse what follows a backlog in this turn, too.
             Some(_) => self.unsent(to) + queue.pending(&self.spans) as usize <= self.half,
         }
     }
@@ -581,7 +580,7 @@ impl Outbox for SendQueues {
         let mut written = [None; Dialect::ALL.len()];
         let mut rest = to.members;
         while let [first, others @ ..] = rest {
-            // Not even written down where nobody else speaks that dialect.
+            // Not encoded if no other member has that dialect.
             if Some(*first) == to.except {
                 rest = others;
                 continue;

@@ -1,5 +1,5 @@
-//! What one connection has still to be sent: the spans of an arena that it hears, in their order, and what the kernel has
-//! refused of earlier ones. Plain data, which `send_queue/mod.rs` fills and empties.
+//! The unsent output of one connection: spans of an arena in their order, and the backlog of bytes that the kernel has
+//! refused. Plain data, which `send_queue/mod.rs` fills and empties.
 
 use crate::protocol::dialect::Dialect;
 use crate::protocol::message;
@@ -8,14 +8,14 @@ use crate::server::backlog::BacklogId;
 /// No span: the end of a queue's list.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// A part of an arena that one connection hears, behind which it has heard others since.
+/// A part of an arena in the queue of one connection, with later spans after it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
     pub start: u32,
     pub end: u32,
-    /// The one before it, in the list of those that all queues share, or [`NONE`].
+    /// The index of the span before it in the shared list, or [`NONE`].
     pub earlier: u32,
-    /// Bytes in it and in all before it.
+    /// Bytes in it and in all spans before it.
     pub bytes: u32,
 }
 
@@ -24,20 +24,20 @@ pub(super) struct Span {
 pub(super) enum Due {
     /// There is nothing to flush.
     Never,
-    /// Together with whatever is due sooner, or once those who wait are hurried.
+    /// With the next output that is due now, or when deferred output is flushed.
     Deferred,
-    /// By the next flush.
+    /// In the next flush.
     Now,
 }
 
-/// What one connection has still to be sent. A room of thousands touches as many of them for each line, so they are small,
-/// and a line that stands behind the last one touches nothing else: see `a_queue_is_small`.
+/// The unsent output of one connection. A line to a room touches the queue of each member, so queues are small, and a
+/// span next to the last one touches nothing else; a test checks the size.
 #[derive(Debug)]
 pub(super) struct SendQueue {
-    /// The last span; both [`NONE`] where there is none.
+    /// The last span; both [`NONE`] without any.
     pub start: u32,
     pub end: u32,
-    /// The span before it, or [`NONE`].
+    /// The span before the last, or [`NONE`].
     pub earlier: u32,
     /// What the kernel refused; never empty: `Some` means that there are unsent bytes.
     pub backlog: Option<BacklogId>,
@@ -45,9 +45,9 @@ pub(super) struct SendQueue {
     pub due: Due,
     /// The kernel has room again: the next flush may send the backlog.
     pub writable: bool,
-    /// What was sent last ended within a line.
+    /// The last bytes sent end within a line.
     pub mid_line: bool,
-    /// Says nothing more: what is put here is thrown away.
+    /// Output is dropped.
     pub discards_output: bool,
 }
 
@@ -66,12 +66,12 @@ impl SendQueue {
         self.start == NONE
     }
 
-    /// Bytes in its spans.
+    /// Returns the bytes in its spans.
     pub fn pending(&self, spans: &[Span]) -> u32 {
         self.end - self.start + spans.get(self.earlier as usize).map_or(0, |earlier| earlier.bytes)
     }
 
-    /// Its spans, in their order.
+    /// Writes its spans to `order`, oldest first.
     pub fn list(&self, spans: &[Span], order: &mut Vec<Span>) {
         order.clear();
         let mut next = Some(Span { start: self.start, end: self.end, earlier: self.earlier, bytes: 0 });

@@ -8,7 +8,7 @@
 //! - [`members`]: registered members of a simulated server. [`rng`]: pseudo-random numbers by seed. [`replay`]: the
 //!   variables by which a failure is replayed.
 //!
-//! Unit tests inside the package `redpoll` can't use this package: it links another copy of the library, whose types are
+//! Unit tests inside the package `redpoll` can't use this package: it links another copy of the library, with types that are
 //! not theirs. Tests in `tests/` can.
 
 pub mod fuzz;

@@ -2,7 +2,7 @@
 
 use crate::{PeerNo, Sim};
 
-/// Somebody who has registered under this name by the first door, and has nothing unread.
+/// Connects a peer at the first listener and registers it; nothing is left unread.
 pub fn arrive(sim: &mut Sim, name: &str) -> PeerNo {
     let peer = sim.connect();
     sim.send(peer, format!("#{name}\n"));

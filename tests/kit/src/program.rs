@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What nobody should ever have to wait for; only failing tests do.
+/// A time that only failing tests wait.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A server that has said where it listens.
@@ -122,7 +122,7 @@ impl Server {
 }
 
 /// A receive that is made again where a signal interrupts it: where a socket has a timeout, the kernel doesn't do so
-/// itself, whoever the signal is for (signal(7)).
+/// itself, whichever thread gets the signal (signal(7)).
 pub fn uninterrupted<T>(mut receive: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match receive() {
@@ -136,7 +136,7 @@ pub fn uninterrupted<T>(mut receive: impl FnMut() -> io::Result<T>) -> io::Resul
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// An empty one that nobody else uses.
+    /// Creates an empty folder of its own.
     pub fn create() -> Folder {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));

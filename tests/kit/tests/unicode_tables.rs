@@ -35,7 +35,7 @@ fn whole_looks(folded: &str) -> Vec<String> {
 }
 
 #[test]
-fn tables_miss_no_character_of_a_name() {
+fn tables_hold_every_name_character() {
     if !EVERY_SCRIPT {
         println!(
             "skipped: this build of redpoll lacks the feature `unicode`; add `--features redpoll/unicode`"

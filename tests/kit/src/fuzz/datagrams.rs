@@ -6,7 +6,7 @@ use super::script::Script;
 use crate::{Fault, Faults, PeerNo, Sim};
 use bstr::ByteSlice;
 use redpoll::limits::{
-    AMPLIFICATION_LIMIT, KIB, KICKED_FOR, Limits, MAX_SHORT, MAX_SILENCE, MAX_UNSOLICITED,
+    AMPLIFICATION_LIMIT, KIB, KICKED_FOR, Limits, MAX_SHORT_MESSAGE, MAX_SILENCE, MAX_UNSOLICITED,
 };
 use redpoll::protocol::Time;
 use redpoll::protocol::name::{self, Name, Skeletons};
@@ -35,11 +35,11 @@ mod deed {
     pub const RUN: u8 = 0xF7;
     /// The operator says it in the lobby.
     pub const SAY: u8 = 0xF8;
-    /// The operator says it to the one whose name stands before the first `:`.
+    /// The operator sends it to the user named before the first `:`.
     pub const TELL: u8 = 0xF9;
     /// The operator ends the connection of the one of this name.
     pub const KICK: u8 = 0xFA;
-    /// The operator tells everyone.
+    /// The operator announces it.
     pub const ANNOUNCE: u8 = 0xFB;
     /// A datagram; then sends fail as often as the next byte says, in percent.
     pub const FAIL: u8 = 0xFC;
@@ -57,10 +57,10 @@ mod deed {
 ///   64 KiB behind its last datagram;
 /// - every datagram that is sent is one message, not empty, valid UTF-8 without controls, at most 1024 bytes;
 /// - each is sent exactly what `dialects.md` says, in order, where its allowance suffices and no send fails; some of it
-///   otherwise. So a `C` or `Q` with a name that wasn't entered from its address has no effect, nobody speaks for another,
+///   otherwise. So a `C` or `Q` with a name that wasn't entered from its address has no effect, no source sends for another,
 ///   names are unique, and a line peer hears the same;
 /// - of an address without a name nothing is kept;
-/// - one that is silent for ten minutes is gone, to the millisecond, and its name is free; that of one who was kicked is
+/// - one that is silent for ten minutes is gone, to the millisecond, and its name is free; that of a kicked one is
 ///   after a minute;
 /// - in the end all are gone, and the server is empty.
 ///
@@ -82,7 +82,7 @@ pub fn check_datagrams(data: &[u8]) {
     story.end(&slice);
 }
 
-/// What somebody is to be sent.
+/// What a source must be sent.
 #[derive(Debug)]
 enum Due {
     /// These words.
@@ -134,7 +134,7 @@ impl Story {
     fn new() -> Story {
         // Above the rate datagrams are lost, and so nothing could be said of them.
         let limits = Limits { rate: None, ..Limits::default() };
-        let mut sim = Sim::with_doors(limits, &[Scheme::Unix, Scheme::Udp]);
+        let mut sim = Sim::with_schemes(limits, &[Scheme::Unix, Scheme::Udp]);
         let operator = sim.connect();
         sim.send(operator, format!("#{OPERATOR}\n"));
         sim.run();
@@ -239,7 +239,7 @@ impl Story {
     /// What a datagram brings about.
     fn mean(&mut self, at: usize, datagram: &[u8]) {
         let message = datagram.strip_suffix(b"\n").unwrap_or(datagram);
-        if datagram.len() > MAX_SHORT {
+        if datagram.len() > MAX_SHORT_MESSAGE {
             return self.refuse(at, "line-too-long", datagram.len());
         }
         if message.contains(&0) {
@@ -356,7 +356,7 @@ impl Story {
         self.run();
     }
 
-    /// Somebody's name is free again, and the others are told.
+    /// Frees a name; the other users receive the leaving.
     fn go(&mut self, at: usize, reason: &str) {
         let Some((shown, _)) = self.addresses[at].name.take() else { return };
         self.order.retain(|other| *other != at);
@@ -420,7 +420,7 @@ impl Story {
                 self.go(at, "silent");
                 silent.push(at);
             }
-            // Who goes at the same time hears no more of the others.
+            // A source that leaves at the same time receives nothing more.
             silent.into_iter().for_each(|at| self.addresses[at].due.truncate(due[at]));
         }
         self.sim.pass(time);
@@ -473,7 +473,11 @@ impl Address {
         }
         for datagram in datagrams {
             let text = datagram.to_str().expect("the server speaks UTF-8");
-            assert!(!text.is_empty() && text.len() <= MAX_SHORT, "{} bytes in a datagram", text.len());
+            assert!(
+                !text.is_empty() && text.len() <= MAX_SHORT_MESSAGE,
+                "{} bytes in a datagram",
+                text.len()
+            );
             assert!(may_be_shown(text), "not safe to show: {text:?}");
             let next = due.find(|due| {
                 let comes = due.is(text);
@@ -509,7 +513,7 @@ impl Due {
     fn most(&self) -> usize {
         match self {
             Due::Text(text) => text.len(),
-            Due::Refusal(_) | Due::Answer(..) => MAX_SHORT,
+            Due::Refusal(_) | Due::Answer(..) => MAX_SHORT_MESSAGE,
         }
     }
 
@@ -528,7 +532,7 @@ fn folded(nick: &[u8]) -> String {
 
 /// As much of a message as a client of this dialect receives, with an LF that is not sent.
 fn cut(text: String) -> String {
-    let most = MAX_SHORT - 1;
+    let most = MAX_SHORT_MESSAGE - 1;
     if text.len() <= most {
         return text;
     }

@@ -405,7 +405,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_of_the_page_is_heard() {
+    fn every_documented_form_is_parsed() {
         for line in [
             "+nick alicia",
             "+room dev 5",
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_page_does_not_know_is_not_heard() {
+    fn undocumented_forms_are_not_parsed() {
         for line in [
             "",
             "hi",

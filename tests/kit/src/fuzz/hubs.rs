@@ -60,12 +60,12 @@ const TEXTS: [&[u8]; 8] =
 
 /// Whatever the connections ask, and however the limits are set:
 ///
-/// - each hears, of every deed, exactly the lines that the model says, in their order, and nobody else hears anything:
+/// - each receives, for every action, exactly the lines of the model in their order, and no other peer receives any:
 ///   answers, notices, messages, and the refusal that protocol.md names first, with the name as it was typed;
 /// - a room above the quiet limit tells no comings and goings, the limits on rooms hold, a full recipient is refused;
-/// - after each deed both agree on who is registered under which name, and the hub's books are right.
+/// - after each action both agree on the registered names, and the hub's invariants hold.
 ///
-/// The input: a byte of limits, then deeds: a byte for who and what, and bytes for their details.
+/// The input: a byte of limits, then actions: a byte for client and kind, and bytes for their details.
 ///
 /// # Panics
 /// If one of these doesn't hold.

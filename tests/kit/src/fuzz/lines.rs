@@ -33,7 +33,7 @@ pub fn check_lines(data: &[u8]) {
     for lengths in [&[][..], &lengths, &[1]] {
         let ends = slice_ends(stream.len(), lengths);
         for pauses in [NO_PAUSES, pauses] {
-            let frame = Frame::Line(LineFrame::by_pause());
+            let frame = Frame::Line(LineFrame::with_timeout());
             let messages = messages_by_slices(frame, stream, max, &ends, pauses);
             let expected = split_by_pauses(stream, max, &ends, pauses);
             assert_eq!(messages, expected, "slices of {lengths:?}, {pauses:?}");
@@ -41,7 +41,7 @@ pub fn check_lines(data: &[u8]) {
         let frame = Frame::Line(LineFrame::default());
         // To lines a pause means nothing.
         let lines = messages_by_slices(frame, stream, max, &ends, pauses);
-        let without = Frame::Line(LineFrame::by_pause());
+        let without = Frame::Line(LineFrame::with_timeout());
         assert!(borrowed(&lines).eq(borrowed(&messages_by_slices(without, stream, max, &ends, NO_PAUSES))));
         assert_eq!(lines.len(), expected.len(), "slices of {lengths:?}");
         for (line, (due, expected)) in lines.into_iter().zip(&expected) {
@@ -157,7 +157,7 @@ fn messages_by_slices(
         }
         assert!(end - start <= max, "{} bytes are kept of a line of {max}", end - start);
         for _ in 0..pauses.after(slice) {
-            if !frame.awaits_pause(end - start) {
+            if !frame.awaits_timeout(end - start) {
                 break;
             }
             match nul_is_said(frame.pause(&stream[start..end])) {
@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slices_begin_again_and_end_with_the_stream() {
+    fn slice_lengths_repeat_to_the_end() {
         assert_eq!(slice_ends(7, &[1, 2]), [1, 3, 4, 6, 7]);
         assert_eq!(slice_ends(3, &[]), [3]);
         assert_eq!(slice_ends(3, &[0]), [3]);
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_naive_splitter_knows_when_a_line_is_due() {
+    fn naive_splitter_knows_due_lines() {
         assert_eq!(
             split_naively(b"a\r\n\n12345\nab", 4),
             [(3, Some(&b"a"[..])), (4, Some(b"")), (9, None), (END, Some(b"ab"))]

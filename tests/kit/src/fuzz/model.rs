@@ -8,7 +8,7 @@ use redpoll::protocol::name::{self, Name, Skeletons};
 use redpoll::protocol::{Request, Scope};
 use std::collections::BTreeSet;
 
-/// What somebody is to hear next.
+/// The next line that a peer must receive.
 #[derive(Debug)]
 pub(super) enum Told {
     Line(String),
@@ -43,7 +43,7 @@ struct Room {
 pub(super) struct Model {
     pub users: Vec<User>,
     rooms: Vec<Room>,
-    /// Whose queues are half full.
+    /// The connections with half-full queues.
     pub full: [bool; CONNECTIONS as usize],
     quiet_above: usize,
     max_rooms: usize,
@@ -145,7 +145,7 @@ impl Model {
         self.told[to as usize].push(Told::Words(start, words));
     }
 
-    /// Those who are told of somebody's comings and goings: each once, in whatever rooms they share.
+    /// Returns the recipients of a user's presence: each once, however many rooms are shared.
     fn shared_members(&self, id: u32) -> BTreeSet<u32> {
         let rooms = self.rooms.iter().filter(|room| room.members.contains(&id));
         let told = rooms.filter(|room| room.members.len() <= self.quiet_above);
@@ -201,7 +201,7 @@ impl Model {
         Ok(())
     }
 
-    /// Seats somebody in a room that is there.
+    /// Adds a user to an existing room.
     fn enter(&mut self, from: u32, key: &str, notice: &str) {
         self.me(from).current = Some(key.to_owned());
         let room = self.rooms.iter_mut().find(|room| room.key == key).expect("the room is there");

@@ -113,7 +113,7 @@ fn is_of_one_script(form: &str) -> bool {
     all.first().is_none_or(|first| first.iter().any(|script| all.iter().all(|used| used.contains(script))))
 }
 
-/// Asserts that `form` may be told to anyone, between any two separators.
+/// Asserts that `form` may be sent to any peer, between any two separators.
 fn assert_form(form: &str) {
     let count = form.chars().count();
     assert!((1..=MAX_CHARS).contains(&count), "{form:?} has {count} characters");
@@ -150,7 +150,7 @@ fn assert_typed(form: &str) {
     }
 }
 
-/// Asserts that whoever hears of `name` can tell it from what stands around it.
+/// Asserts that a recipient can tell `name` from the text around it.
 fn assert_told(name: &Name) {
     let (shown, text) = (name.shown(), b": #x".as_bstr());
     let said = |room| Event::Said { room, from: name, text };
@@ -246,7 +246,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_hundred_thousand_random_names_keep_every_promise() {
+    fn random_names_keep_every_promise() {
         let mut words = Words(0x7265_6470_6F6C_6C21);
         let (mut names, mut last) = (0, b"x".to_vec());
         for _ in 0..100_000 {
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_once_looked_dangerous_keep_every_promise() {
+    fn former_failures_keep_every_promise() {
         for word in [
             "",
             "Guest-1",

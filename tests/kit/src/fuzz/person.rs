@@ -66,29 +66,29 @@ pub(super) struct Person {
     pub passed: Vec<usize>,
 }
 
-/// Where somebody is to be found.
+/// The address of a client.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum From {
     Peer(PeerNo),
     Address(SocketAddr),
 }
 
-/// Something that somebody said, made safe.
+/// A text that a client sent, made safe.
 pub(super) struct Said {
     pub to: To,
     pub text: String,
 }
 
-/// To whom. All names are folded.
+/// The recipients. All names are folded.
 pub(super) enum To {
     People(Vec<String>),
     /// `None`: the current one, whichever that was.
     Room(Option<String>),
-    /// Those who are left behind.
+    /// The members of shared rooms.
     Company,
-    /// Everyone, by an operator.
+    /// All users, by an operator.
     Everyone,
-    /// Those who are left behind by the one whose connection it ends, who hears it too.
+    /// The members of shared rooms, and the user that is kicked.
     Kicked,
 }
 
@@ -233,7 +233,7 @@ impl Person {
         };
         for rank in ranks {
             let meaning = grammar::meant(line, rank);
-            // Who is registered is for the hub to say: what both ranks may ask is noted once, the rest in any case.
+            // Only the hub knows the rank: what both ranks may ask is noted once, the rest in any case.
             if rank == ranks[0] || meaning != grammar::meant(line, ranks[0]) {
                 self.note_meaning(meaning);
             }
@@ -287,7 +287,7 @@ impl Person {
         room == "lobby" || self.rooms.contains(room)
     }
 
-    /// One of the answers that don't depend on anyone else.
+    /// An answer that depends on no other client.
     pub fn answer(&mut self, at: usize, line: &str) {
         let due = self.due.get(self.answered).map_or("nothing", String::as_str);
         let rest = line.strip_prefix(due);
@@ -305,7 +305,7 @@ impl Person {
         assert!(holds, "{line:?} stood behind {place} bytes that {at} hadn't read");
     }
 
-    /// Notes how much of what somebody said has passed by.
+    /// Notes how much of a client's input was delivered.
     pub fn pass(&mut self, by: Option<usize>, passed: usize) {
         let Some(by) = by else { return };
         if self.passed.len() <= by {
@@ -314,7 +314,7 @@ impl Person {
         self.passed[by] = passed;
     }
 
-    /// Asserts that one who was left in peace has got whatever was due.
+    /// Asserts that an undisturbed client has received all that is due.
     pub fn assert_served(&self, at: usize) {
         assert!(self.hearing.is_empty(), "{at} was left in the middle of {:?}", self.hearing.as_bstr());
         match self.farewell.as_deref() {

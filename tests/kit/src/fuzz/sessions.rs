@@ -7,7 +7,7 @@ use super::person::{From, Person};
 use super::script::Script;
 use crate::{Faults, Sim};
 use bstr::ByteSlice;
-use redpoll::limits::{KIB, Limits, MAX_SHORT, MAX_SILENCE, MIN_MAX_LINE, MIN_QUEUE};
+use redpoll::limits::{KIB, Limits, MAX_SHORT_MESSAGE, MAX_SILENCE, MIN_MAX_LINE, MIN_QUEUE};
 use redpoll::protocol::scheme::Scheme;
 use redpoll::reactor::Running;
 use std::net::SocketAddr;
@@ -17,18 +17,18 @@ use std::time::Duration;
 /// Voices that a script can speak with; each is one connection at a time.
 const VOICES: usize = 6;
 
-/// Connections in one story. One more than the server takes, and a few for those who come back.
+/// Connections in one story. One more than the server takes, and a few for peers that reconnect.
 const MAX_PEOPLE: usize = 12;
 
-/// What all may send together in one story, a line counted as some bytes more: enough to fill the queue of one who
+/// What all may send together in one story, a line counted as some bytes more: enough to fill the queue of one that
 /// doesn't read eight times over, and no more, so that stories are quickly told.
 const MAX_SENT: usize = 32 * KIB;
 
 /// What a line counts besides its bytes.
 const LINE_COST: usize = 32;
 
-/// First bytes of a script by which all queues together may hold little, and nothing goes wrong: whoever doesn't read may
-/// have to go at any time, and nobody else.
+/// First bytes of a script by which all queues together may hold little, and nothing goes wrong: a connection that doesn't read may
+/// be closed at any time, and no other.
 const TIGHT: RangeInclusive<u8> = 0xC0..=0xF4;
 
 /// What they may hold then: the chunks of one queue and a few.
@@ -68,7 +68,7 @@ mod deed {
 /// - nothing panics, the reactor's invariants hold after each deed, queues are within their limit;
 /// - all that is heard is valid UTF-8 without controls, in lines within the limit that the protocol's grammar knows;
 ///   a stream ends within a line only if its connection broke, or it was dropped while it didn't read;
-/// - no line is forged or invented: a message or notice in somebody's name stems from a connection that claimed that
+/// - no line is forged or invented: a message or presence with a name stems from a connection that claimed that
 ///   name, and sent these words to this listener or a room that it entered, and not before what was already heard of
 ///   it, and is heard at most once;
 /// - no request is lost: pings, calls for help, lines too long and lines with NUL are each answered once, in order, all
@@ -77,7 +77,7 @@ mod deed {
 /// - what the server says last is the last thing that is heard;
 /// - what the tutorials' clients hear is what the table of `dialects.md` knows, at most 1024 bytes each; those of the classic
 ///   one hear no chatter;
-/// - the operators' commands are answered to those who came by their door alone, and an announcement or a reason stems from
+/// - the operators' commands are answered at their listener alone, and an announcement or a reason stems from
 ///   one of them; the server stops only if it was asked to;
 /// - in the end, when all read and end their streams, all are closed and the server holds nothing.
 ///
@@ -117,10 +117,10 @@ struct Story {
     /// How many of the people have connected; the others speak by datagrams.
     connected: usize,
     people: Vec<Person>,
-    /// Who has each voice, by their place among the people.
+    /// The client of each voice, by its index.
     voices: [Option<usize>; VOICES],
     voice: usize,
-    /// By which door who connects comes in.
+    /// The scheme of the next connection.
     door: usize,
     /// The last slice that was sent.
     last: Vec<u8>,
@@ -148,7 +148,7 @@ impl Story {
             rate: None,
             ..Limits::default()
         };
-        let mut sim = Sim::with_doors(limits, &Scheme::ALL);
+        let mut sim = Sim::with_schemes(limits, &Scheme::ALL);
         if faulty {
             sim.sockets().set_faults(Some(Faults::plenty(u64::from(seed))));
         }
@@ -229,7 +229,7 @@ impl Story {
         self.sim.pass(time);
     }
 
-    /// The place of who has the present voice, who connects if need be.
+    /// Returns the index of the current voice's client, which connects if needed.
     fn speaker(&mut self) -> Option<usize> {
         if self.voices[self.voice].is_none() && self.people.len() < MAX_PEOPLE {
             self.voices[self.voice] = Some(self.people.len());
@@ -341,7 +341,7 @@ impl Story {
             From::Peer(peer) => peer,
             From::Address(address) => {
                 for datagram in self.sim.datagrams(address) {
-                    assert!(datagram.len() <= MAX_SHORT, "too long for a datagram");
+                    assert!(datagram.len() <= MAX_SHORT_MESSAGE, "too long for a datagram");
                     self.judge_bytes(listener, &datagram);
                 }
                 return;
@@ -375,9 +375,9 @@ impl Story {
         self.people[listener].hearing = rest.to_vec();
     }
 
-    /// Bytes of a line to somebody, its LF included.
+    /// Returns the bytes of a line to a peer, its LF included.
     fn max_of(&self, listener: usize) -> usize {
-        if self.people[listener].speaks_lines() { 3 * self.max_line + 300 } else { MAX_SHORT }
+        if self.people[listener].speaks_lines() { 3 * self.max_line + 300 } else { MAX_SHORT_MESSAGE }
     }
 }
 

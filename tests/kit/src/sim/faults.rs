@@ -32,9 +32,9 @@ pub enum Fault {
     NoMemory,
     /// The same for want of descriptors.
     NoDescriptor,
-    /// Not even the descriptor that is kept for turning somebody away is left.
+    /// Not even the descriptor reserved for rejecting is left.
     NoSpare,
-    /// Who knocked has gone again by the time it is accepted.
+    /// The peer has closed again before it is accepted.
     Aborted,
     /// The poller doesn't take a listener back that was at rest. (It can always be told to forget one: epoll_ctl(2) has
     /// no error for want of memory there.)

@@ -27,17 +27,17 @@ impl Sim {
     /// A server within these limits, without faults.
     #[must_use]
     pub fn new(limits: Limits) -> Sim {
-        Sim::with_doors(limits, &[Scheme::Line])
+        Sim::with_schemes(limits, &[Scheme::Line])
     }
 
     /// A server that listens at these doors, without faults.
     #[must_use]
-    pub fn with_doors(limits: Limits, doors: &[Scheme]) -> Sim {
+    pub fn with_schemes(limits: Limits, doors: &[Scheme]) -> Sim {
         let sockets = SimSockets::new(doors);
         Sim { reactor: Reactor::new(sockets, doors.to_vec(), limits), running: Running::On, turns: 0 }
     }
 
-    /// A server whose sockets cut, delay and break as `faults` say.
+    /// Creates a server with sockets that cut, delay and break as `faults` say.
     #[must_use]
     pub fn with_faults(limits: Limits, faults: Faults) -> Sim {
         let mut sim = Sim::new(limits);
@@ -71,7 +71,7 @@ impl Sim {
         self.sockets().take_datagrams(to)
     }
 
-    /// Somebody types at the server's own terminal.
+    /// Types at the server's own terminal.
     pub fn type_at_console(&mut self, bytes: impl AsRef<[u8]>) {
         self.sockets().push_console(bytes.as_ref());
     }
@@ -261,7 +261,7 @@ mod tests {
     fn everyone_meets_everyone() {
         let doors =
             [Scheme::Line, Scheme::Classic, Scheme::Nickname, Scheme::Relay, Scheme::Udp, Scheme::Unix];
-        let mut sim = Sim::with_doors(Limits::default(), &doors);
+        let mut sim = Sim::with_schemes(Limits::default(), &doors);
         let pause = Duration::from_millis(60);
         let udp = SocketAddr::from(([127, 0, 0, 1], 9));
         let [line, classic, nickname, relay] = [0, 1, 2, 3].map(|door| sim.connect_at(door));

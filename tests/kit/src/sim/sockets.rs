@@ -20,7 +20,7 @@ pub struct PeerNo(pub usize);
 pub const MAX_LATENESS: Duration = Duration::from_secs(3);
 
 /// Turns in a row in which the server does nothing to the world, and time doesn't pass: what one read holds back of short
-/// lines to peers who don't read is as good as sent after fewer. Whoever spins reaches it soon.
+/// lines to peers that don't read is as good as sent after fewer. A spinning turn reaches it soon.
 const MAX_IDLE_TURNS: usize = 1000;
 
 /// A peer's side of a connection.
@@ -140,7 +140,7 @@ impl SimPeer {
 #[derive(Debug, Default)]
 pub struct SimSockets {
     peers: Vec<SimPeer>,
-    /// Whose connection an id is.
+    /// The peer of each connection id.
     owners: Vec<Option<PeerNo>>,
     /// Peers before this one have been accepted.
     accepted: usize,
@@ -280,7 +280,7 @@ impl SimSockets {
         line.filter(|_| faults.below(2) == 0).unwrap_or(len)
     }
 
-    /// Whether the next who is to be accepted knocks there.
+    /// Returns whether the next connection to accept is at that listener.
     fn knocks(&self, listener: usize) -> bool {
         self.peers.get(self.accepted).is_some_and(|next| next.door == listener)
     }

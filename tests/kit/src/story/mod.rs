@@ -1,4 +1,4 @@
-//! Stories: who says what, who hears what, told once to the simulator and once to the program over real sockets. The
+//! Stories: what each peer sends and receives, run once in the simulator and once with the program over real sockets. The
 //! parser and the teller are here; where a story is told is a [`Stage`]. The stage on real
 //! sockets is given the path of the built program.
 //!
@@ -29,11 +29,11 @@
 //! ```
 //!
 //! In a text `\n`, `\r`, `\t`, `\s` (a space), `\\`, `\xFF` and `\u{202E}` are what they are elsewhere, and `\{120*x}` is
-//! 120 times `x`. At the end nobody whose stream is open may have anything unread: each says `/ping the-end`, or where
+//! 120 times `x`. At the end no peer with an open stream may have unread output: each sends `/ping the-end`, or where
 //! there is no such command a line with NUL, and what it gets next must be the answer.
 //!
-//! Where messages end by a pause nobody waits for it but the server: a story goes on with what the message caused, and
-//! only then sends the next one. For those who get datagrams, `<` and `<=` take one each.
+//! Where messages end by a frame timeout only the server waits for it: a story goes on with what the message caused, and
+//! only then sends the next one. For peers with datagrams, `<` and `<=` take one each.
 
 pub mod simulated;
 pub mod sockets;
@@ -50,7 +50,7 @@ use std::time::Duration;
 pub trait Stage {
     /// One more peer connects, by a door that the story uses.
     fn connect(&mut self, door: Scheme);
-    /// A peer sends bytes; the server has obeyed all that are whole lines, or a datagram, before anyone else acts.
+    /// A peer sends bytes; the server has handled all whole lines, or the datagram, before another peer acts.
     fn send(&mut self, peer: usize, bytes: &[u8]);
     /// The next line or datagram that a peer gets, `None` at the end of the stream.
     ///
@@ -541,7 +541,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_story_is_told_its_near_names() {
+    fn unknown_story_names_near_ones() {
         let all = [story("room/who_is_where"), story("renaming")];
         assert_eq!(named(&all, "renaming").unwrap().name, "renaming");
         for name in ["who_is_where", "room/who_is_where", "tests/stories/room/who_is_where.story"] {

@@ -43,14 +43,14 @@ impl Simulated {
             limits.max_connections = Limits::default().max_connections;
         }
         let (doors, pause) = (story.doors(), limits.pause);
-        Simulated { sim: Sim::with_doors(limits, &doors), doors, pause, peers: Vec::new(), stopped: false }
+        Simulated { sim: Sim::with_schemes(limits, &doors), doors, pause, peers: Vec::new(), stopped: false }
     }
 
     fn place(&self, door: Scheme) -> usize {
         self.doors.iter().position(|listens| *listens == door).expect("the story's doors are there")
     }
 
-    /// The stream of a peer; who sends datagrams has none.
+    /// The stream of a peer; `None` with datagrams.
     fn number(&self, peer: usize) -> Option<PeerNo> {
         match &self.peers[peer] {
             Peer::Stream { number, .. } => Some(*number),
@@ -97,7 +97,7 @@ impl Stage for Simulated {
             Peer::Stream { number, door, .. } => {
                 self.sim.send(number, bytes);
                 self.sim.run();
-                // On real sockets this much passes before anybody hears of it.
+                // On real sockets this time passes before a peer receives it.
                 if matches!(door, Scheme::Classic | Scheme::Nickname | Scheme::Relay)
                     && !bytes.ends_with(b"\n")
                 {

@@ -18,7 +18,7 @@ pub struct Sockets {
     /// Where the operators' socket is.
     _folder: Folder,
     peers: Vec<Option<Peer>>,
-    /// Who sent last, and may not have been obeyed yet.
+    /// The peer that sent last; its input may not be handled yet.
     unsettled: Option<usize>,
     stopped: bool,
 }
@@ -28,7 +28,7 @@ struct Peer {
     socket: Socket,
     /// What came and no step has dealt with: bytes of a stream.
     unread: Vec<u8>,
-    /// The same of who gets datagrams.
+    /// The same of peers with datagrams.
     datagrams: VecDeque<Vec<u8>>,
 }
 

@@ -1,10 +1,10 @@
-//! What each line that somebody hears may be, in a story of [`super::check_session`]: of which grammar, who can have said it,
-//! to whom, and behind what. Nothing is sent or read here.
+//! What each line that a peer receives may be, in a story of [`super::check_session`]: of which grammar, which connection can have sent it,
+//! to which peer, and after what. Nothing is sent or read here.
 
 use super::Story;
 use crate::fuzz::grammar::{self, CLOSING, Heard, Notice};
 use crate::fuzz::person::To;
-use redpoll::limits::MAX_SHORT;
+use redpoll::limits::MAX_SHORT_MESSAGE;
 use redpoll::protocol::name;
 use redpoll::protocol::scheme::Scheme;
 
@@ -58,7 +58,7 @@ impl Story {
             Some(Heard::Refused { code, details }) if is_closing => {
                 let person = &mut self.people[listener];
                 assert!(code != "too-slow" || person.balked || self.faulty, "{listener} did read");
-                // A name that is refused for a while, to one who may go on; and one without a stream always may.
+                // A name that is refused for a while, to a connection that stays open; one without a stream always does.
                 let is_name = code == "kicked" && door == Scheme::Classic && !details.is_empty();
                 let goes_on = door == Scheme::Udp || is_name && person.claims(details);
                 if !goes_on {
@@ -86,7 +86,7 @@ impl Story {
         }
     }
 
-    /// Whether somebody wrote this to one person.
+    /// Returns whether a peer sent this to one user.
     fn may_be_text(&self, line: &str) -> bool {
         let text = Text { text: line, cut: is_cut(line) };
         self.people.iter().any(|person| match person.door {
@@ -169,7 +169,7 @@ impl Story {
         match notice {
             Notice::Connected | Notice::HowToBegin => {}
             Notice::Announced { text } => {
-                let cut = !self.people[listener].speaks_lines() && text.len() + 32 > MAX_SHORT;
+                let cut = !self.people[listener].speaks_lines() && text.len() + 32 > MAX_SHORT_MESSAGE;
                 let said = by_operators(text, |to| matches!(to, To::Everyone), cut);
                 assert!(said, "no operator announced {text:?}");
             }
@@ -205,7 +205,7 @@ impl Story {
         }
     }
 
-    /// Who said `text` by the name of `from` to whom it `fits`, and how much of what they said that is. If several
+    /// Returns the sender of `text` with the name `from` to recipients that it `fits`, and how much of what they said that is. If several
     /// claimed the name, it may be any of them, and nothing is known of the order.
     fn source(
         &self,
@@ -259,7 +259,7 @@ impl Text<'_> {
 
 /// Whether what a tutorial's client was sent may have been longer: there was no room for a character more.
 fn is_cut(line: &str) -> bool {
-    line.len() + "\n".len() + 3 >= MAX_SHORT
+    line.len() + "\n".len() + 3 >= MAX_SHORT_MESSAGE
 }
 
 /// A newcomer is told first where it comes from, then how to begin, unless it is turned away.

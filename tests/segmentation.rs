@@ -4,7 +4,7 @@
 use redpoll::limits::Limits;
 use redpoll_kit::{PeerNo, Sim};
 
-/// Who sends what, in this order. The third has no name at first; lines hold at most 128 bytes.
+/// The messages with their senders, in this order. The third has no name at first; lines hold at most 128 bytes.
 fn conversation() -> Vec<(PeerNo, Vec<u8>)> {
     let long = [&b"x".repeat(300)[..], b"\x00\n"].concat();
     let limit = [&b"@bob:"[..], &b"y".repeat(121), b"\r\n"].concat();
@@ -66,7 +66,7 @@ fn whole(_: usize, message: &[u8]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn no_cut_of_any_message_changes_what_anybody_hears() {
+fn cuts_change_no_output() {
     let uncut = heard(whole);
     let mut cuts = 0;
     for (message, (_, bytes)) in conversation().iter().enumerate() {
@@ -83,13 +83,13 @@ fn no_cut_of_any_message_changes_what_anybody_hears() {
 }
 
 #[test]
-fn byte_by_byte_everybody_hears_the_same() {
+fn single_bytes_change_no_output() {
     let bytes = heard(|_, bytes| bytes.iter().map(|byte| vec![*byte]).collect());
     assert!(bytes == heard(whole));
 }
 
 #[test]
-fn the_conversation_has_all_that_it_is_meant_to_have() {
+fn conversation_has_every_kind_of_line() {
     let all = heard(whole).concat();
     let all = String::from_utf8(all).expect("the server sends UTF-8");
     let meant = [
