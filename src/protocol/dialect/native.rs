@@ -146,23 +146,37 @@ const SIGILS_HELP: [&str; 5] = [
 
 /// See [`Dialect::parse`](super::Dialect::parse).
 pub(super) fn parse(line: &[u8], rank: Rank) -> Parsed<'_> {
-    let is_unregistered = !rank.is_registered();
     let Some((&first, rest)) = line.split_first() else { return Parsed::Nothing };
-    let (sigil, rest) = match first {
-        b' '..=b'~' | b'\t' => (first, rest.as_bstr()),
-        _ => match sigil::start(line) {
-            Start::Sigil(sigil, rest) => (sigil, rest),
-            Start::Hidden { hidden, sigil } => return Parsed::Refused(Refusal::HiddenSigil(hidden, sigil)),
-            Start::Text => (first, rest.as_bstr()),
-        },
-    };
+    if !matches!(first, b' '..=b'~' | b'\t') {
+        return parse_unusual(line, rank);
+    }
+    parse_from(first, rest, line, rank)
+}
+
+/// Parses a line that begins with another character than printable ASCII or TAB.
+#[cold]
+fn parse_unusual(line: &[u8], rank: Rank) -> Parsed<'_> {
+    match sigil::start(line) {
+        Start::Sigil(sigil, rest) => parse_from(sigil, rest, line, rank),
+        Start::Hidden { hidden, sigil } => Parsed::Refused(Refusal::HiddenSigil(hidden, sigil)),
+        Start::Text if rank.is_registered() => {
+            Parsed::Request(Request::Say { room: None, text: line.as_bstr() })
+        }
+        Start::Text => Parsed::Refused(Refusal::RegisterFirst),
+    }
+}
+
+/// Parses `line` by its sigil (or first character) and the `rest` after it. Inlined, so that the usual line costs no call.
+#[inline(always)]
+fn parse_from<'a>(sigil: u8, rest: &'a [u8], line: &'a [u8], rank: Rank) -> Parsed<'a> {
+    let is_unregistered = !rank.is_registered();
     match sigil {
-        b'#' if is_unregistered => register(rest),
-        b'/' => parse_command(rest, rank),
+        b'#' if is_unregistered => register(rest.as_bstr()),
+        b'/' => parse_command(rest.as_bstr(), rank),
         _ if is_unregistered => Parsed::Refused(Refusal::RegisterFirst),
         b'#' => Parsed::Refused(Refusal::Usage("you have a name; /nick name takes another")),
-        b'@' => direct(rest),
-        b'&' => room(rest),
+        b'@' => direct(rest.as_bstr()),
+        b'&' => room(rest.as_bstr()),
         _ => Parsed::Request(Request::Say { room: None, text: line.as_bstr() }),
     }
 }
@@ -178,6 +192,7 @@ fn register(rest: &BStr) -> Parsed<'_> {
     Parsed::Request(Request::Register { nick, password })
 }
 
+#[inline(always)]
 fn direct(rest: &BStr) -> Parsed<'_> {
     match split_name(rest).map(|(to, text)| (trim(to), text)) {
         Some((to, text)) if !to.is_empty() => Parsed::Request(Request::Direct { to, text }),

@@ -25,6 +25,7 @@ const WIDE: usize = 3;
 
 /// What `line` begins with. Callers ask only where the first byte is neither printable ASCII nor TAB: [`ascii`] is the
 /// sigil of all other lines.
+#[cold]
 pub(super) fn start(line: &[u8]) -> Start<'_> {
     let mut rest = line;
     let mut hidden = None;
@@ -62,19 +63,23 @@ fn ascii(c: char) -> Option<u8> {
 }
 
 /// The name and the text of `name:text`, separated by the first `:` or `：` (U+FF1A).
+#[inline(always)]
 pub(super) fn split_name(bytes: &BStr) -> Option<(&BStr, &BStr)> {
     // A name is short, so a plain loop ends before a wide search has begun.
-    let mut from = 0;
-    loop {
-        let at = from + bytes[from..].iter().position(|byte| matches!(byte, b':' | 0xEF))?;
-        if bytes[at] == b':' {
-            return Some((bytes[..at].as_bstr(), bytes[at + 1..].as_bstr()));
-        }
-        if bytes[at..].starts_with("：".as_bytes()) {
-            return Some((bytes[..at].as_bstr(), bytes[at + WIDE..].as_bstr()));
-        }
-        from = at + 1;
+    let at = bytes.iter().position(|byte| matches!(byte, b':' | 0xEF))?;
+    if bytes[at] != b':' {
+        return split_name_after(bytes, at);
     }
+    Some((bytes[..at].as_bstr(), bytes[at + 1..].as_bstr()))
+}
+
+/// The same for bytes of which the first `at` hold no separator, and another character begins at `at`.
+#[cold]
+fn split_name_after(bytes: &BStr, at: usize) -> Option<(&BStr, &BStr)> {
+    let colon = bytes[at..].find_byte(b':').map(|colon| (colon, 1));
+    let wide = bytes[at..].find("：").map(|wide| (wide, WIDE));
+    let (end, len) = colon.into_iter().chain(wide).min()?;
+    Some((bytes[..at + end].as_bstr(), bytes[at + end + len..].as_bstr()))
 }
 
 const ESC: char = '\u{1B}';

@@ -60,6 +60,9 @@ impl LineFrame {
         match self.find_end(input, searched) {
             Some(end) => {
                 self.searched = 0;
+                if end < max && self.mode == Mode::Plain {
+                    return Step::Message(end + 1, without_cr(&input[..end]));
+                }
                 let mode = std::mem::replace(&mut self.mode, Mode::Plain);
                 if end < max { mode.step(end + 1, &input[..end]) } else { Step::TooLong(end + 1) }
             }
@@ -145,11 +148,18 @@ impl LineFrame {
 
 impl Mode {
     /// The step over a line in this mode: a byte order mark at the start of the stream is dropped, and one CR at the end.
+    #[cold]
     fn step(self, bytes: usize, line: &[u8]) -> Step<'_> {
-        let mark = if self == Mode::First { BYTE_ORDER_MARK } else { b"" };
-        let line = line.strip_prefix(mark).unwrap_or(line);
-        step(bytes, line.strip_suffix(b"\r").unwrap_or(line), self == Mode::Nul)
+        let line = match self {
+            Mode::First => line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line),
+            _ => line,
+        };
+        step(bytes, without_cr(line), self == Mode::Nul)
     }
+}
+
+fn without_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// U+FEFF in UTF-8.
