@@ -1,6 +1,5 @@
-//! Connections per address. An address is an IPv4 address, or the /64 of an IPv6 address, which is the least that one
-//! customer has (RFC 6177). Loopback and trusted networks are not counted. A counted connection holds an id, which it
-//! must give back.
+//! Limits the connections per address: an IPv4 address or an IPv6 /64, the least that one customer has (RFC 6177).
+//! Loopback and trusted networks are not counted. A counted connection holds an id until it leaves.
 
 use crate::limits::{Limits, MAX_REJECTED, TABLE, VEC_GROWTH};
 use crate::protocol::{PeerAddr, Refusal};
@@ -11,8 +10,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-/// The address of a counted connection: its slot plus one, so that `Option<AddressId>` is four bytes. It must be passed
-/// to [`Admission::leave`].
+/// A counted connection: its address's slot plus one (four bytes, even as an `Option`). Ends by [`Admission::leave`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct AddressId(NonZeroU32);
 
@@ -23,34 +21,36 @@ pub struct TooMany;
 /// What to do with an accepted connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Admit it; it counts under this address, if addresses are counted.
+    /// Admit it; `Some` if it counts under its address.
     Admit(Option<AddressId>),
     /// Send a final line with the reason, and close it.
     Reject(Refusal<'static>),
-    /// Close it without a line, since too many connections are closing.
+    /// Close it without a final line, because too many connections are closing.
     Drop(Refusal<'static>),
 }
 
-/// The addresses of all connections.
+/// The counted addresses of all connections.
 #[derive(Debug)]
 pub struct Admission {
+    /// Maximum connections per address; `None`: no address is counted.
     max: Option<usize>,
     trusted: Vec<Subnet>,
+    /// The slot of each address in `counts`, by key; `slots.len() == counts.len()`.
     slots: HashMap<AddressKey, u32>,
     counts: Slab<Counted>,
 }
 
-/// An address that is counted.
+/// A counted address.
 #[derive(Debug)]
 struct Counted {
     key: AddressKey,
-    /// Connections of the address: at least 1.
+    /// Connections of the address: `1 <= connections <= max`.
     connections: usize,
-    /// The token bucket that they share.
+    /// The token bucket that the connections share.
     bucket: TokenBucket,
 }
 
-/// A key by which addresses are counted.
+/// The part of an address by which connections are counted: all of IPv4, the first 64 bits of IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum AddressKey {
     V4(u32),
@@ -70,7 +70,7 @@ impl Counted {
 }
 
 impl Admission {
-    /// Maximum memory that one connection takes, if it is the only one of its address.
+    /// Maximum memory of one connection, reached if it is the only one of its address.
     pub const MAX_BYTES_PER_CONNECTION: usize =
         TABLE * (size_of::<(AddressKey, u32)>() + 1) + VEC_GROWTH * size_of::<Option<Counted>>();
 
@@ -85,7 +85,7 @@ impl Admission {
         }
     }
 
-    /// Decides on an accepted connection. `others` is the number of other connections, of which `closing` are closing.
+    /// Decides on an accepted connection beside `others` connections, of which `closing` are closing.
     pub fn verdict(&mut self, others: usize, closing: usize, limits: &Limits, from: PeerAddr) -> Verdict {
         let full = Refusal::ServerFull;
         if others >= limits.max_connections + MAX_REJECTED {
@@ -101,7 +101,7 @@ impl Admission {
         }
     }
 
-    /// Decides on a source of datagrams beside `open` connections; returns `None` if there are too many.
+    /// Decides on a new datagram source beside `open` connections; returns `None` if a limit is reached.
     pub fn admit_source(
         &mut self,
         open: usize,
@@ -136,7 +136,7 @@ impl Admission {
     }
 
     /// Removes a connection of an address.
-    #[expect(clippy::needless_pass_by_value, reason = "a connection goes once")]
+    #[expect(clippy::needless_pass_by_value, reason = "a connection leaves once")]
     pub fn leave(&mut self, id: AddressId) {
         let counted = &mut self.counts[id.slot()];
         counted.connections -= 1;
@@ -159,7 +159,7 @@ impl Admission {
 
     /// Checks the invariants; for tests and fuzzing.
     pub fn invariants(&self) {
-        assert_eq!(self.slots.len(), self.counts.len(), "each address that is counted is found by its key");
+        assert_eq!(self.slots.len(), self.counts.len(), "each counted address has a key");
         assert!(self.counts.iter().all(|(_, counted)| counted.connections > 0));
     }
 

@@ -1,7 +1,6 @@
-//! Bytes that the kernel has refused, for all connections. Several connections are often refused the same text in one
-//! flush (a flooded room with members that don't read), so the text is kept once, in chunks, and the backlog of a
-//! connection is a list of pieces of chunks. `send_queue/` decides which text is kept and when a connection is too
-//! slow.
+//! Bytes that the kernel has refused, for all connections. In a flooded room, several connections are refused the same
+//! text in one flush, so text is kept once, in chunks, and the backlog of a connection is a list of pieces of chunks.
+//! `send_queue/` decides which text is kept and when a connection is too slow.
 
 use crate::limits::{ALLOCATION_OVERHEAD, CHUNK, VEC_GROWTH};
 use crate::protocol::{ConnId, message};
@@ -9,7 +8,7 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 
-/// A backlog: its slot plus one, so that `Option<BacklogId>` is four bytes. It must be passed to [`Backlogs::close`].
+/// A backlog: its slot plus one, so that `Option<BacklogId>` takes four bytes. Must be passed to [`Backlogs::close`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct BacklogId(NonZeroU32);
 
@@ -19,7 +18,7 @@ impl BacklogId {
     }
 }
 
-/// A part of a chunk.
+/// A part of a chunk: `start <= end <= text.len()`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece {
     chunk: u32,
@@ -42,20 +41,20 @@ impl Piece {
 
 #[derive(Debug)]
 struct Chunk {
-    /// Never grows beyond its first capacity, and its bytes never change.
+    /// Append-only, within its first capacity.
     text: Vec<u8>,
-    /// The number of backlogs with pieces of it; at 0 it is freed.
+    /// The number of references: pieces in backlogs, and pieces to be released. At 0, the chunk is freed.
     pieces: u32,
 }
 
 #[derive(Debug)]
 struct Backlog {
     owner: ConnId,
-    /// Oldest first; none is empty. Whole lines, except for the front of the first.
+    /// Oldest first; none is empty. Together whole lines, except that the first line may lack its front.
     pieces: VecDeque<Piece>,
-    /// The sum of the lengths of `pieces`.
+    /// The sum of the lengths of `pieces`, in bytes.
     unsent: usize,
-    /// Memory of the chunks of `pieces`. A chunk counts again after a piece of another chunk.
+    /// Memory of the chunks of `pieces`, once per run of pieces of one chunk; `pinned >= unsent`.
     pinned: usize,
 }
 
@@ -64,18 +63,17 @@ struct Backlog {
 pub struct Backlogs {
     backlogs: Slab<Backlog>,
     chunks: Slab<Chunk>,
-    /// The chunk to which text is appended.
+    /// The chunk to which text is appended; a key of `chunks`.
     current: Option<u32>,
-    /// Memory of all chunks and lists of pieces, in bytes.
+    /// The sum of the capacities of all chunks and lists of pieces, in bytes.
     memory: usize,
 }
 
 impl Backlogs {
-    /// Maximum memory of the backlog of one connection besides its text and its list of pieces, which are
-    /// [counted](Backlogs::memory); includes its entry in [`largest_first`](Backlogs::largest_first).
+    /// Maximum memory of one backlog beyond [`Backlogs::memory`], with its entry in [`Backlogs::largest_first`].
     pub const MAX_BYTES_PER_CONNECTION: usize =
         VEC_GROWTH * size_of::<Backlog>() + size_of::<&Backlog>() + size_of::<ConnId>();
-    /// Maximum memory of one chunk besides its text.
+    /// Maximum memory of one chunk beyond its text.
     pub const BYTES_PER_CHUNK: usize = VEC_GROWTH * size_of::<Chunk>() + ALLOCATION_OVERHEAD;
 
     /// Copies text into a chunk. The caller must pass the returned piece to [`release_piece`](Backlogs::release_piece).
@@ -124,14 +122,13 @@ impl Backlogs {
         }
     }
 
-    /// Returns the bytes in a backlog.
+    /// Returns the number of bytes in a backlog.
     #[must_use]
     pub fn unsent(&self, id: &BacklogId) -> usize {
         self.backlogs[id.slot()].unsent
     }
 
-    /// Returns the front of a backlog for one send: its first piece, or as many as fit in `max` bytes, gathered in
-    /// `gather`.
+    /// Returns the front of a backlog for one send: the first piece and more up to `max` bytes, gathered in `gather`.
     pub fn front<'a>(&'a self, id: &BacklogId, max: usize, gather: &'a mut Vec<u8>) -> &'a [u8] {
         let pieces = &self.backlogs[id.slot()].pieces;
         if let (Some(&only), 1) = (pieces.front(), pieces.len()) {
@@ -163,7 +160,7 @@ impl Backlogs {
         }
     }
 
-    /// Drops all but the remainder of the line at the front of a backlog; returns the length of that remainder.
+    /// Drops all of a backlog but the remainder of its first line; returns the length of that remainder.
     pub fn keep_first_line(&mut self, id: &BacklogId) -> usize {
         let Some(&first) = self.backlogs[id.slot()].pieces.front() else { return 0 };
         let text = self.text(first);
@@ -180,21 +177,20 @@ impl Backlogs {
     }
 
     /// Drops a backlog.
-    #[expect(clippy::needless_pass_by_value, reason = "whoever closes it must not keep its number")]
+    #[expect(clippy::needless_pass_by_value, reason = "a closed backlog has no id")]
     pub fn close(&mut self, id: BacklogId) {
         let backlog = self.backlogs.remove(id.slot());
         self.memory -= backlog.list_memory();
         backlog.pieces.iter().for_each(|piece| self.release(piece.chunk));
     }
 
-    /// Returns the memory of all backlogs, in bytes.
+    /// Returns the memory of all chunks and lists of pieces, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.memory
     }
 
-    /// Returns the connections with a backlog, the one with the most memory first: its text, and the other text in the
-    /// same chunks.
+    /// Returns the connections with a backlog, by memory of the chunks that they refer to, largest first.
     #[must_use]
     pub fn largest_first(&self) -> Vec<ConnId> {
         let mut all: Vec<&Backlog> = self.backlogs.iter().map(|(_, backlog)| backlog).collect();
@@ -216,7 +212,7 @@ impl Backlogs {
             let lie_in_it =
                 |backlog: &Backlog| backlog.pieces.iter().filter(|p| p.chunk as usize == key).count();
             let pieces: usize = self.backlogs.iter().map(|(_, backlog)| lie_in_it(backlog)).sum();
-            assert_eq!(chunk.pieces as usize, pieces, "a chunk lives as long as pieces of it");
+            assert_eq!(chunk.pieces as usize, pieces, "each reference to a chunk is a piece in a backlog");
             assert!(pieces > 0);
         }
         for (_, backlog) in &self.backlogs {
@@ -249,7 +245,7 @@ impl Backlogs {
         self.release(piece.chunk);
     }
 
-    /// Removes one reference to a chunk; without any, the chunk is freed.
+    /// Removes one reference to a chunk; frees the chunk with the last one.
     fn release(&mut self, key: u32) {
         let chunk = &mut self.chunks[key as usize];
         chunk.pieces -= 1;

@@ -1,6 +1,5 @@
-//! Peers known by the source address of their datagrams, and the bytes that may be sent to each. A source address may
-//! be forged, so an unregistered source is sent at most a multiple of what it has sent, and a registered one a fixed
-//! number of bytes after each of its datagrams.
+//! Datagram peers by source address, each with a credit: bytes that may be sent to it. A source may be forged, so an
+//! unregistered source gets a multiple of its datagram, and a registered one a fixed credit after each datagram.
 
 use crate::limits::{AMPLIFICATION_LIMIT, MAX_UNSOLICITED, TABLE};
 use crate::protocol::ConnId;
@@ -8,7 +7,7 @@ use crate::server::transport::DatagramPath;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-/// The key of a peer: the index of the listener and the source address.
+/// The key of a registered peer: the index of the listener and the source address.
 type Source = (usize, SocketAddr);
 
 fn source(path: DatagramPath) -> Source {
@@ -18,6 +17,7 @@ fn source(path: DatagramPath) -> Source {
 /// The peers of all datagram listeners.
 #[derive(Debug, Default)]
 pub struct Datagrams {
+    /// The registered peers; each id is a key of `peers`.
     ids: HashMap<Source, ConnId>,
     peers: HashMap<ConnId, DatagramPeer>,
 }
@@ -25,14 +25,14 @@ pub struct Datagrams {
 /// One peer.
 #[derive(Debug)]
 pub struct DatagramPeer {
-    /// The source of its datagrams.
+    /// The listener and the source of the peer's datagrams.
     pub path: DatagramPath,
-    /// Bytes that may be sent to it before its next datagram.
+    /// Bytes that may be sent before the peer's next datagram.
     send_credit: usize,
 }
 
 impl DatagramPeer {
-    /// Subtracts a datagram from the credit; returns false, and subtracts nothing, if the credit is too low.
+    /// Subtracts `bytes` from the credit; if the credit is lower, subtracts nothing and returns false.
     pub fn take_credit(&mut self, bytes: usize) -> bool {
         match self.send_credit.checked_sub(bytes) {
             Some(left) => {
@@ -45,7 +45,7 @@ impl DatagramPeer {
 }
 
 impl Datagrams {
-    /// Maximum memory that one peer takes.
+    /// Maximum memory of one peer.
     pub const MAX_BYTES_PER_CONNECTION: usize =
         TABLE * (size_of::<(Source, ConnId)>() + size_of::<(ConnId, DatagramPeer)>() + 2);
 
@@ -55,13 +55,13 @@ impl Datagrams {
         self.ids.get(&source(path)).copied()
     }
 
-    /// Adds an unregistered source that has sent a datagram of `sent` bytes.
+    /// Adds an unregistered peer after its datagram of `sent` bytes.
     pub fn add(&mut self, id: ConnId, path: DatagramPath, sent: usize) {
         let send_credit = sent.saturating_mul(AMPLIFICATION_LIMIT);
         self.peers.insert(id, DatagramPeer { path, send_credit });
     }
 
-    /// Renews the credit of a registered peer, which has sent a datagram.
+    /// Renews the credit of a registered peer after a datagram.
     pub fn renew_credit(&mut self, id: ConnId) {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.send_credit = MAX_UNSOLICITED;
@@ -74,7 +74,7 @@ impl Datagrams {
         self.peers.get_mut(&id)
     }
 
-    /// Returns the source address of a peer; `None` for a connection.
+    /// Returns the source address of a peer; `None` if the id is not of a datagram peer.
     #[must_use]
     pub fn address(&self, id: ConnId) -> Option<SocketAddr> {
         self.peers.get(&id).map(|peer| peer.path.source)

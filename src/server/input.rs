@@ -1,5 +1,5 @@
-//! Input that was read and not consumed: of each connection, for drivers that read all connections into one buffer, and
-//! of the server's own terminal. If a driver's reader has its own buffer, nothing of its connection is here.
+//! Input that was read and not handled: of connections, if their driver reads all of them into one buffer, and of the
+//! server's terminal. A driver with a buffer per connection doesn't use this.
 
 use crate::limits::{LOW_READ, Limits, READ, READ_PER_TOKEN};
 use crate::protocol::message;
@@ -10,14 +10,14 @@ use crate::server::pool::Pool;
 #[derive(Debug, Default)]
 pub struct Input {
     pool: Pool,
-    /// What was typed at the server's own terminal since the last END.
+    /// The unfinished line of the server's terminal: input since the last END.
     pub console: Vec<u8>,
 }
 
 impl Input {
     /// Saves bytes of a connection without saved input.
     pub fn save(&mut self, peer: &mut Peer, bytes: &[u8]) {
-        debug_assert!(peer.input.is_none(), "what was kept is loaded first");
+        debug_assert!(peer.input.is_none(), "saved input is loaded before input is saved");
         if !bytes.is_empty() {
             peer.input = Some(self.pool.take_buffer(bytes));
         }
@@ -62,8 +62,7 @@ impl Input {
         &kept[message::whole(kept)..]
     }
 
-    /// Returns whether the saved input of all connections is above its high-water mark, so that little more should be
-    /// read.
+    /// Returns whether the saved input of all connections is above its high-water mark, so that reads should be small.
     #[must_use]
     pub fn is_high(&self, limits: &Limits) -> bool {
         self.memory() > limits.max_read_ahead()
@@ -87,7 +86,7 @@ impl Input {
     }
 }
 
-/// Returns how many bytes to read at once for a number of tokens above 0: about what they pay for.
+/// Returns how many bytes to read at once with `tokens > 0`: about as many as the tokens pay for.
 #[must_use]
 pub fn read_at_once(tokens: u64) -> usize {
     let bytes = usize::try_from(tokens).unwrap_or(usize::MAX).saturating_mul(READ_PER_TOKEN);

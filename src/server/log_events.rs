@@ -1,5 +1,5 @@
-//! The events of the log: the level, the stable word (the target of the record) and the keys of each, once for all
-//! engines. Names are logged; texts and typed reasons are not. `engine/log_sink.rs` decides format and number of lines.
+//! Log events, shared by all engines: the level, the stable word (the target of the record) and the keys of each. Names
+//! are logged; texts and typed reasons are not. `engine/log_sink.rs` decides format and number of lines.
 
 use crate::protocol::PeerAddr;
 use log::{debug, info, warn};
@@ -27,7 +27,7 @@ pub fn registered(connection: u64, from: Option<PeerAddr>, nick: &str) {
     }
 }
 
-/// A connection has left, registered or not. `reason` is a word; what a peer or an operator typed isn't logged.
+/// A connection has left, registered or not. `reason` is a word and never text typed by a peer or an operator.
 pub fn left(connection: u64, nick: Option<&str>, reason: &str, operator: Option<u64>) {
     let by = operator.map(|operator| format!(" by operator {operator}")).unwrap_or_default();
     match nick {
@@ -39,18 +39,18 @@ pub fn left(connection: u64, nick: Option<&str>, reason: &str, operator: Option<
     }
 }
 
-/// Too many connections are unregistered, and this one has waited longest.
+/// The longest unregistered connection is closed, because too many are unregistered.
 pub fn evicted(connection: u64) {
     warn!(target: "evicted", connection; "connection {connection} is evicted: too many connections are unregistered");
 }
 
-/// A connection doesn't read, and is about to be closed.
+/// A connection is about to be closed, because its peer doesn't read.
 pub fn too_slow(connection: u64, nick: Option<&str>, unsent: usize) {
     warn!(target: "too-slow", connection, nick, bytes = unsent;
         "connection {connection}{} is too slow: {unsent} bytes unsent", named(nick));
 }
 
-/// All queues together are above their limit, and this one, the largest, is about to be closed.
+/// The connection with the largest queue is about to be closed, because all queues together are above their limit.
 pub fn shed(connection: u64, nick: Option<&str>, unsent: usize) {
     warn!(target: "queues-full", connection, nick, bytes = unsent;
         "all queues are above --queue-total: connection {connection}{} goes, with {unsent} bytes unsent", named(nick));
@@ -61,17 +61,17 @@ pub fn announced(operator: u64, count: usize) {
     info!(target: "announced", operator, count; "operator {operator} made an announcement to {count}");
 }
 
-/// An operator stops the server.
+/// An operator has stopped the server.
 pub fn stopping(operator: u64) {
     info!(target: "stopping", reason = "operator", operator; "stopping: operator {operator} said so");
 }
 
-/// An accepted connection was rejected, with this refusal code.
+/// An accepted connection was rejected, with a refusal code.
 pub fn refused(from: PeerAddr, code: &str) {
     warn!(target: "refused", address = from.to_string().as_str(), reason = code; "refused {from}: {code}");
 }
 
-/// Accepting at a listener fails, so that the listener backs off. Logged once, until it accepts again.
+/// Accepting at a listener failed, so the listener backs off. Logged once until the listener accepts again.
 pub fn accept_paused(scheme: &str, error: &io::Error) {
     warn!(target: "accept-paused", scheme, reason = error.to_string().as_str();
         "can't accept connections by {scheme}, trying again: {error}");
@@ -82,13 +82,13 @@ pub fn accept_resumed(scheme: &str) {
     info!(target: "accept-resumed", scheme; "connections by {scheme} are accepted again");
 }
 
-/// The server has stopped: how long it took, and the number of connections that were not sent everything.
+/// The server has stopped, after `took`; `cut_off` connections were closed with unsent output.
 pub fn stopped(took: Duration, cut_off: usize) {
     let ms = took.as_millis() as u64;
     info!(target: "stopped", ms, count = cut_off; "stopped after {ms} ms, {cut_off} connections were cut off");
 }
 
-/// Formats the name after the number of a connection.
+/// Formats a name that follows the number of a connection.
 fn named(nick: Option<&str>) -> String {
     nick.map(|nick| format!(", {nick},")).unwrap_or_default()
 }

@@ -1,12 +1,10 @@
-//! Byte buffers by number. A connection with a buffer holds four bytes for it, one without a buffer nothing. Returned
-//! buffers are reused, up to a bound.
+//! Byte buffers by id, so that a connection holds only four bytes. Free buffers are reused, up to a bound.
 
 use crate::limits::{POOLED_BUFFER_BYTES, POOLED_BUFFERS};
 use slab::Slab;
 use std::num::NonZeroU32;
 
-/// A buffer in use: its slot plus one, so that `Option<BufferId>` is four bytes. It must be passed to
-/// [`Pool::reclaim`].
+/// A buffer in use: its slot plus one, so that `Option<BufferId>` is four bytes. Must be passed to [`Pool::reclaim`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct BufferId(NonZeroU32);
 
@@ -20,9 +18,9 @@ impl BufferId {
 #[derive(Debug, Default)]
 pub struct Pool {
     in_use: Slab<Vec<u8>>,
-    /// Empty; at most [`POOLED_BUFFERS`] of at most [`POOLED_BUFFER_BYTES`] each.
+    /// All empty: `len <= POOLED_BUFFERS`, each `capacity <= POOLED_BUFFER_BYTES`.
     free: Vec<Vec<u8>>,
-    /// Memory of the buffers in use, in bytes.
+    /// The sum of the capacities of `in_use`, in bytes.
     memory: usize,
 }
 
@@ -30,7 +28,7 @@ impl Pool {
     /// Takes a buffer and fills it with `bytes`.
     pub fn take_buffer(&mut self, bytes: &[u8]) -> BufferId {
         let mut buffer = self.free.pop().unwrap_or_default();
-        // Exact, since most buffers never grow.
+        // Exact, because most buffers never grow.
         buffer.reserve_exact(bytes.len());
         buffer.extend_from_slice(bytes);
         self.memory += buffer.capacity();
@@ -55,15 +53,14 @@ impl Pool {
         self.memory += buffer.capacity() - before;
     }
 
-    /// Returns the memory of the buffers in use, in bytes: their content, and at most [`POOLED_BUFFER_BYTES`] more
-    /// each.
+    /// Returns the memory of the buffers in use: their content, and at most [`POOLED_BUFFER_BYTES`] more each.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.memory
     }
 
-    /// Returns a buffer to the pool. It is freed if it is large or the pool is full.
-    #[expect(clippy::needless_pass_by_value, reason = "whoever gives it back must not keep its number")]
+    /// Returns a buffer to the pool, or frees it if it is large or the pool is full.
+    #[expect(clippy::needless_pass_by_value, reason = "a returned buffer has no id")]
     pub fn reclaim(&mut self, id: BufferId) {
         let mut buffer = self.in_use.remove(id.slot());
         self.memory -= buffer.capacity();
@@ -79,7 +76,7 @@ impl Pool {
         self.in_use.len()
     }
 
-    /// Frees the buffers that are not in use.
+    /// Frees the free buffers and unused slots.
     pub fn trim(&mut self) {
         self.free = Vec::new();
         self.in_use.shrink_to_fit();

@@ -1,31 +1,30 @@
-//! Token buckets. A peer without tokens is not read until it has one; a message that has begun is always processed, and
-//! paid for afterwards. `now` is an argument.
+//! Token buckets. A peer without tokens is not read until it has one. A started message is always handled, and paid for
+//! afterwards. `now` is always an argument: no code here reads a clock.
 
 use crate::limits::{Limits, RATE_RECHECK};
 use crate::protocol::{ConnId, Time};
 use std::time::Duration;
 
-/// The unit of tokens: `--rate` tokens per second are as many units per millisecond, so that nothing is rounded.
+/// Units per token: `--rate` tokens per second are as many units per millisecond, so that nothing is rounded.
 const TOKEN: u64 = 1000;
 
-/// What all buckets of a server have in common.
+/// The rate and the size of all buckets of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct Rate {
     /// Units per millisecond; 0: no limit.
     refill: u64,
-    /// Units of a full bucket.
+    /// Units of a full bucket: at least one [`TOKEN`].
     full: u64,
 }
 
 impl Rate {
-    /// Creates the rate of these limits.
+    /// Creates the rate that the limits set.
     #[must_use]
     pub fn new(limits: &Limits) -> Rate {
         Rate { refill: limits.rate.map_or(0, u64::from), full: u64::from(limits.burst.max(1)) * TOKEN }
     }
 
-    /// Returns how long a connection without tokens waits for the next check: at least the time of one token, at most
-    /// the time that fills a bucket, so that no part of the rate is lost.
+    /// Returns the time to the next check for tokens: at least one token's, at most a full bucket's, to lose none.
     #[must_use]
     pub fn wait(self) -> Duration {
         let time_of = |units: u64| Duration::from_millis(units.div_ceil(self.refill.max(1)));
@@ -33,22 +32,21 @@ impl Rate {
     }
 }
 
-/// The bucket that pays.
+/// A bucket from which tokens are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BucketKey {
     /// The bucket of a connection, for its requests.
     Connection(ConnId),
-    /// The bucket of the address of this connection, which all its connections share, for the cost of accepting one.
+    /// The bucket shared by all connections of this connection's address, for the cost of accepting one.
     Address(ConnId),
 }
 
-/// A token bucket, as the time at which it is full, in units refilled since the server started. A bucket that is never
-/// full has no limit. Bytes, so that it needs no alignment.
+/// A token bucket: the time at which it is full, in units refilled since the server started. Bytes need no alignment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenBucket([u8; 8]);
 
 impl TokenBucket {
-    /// A bucket without a limit.
+    /// A bucket without a limit: it is never full.
     pub const UNLIMITED: TokenBucket = TokenBucket(u64::MAX.to_ne_bytes());
 
     /// A full bucket.
@@ -57,7 +55,7 @@ impl TokenBucket {
         TokenBucket([0; 8])
     }
 
-    /// Returns the tokens left.
+    /// Returns the number of whole tokens left; `u64::MAX` without a limit.
     #[must_use]
     pub fn left(self, rate: Rate, now: Time) -> u64 {
         if rate.refill == 0 || self == Self::UNLIMITED {
@@ -66,18 +64,18 @@ impl TokenBucket {
         rate.full.saturating_sub(self.owed(rate, now)) / TOKEN
     }
 
-    /// Takes tokens, even more than are left; the debt is refilled first.
+    /// Takes tokens, even more than are left; refills pay the debt first.
     pub fn spend(&mut self, tokens: u64, rate: Rate, now: Time) {
         if rate.refill == 0 || *self == Self::UNLIMITED {
             return;
         }
         let owed = self.owed(rate, now).saturating_add(tokens.saturating_mul(TOKEN));
-        // Stays below the value of a bucket without a limit, whatever the clock says.
+        // Stays below the value of `UNLIMITED` at any time.
         let full_at = given_out(rate, now).saturating_add(owed).min(u64::MAX - 1);
         *self = TokenBucket(full_at.to_ne_bytes());
     }
 
-    /// Returns the units missing to a full bucket.
+    /// Returns how many units the bucket lacks; more than `full` are a debt.
     fn owed(self, rate: Rate, now: Time) -> u64 {
         u64::from_ne_bytes(self.0).saturating_sub(given_out(rate, now))
     }

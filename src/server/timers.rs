@@ -1,4 +1,4 @@
-//! Timers. `now` is always an argument: nothing here reads a clock. Arming, cancelling and finding the next timer take
+//! Timers. `now` is always an argument: no code here reads a clock. Arming, cancelling and finding the next timer take
 //! constant time: all deadlines of one kind are equally far ahead, so each kind is a queue in the order of arming.
 
 use crate::limits::VEC_GROWTH;
@@ -12,13 +12,13 @@ use std::num::NonZeroU32;
 pub enum Deadline {
     /// The connection must have registered.
     Register,
-    /// The queue must be back within its limit.
+    /// The queue must be within its limit again.
     TooSlow,
     /// The queue must be flushed.
     Drain,
     /// The peer must have ended its stream.
     Linger,
-    /// Without further input, the bytes received are a message.
+    /// Without further input, the bytes received form a message.
     FrameTimeout,
     /// The peer must have sent a datagram.
     Silence,
@@ -49,7 +49,7 @@ struct Armed {
     behind: Option<u32>,
 }
 
-/// The timers of one kind: `first` is due first.
+/// A doubly linked queue of the timers of one kind, ordered by `Armed::at`.
 #[derive(Debug, Default, Clone, Copy)]
 struct Lane {
     first: Option<u32>,
@@ -65,12 +65,10 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// Maximum memory that the timers of one connection take: one for its phase, and those of its queue, its frame
-    /// timeout, its token bucket and its half-close.
+    /// Maximum memory of one connection's timers: phase, queue, frame timeout, token bucket and half-close.
     pub const MAX_BYTES_PER_CONNECTION: usize = 5 * VEC_GROWTH * size_of::<Armed>();
 
-    /// Arms a timer. If timers of the kind are due later (a kind without a fixed length), its position is found by a
-    /// search from the end.
+    /// Arms a timer. In a kind without a fixed length, searches the position from the end of the queue.
     pub fn arm(&mut self, at: Time, what: Deadline, who: ConnId) -> TimerId {
         let mut before = self.lanes[what as usize].last;
         while let Some(slot) = before
@@ -90,12 +88,12 @@ impl Timers {
     }
 
     /// Cancels a timer.
-    #[expect(clippy::needless_pass_by_value, reason = "a deadline is taken back once")]
+    #[expect(clippy::needless_pass_by_value, reason = "a timer is cancelled once")]
     pub fn cancel(&mut self, id: TimerId) {
         self.remove(id.slot());
     }
 
-    /// Returns when the next timer is due, if any is armed.
+    /// Returns when the next timer is due; `None` if no timer will ever be due.
     #[must_use]
     pub fn next(&self) -> Option<Time> {
         let firsts = self.lanes.iter().filter_map(|lane| lane.first);
@@ -115,13 +113,13 @@ impl Timers {
         self.lanes[what as usize].len
     }
 
-    /// Returns the connection whose timer of a kind is due first; of several at one time, the one armed first.
+    /// Returns the connection of the first timer of a kind to be due; of equal ones, the first armed.
     #[must_use]
     pub fn first(&self, what: Deadline) -> Option<ConnId> {
         self.lanes[what as usize].first.map(|slot| self.armed[slot as usize].who)
     }
 
-    /// Removes and returns one timer that is due.
+    /// Removes and returns the earliest timer if it is due at `now`.
     pub fn due(&mut self, now: Time) -> Option<(Deadline, ConnId)> {
         let firsts = self.lanes.iter().filter_map(|lane| lane.first);
         let slot = firsts.min_by_key(|slot| self.armed[*slot as usize].at)?;
@@ -138,7 +136,7 @@ impl Timers {
         self.armed.len()
     }
 
-    /// Releases memory if no timer is armed.
+    /// Releases unused memory.
     pub fn trim(&mut self) {
         self.armed.shrink_to_fit();
     }
@@ -151,7 +149,7 @@ impl Timers {
         armed
     }
 
-    /// Returns the link that leads backwards from `slot`, or to the front of the queue.
+    /// Returns the link from `slot` to the later timer; without a slot, the link to the first timer.
     fn link_behind(&mut self, slot: Option<u32>, what: Deadline) -> &mut Option<u32> {
         match slot {
             Some(slot) => &mut self.armed[slot as usize].behind,
@@ -159,7 +157,7 @@ impl Timers {
         }
     }
 
-    /// Returns the link that leads forwards from `slot`, or to the end of the queue.
+    /// Returns the link from `slot` to the earlier timer; without a slot, the link to the last timer.
     fn link_before(&mut self, slot: Option<u32>, what: Deadline) -> &mut Option<u32> {
         match slot {
             Some(slot) => &mut self.armed[slot as usize].before,

@@ -1,6 +1,6 @@
-//! Unsent output per connection. The hub's events are encoded once per dialect into an arena; the queue of a connection
-//! holds spans of it until they are flushed, at the end of the turn or, if deferred, with later output. Only bytes that
-//! the kernel refused are copied, into `backlog.rs`. Nothing here touches a socket: flushing takes a `send` function.
+//! Send queues. An event is encoded once per dialect into an arena; the queue of a connection holds spans of the arena
+//! until they are flushed: at the end of the turn or, if deferred, with later output. Only bytes refused by the kernel
+//! are copied, into `backlog.rs`. No code here touches a socket: flushing takes a `send` function.
 
 mod queue;
 
@@ -14,10 +14,10 @@ use queue::{Due, NONE, SendQueue, Span};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 
-/// Stale entries that the list of deferred connections may hold, however few are deferred.
+/// Entries that the list of deferred connections may hold beyond one per queue, before stale ones are dropped.
 const MAX_DEFERRED: usize = 1024;
 
-/// A whole span of an arena that was copied into a chunk.
+/// A span of an arena, copied whole: `piece` holds the text `start..end` of the arena of `dialect`.
 #[derive(Debug)]
 struct Kept {
     dialect: Dialect,
@@ -29,7 +29,7 @@ struct Kept {
 /// The result of flushing a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flushed {
-    /// This many bytes are unsent.
+    /// The number of unsent bytes.
     Unsent(usize),
     /// The connection is broken.
     Broken,
@@ -39,46 +39,45 @@ pub enum Flushed {
 #[derive(Debug)]
 pub struct SendQueues {
     queues: Vec<SendQueue>,
-    /// By [`Dialect::index`].
+    /// By [`Dialect::index`]; empty after a flush, unless output is deferred.
     arenas: [Vec<u8>; Dialect::ALL.len()],
     spans: Vec<Span>,
-    /// Connections that are due now, each once, in the order in which they became due.
+    /// All connections with `due == Due::Now`, each once, in the order in which they became due.
     dirty: Vec<ConnId>,
-    /// Connections whose output was deferred; some entries are stale.
+    /// Contains all connections with `due == Due::Deferred`; other entries are stale.
     deferred: Vec<ConnId>,
-    /// The number of connections with deferred output alone.
+    /// The number of queues with `due == Due::Deferred`; `waiting <= deferred.len()`.
     waiting: usize,
-    /// True once an arena, the spans or the list of deferred connections is above its high-water mark.
+    /// Set when an arena, `spans` or `deferred` reaches its high-water mark, until the arenas are cleared.
     is_above_high_water: bool,
-    /// The spans of the queue being flushed, in their order.
+    /// The spans of the queue being flushed, oldest first.
     order: Vec<Span>,
-    /// Where several spans are gathered for one send.
+    /// Bytes of several spans or pieces, gathered for one send.
     gather: Vec<u8>,
     backlogs: Backlogs,
-    /// The last spans that were refused in this flush; later queues that are refused the same share their copy.
+    /// The last spans refused in this flush, for sharing their copies: `len <= SHARED_SPANS`, 0 between flushes.
     kept: VecDeque<Kept>,
+    /// Half of a queue's limit: a queue with a backlog has room up to this many unsent bytes.
     half: usize,
-    /// The high-water mark of an arena in bytes: no queue holds more of it than half of its limit.
+    /// The high-water mark of an arena in bytes: `full <= half`, so that one arena fills at most half of a queue.
     full: usize,
     /// Maximum memory of all backlogs.
     total: usize,
     context: Context,
-    /// What is counted here.
+    /// Counts of queued lines, queued bytes and refusals.
     pub counted: Queued,
 }
 
 impl SendQueues {
-    /// Maximum memory of the queue of one connection: itself, its backlog except for the text, its entries in four
-    /// lists, and a span beyond the first [`SPANS`].
+    /// Maximum memory of one queue: itself, its backlog without text, four entries of lists, a span beyond [`SPANS`].
     pub const MAX_BYTES_PER_CONNECTION: usize = VEC_GROWTH
         * (size_of::<SendQueue>() + 4 * size_of::<ConnId>() + size_of::<Span>() + size_of::<Piece>())
         + Backlogs::MAX_BYTES_PER_CONNECTION;
 
-    /// Maximum memory of all queues together besides that, with `answer` bytes in the longest answer: the backlogs'
-    /// text and the arenas.
+    /// Returns the maximum of all other memory: backlog text and arenas, with a longest answer of `answer` bytes.
     #[must_use]
     pub fn max_bytes(limits: &Limits, answer: usize) -> usize {
-        // A request is started while no arena is full, and only one dialect has answers that are lists.
+        // No request begins while an arena is full, and only one dialect has lists as answers.
         let text = Dialect::ALL.len() * (ARENA + limits.max_sent_line()) + answer;
         let refused = limits.queue_total + text + VEC_GROWTH * SPANS * size_of::<Piece>();
         let said = VEC_GROWTH * (text + 2 * SPANS * size_of::<Span>() + MAX_DEFERRED * size_of::<ConnId>());
@@ -141,7 +140,7 @@ impl SendQueues {
         self.queues[id.index()] = SendQueue { discards_output: false, ..fresh() };
     }
 
-    /// Drops the output of a connection that is gone.
+    /// Drops the output of a closed connection.
     pub fn close(&mut self, id: ConnId) {
         self.set_due(id, Due::Never);
         let queue = &mut self.queues[id.index()];
@@ -152,7 +151,7 @@ impl SendQueues {
         }
     }
 
-    /// Has a queue discard further output; returns false if it does already.
+    /// Makes a queue discard further output; returns false if it did already.
     pub fn discard_output(&mut self, id: ConnId) -> bool {
         !std::mem::replace(&mut self.queues[id.index()].discards_output, true)
     }
@@ -168,7 +167,7 @@ impl SendQueues {
         }
     }
 
-    /// Frees the backlog of a connection, except for the remainder of a line; without one, the whole backlog.
+    /// Frees a backlog except for the remainder of a partly sent line, or all if only that remainder is left.
     fn shed(&mut self, id: ConnId) {
         let before = self.unsent(id);
         self.forget(id);
@@ -181,14 +180,14 @@ impl SendQueues {
         }
     }
 
-    /// Returns whether the bytes sent end within a line whose remainder was dropped: no line can follow.
+    /// Returns whether the remainder of a partly sent line was dropped, so that no line can follow.
     #[must_use]
     pub fn is_cut(&self, id: ConnId) -> bool {
         let queue = &self.queues[id.index()];
         queue.mid_line && queue.backlog.is_none()
     }
 
-    /// Accepts output again: what is put into the queue next is the last.
+    /// Makes a queue accept output again, for the connection's last output.
     pub fn resume_output(&mut self, id: ConnId) {
         self.queues[id.index()].discards_output = false;
     }
@@ -203,8 +202,8 @@ impl SendQueues {
         self.memory() > self.total
     }
 
-    /// While all backlogs take more than their limit, frees the largest; returns their connections and how much was
-    /// freed. A connection may be listed twice, first for all but the remainder of a line.
+    /// Frees the largest backlogs until all together are within their limit; returns their connections and their unsent
+    /// bytes before. A connection may be listed twice, first for all but the remainder of a line.
     pub fn make_room(&mut self) -> Vec<(ConnId, usize)> {
         let mut shed = Vec::new();
         while self.is_overflowing() {
@@ -219,37 +218,37 @@ impl SendQueues {
         shed
     }
 
-    /// Returns whether the queue discards output: its connection is about to be closed.
+    /// Returns whether a queue discards output because its connection is about to be closed.
     #[must_use]
     pub fn discards_output(&self, id: ConnId) -> bool {
         self.queues[id.index()].discards_output
     }
 
-    /// Returns the bytes that the kernel has refused and not taken since.
+    /// Returns the number of bytes in the backlog of a connection.
     #[must_use]
     pub fn unsent(&self, id: ConnId) -> usize {
         let queue = &self.queues[id.index()];
         queue.backlog.as_ref().map_or(0, |backlog| self.backlogs.unsent(backlog))
     }
 
-    /// Notes that the kernel has room for a connection again.
+    /// Marks a connection as writable: the kernel has room for its output again.
     pub fn mark_writable(&mut self, id: ConnId) {
         self.queues[id.index()].writable = true;
         self.mark_dirty(id);
     }
 
-    /// Has the next flush include a connection, even without output.
+    /// Includes a connection in the next flush, even without output.
     pub fn mark_dirty(&mut self, id: ConnId) {
         self.make_due(id, Due::Now);
     }
 
-    /// Returns the number of connections with deferred output alone.
+    /// Returns the number of connections with only deferred output.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// Has the next flush include deferred output.
+    /// Includes deferred output in the next flush.
     pub fn promote_deferred(&mut self) {
         for index in 0..self.deferred.len() {
             let id = self.deferred[index];
@@ -260,7 +259,7 @@ impl SendQueues {
         self.deferred.clear();
     }
 
-    /// Sets when a connection is flushed, unless that is sooner already.
+    /// Makes a connection due, unless it is due as soon already.
     fn make_due(&mut self, id: ConnId, due: Due) {
         if self.queues[id.index()].due < due {
             self.set_due(id, due);
@@ -268,7 +267,7 @@ impl SendQueues {
                 Due::Now => self.dirty.push(id),
                 Due::Deferred => {
                     self.deferred.push(id);
-                    // Drops the stale entries, so that the list doesn't grow without end.
+                    // A flush drops the stale entries, so that the list is bounded.
                     self.is_above_high_water |= self.deferred.len() >= self.queues.len() + MAX_DEFERRED;
                 }
                 Due::Never => {}
@@ -282,16 +281,15 @@ impl SendQueues {
         self.waiting += usize::from(due == Due::Deferred);
     }
 
-    /// Returns the dirty connection at an index of their order.
+    /// Returns the dirty connection at `index`, in the order in which they became due.
     #[must_use]
     pub fn dirty(&self, index: usize) -> Option<ConnId> {
         self.dirty.get(index).copied()
     }
 
-    /// Flushes one dirty connection by at most one `send`, whose second argument tells whether these are all its bytes;
-    /// the bytes not taken go to its backlog. While the kernel refuses its backlog, nothing is sent until
-    /// [`SendQueues::mark_writable`]. At most `limit` bytes are sent, which end with a whole message; one message is
-    /// sent even if it is longer.
+    /// Flushes a dirty connection by at most one `send(bytes, all)`; `all` is true if these are all unsent bytes. Sends
+    /// at most `limit` bytes, up to the end of a message, or one longer message. Bytes not taken go to the backlog; if
+    /// the kernel refuses any, nothing is sent until [`SendQueues::mark_writable`].
     pub fn flush(
         &mut self,
         id: ConnId,
@@ -331,7 +329,7 @@ impl SendQueues {
         queue.writable &= queue.backlog.is_some();
         self.refuse(id, taken);
         if taken > 0 && taken == offered {
-            // The limit left the remainder, not the kernel.
+            // The remainder is unsent because of the limit; the kernel has room.
             self.queues[id.index()].writable = true;
             return Flushed::Unsent(self.unsent(id));
         }
@@ -359,7 +357,7 @@ impl SendQueues {
         queue.drop_spans();
     }
 
-    /// Ends a flush of all dirty connections: unless output is deferred, the arenas are empty again.
+    /// Ends a flush of all dirty connections: clears the arenas unless output is deferred.
     pub fn end_flush(&mut self) {
         debug_assert!(self.dirty.iter().all(|id| self.queues[id.index()].is_empty()));
         self.dirty.clear();
@@ -396,7 +394,7 @@ impl SendQueues {
             let bytes = &front[..within(front, limit)];
             let all = bytes.len() == self.backlogs.unsent(backlog);
             let Some(taken) = taken(send(bytes, all)) else { return Flushed::Broken };
-            // The remainder after the limit may be sent next, without waiting for the kernel.
+            // If only the limit was reached, the next flush may send without waiting for the kernel.
             queue.writable = taken == bytes.len() && bytes.len() < front.len();
             if taken > 0 {
                 queue.mid_line = !message::is_whole(&bytes[..taken]);
@@ -412,7 +410,7 @@ impl SendQueues {
         Flushed::Unsent(unsent)
     }
 
-    /// Appends a span of the dialect's arena to a queue; returns whether the queue takes it.
+    /// Appends a span of its dialect's arena to a queue; returns false if the queue discards it or it is empty.
     fn push(&mut self, id: ConnId, start: u32, end: u32, due: Due) -> bool {
         let queue = &mut self.queues[id.index()];
         if queue.discards_output || start == end {
@@ -433,7 +431,7 @@ impl SendQueues {
         true
     }
 
-    /// Appends the same span to the queues of an audience that have this dialect; returns their number.
+    /// Appends a span to the queues of the leading members with `dialect`; returns their number, `except` included.
     fn push_all(&mut self, to: Audience<'_>, dialect: Dialect, span: (u32, u32), due: Due) -> usize {
         const NOBODY: ConnId = ConnId(u32::MAX);
         let ((start, end), except) = (span, to.except.unwrap_or(NOBODY));
@@ -444,8 +442,7 @@ impl SendQueues {
                 break;
             }
             told += 1;
-            // In a busy room, the queue already ends where the span begins, and this is all that is done per member:
-            // see docs/performance.md.
+            // The common case in a busy room: the span is adjacent to the last one (see docs/performance.md).
             if queue.end == start
                 && queue.due >= due
                 && !queue.discards_output
@@ -474,8 +471,8 @@ impl SendQueues {
     /// Checks the invariants of one queue.
     pub fn invariants(&self, id: ConnId) {
         let queue = &self.queues[id.index()];
-        assert!(queue.earlier == NONE || !queue.is_empty(), "spans follow each other");
-        assert!(queue.is_empty() || queue.due > Due::Never, "pending bytes are flushed some time");
+        assert!(queue.earlier == NONE || !queue.is_empty(), "an empty queue has no earlier span");
+        assert!(queue.is_empty() || queue.due > Due::Never, "a queue with spans is due");
         assert!(queue.backlog.is_none() == (self.unsent(id) == 0), "no empty backlog is kept");
     }
 
@@ -489,7 +486,7 @@ impl SendQueues {
 }
 
 impl Kept {
-    /// Returns a piece with the text of a span: a recent one if it has the same text.
+    /// Returns a piece with the text of a span: a recent piece if the span is the same, or else a new one.
     fn share(
         kept: &mut VecDeque<Kept>,
         backlogs: &mut Backlogs,
@@ -512,12 +509,12 @@ impl Kept {
     }
 }
 
-/// Returns when an event is to be sent.
+/// Returns when an event is flushed: presence is deferred.
 fn due(event: Event<'_>) -> Due {
     if event.is_presence() { Due::Deferred } else { Due::Now }
 }
 
-/// Returns how many bytes may be sent at once: at most `limit`, up to the end of a message, but at least one message.
+/// Returns how many bytes to send at once: at most `limit`, up to the end of a message, but at least one message.
 fn within(bytes: &[u8], limit: usize) -> usize {
     if bytes.len() <= limit {
         return bytes.len();
@@ -528,7 +525,7 @@ fn within(bytes: &[u8], limit: usize) -> usize {
     }
 }
 
-/// Returns how many bytes the kernel took; `None` on a failure.
+/// Returns the number of bytes that the kernel took: 0 if it has no room, `None` if the connection is broken.
 fn taken(sent: io::Result<usize>) -> Option<usize> {
     match sent {
         Ok(taken) => Some(taken),
@@ -543,7 +540,7 @@ impl Outbox for SendQueues {
         match &queue.backlog {
             _ if queue.discards_output => false,
             None => true,
-            // The kernel will refuse what follows a backlog in this turn, too.
+            // The kernel also refuses output queued after a backlog in this turn.
             Some(_) => self.unsent(to) + queue.pending(&self.spans) as usize <= self.half,
         }
     }
@@ -580,7 +577,7 @@ impl Outbox for SendQueues {
         let mut written = [None; Dialect::ALL.len()];
         let mut rest = to.members;
         while let [first, others @ ..] = rest {
-            // Not encoded if no other member has that dialect.
+            // Skips the excepted member: no other member may have its dialect.
             if Some(*first) == to.except {
                 rest = others;
                 continue;

@@ -1,28 +1,27 @@
-//! The unsent output of one connection: spans of an arena in their order, and the backlog of bytes that the kernel has
-//! refused. Plain data, which `send_queue/mod.rs` fills and empties.
+//! The send queue of one connection, as plain data. `send_queue/mod.rs` appends to it and flushes it.
 
 use crate::protocol::dialect::Dialect;
 use crate::protocol::message;
 use crate::server::backlog::BacklogId;
 
-/// No span: the end of a queue's list.
+/// The index of no span: it ends a list of spans.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// A part of an arena in the queue of one connection, with later spans after it.
+/// A part of an arena in the queue of one connection: `start < end <= arena.len()`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
     pub start: u32,
     pub end: u32,
-    /// The index of the span before it in the shared list, or [`NONE`].
+    /// The index of the next older span of the queue in the shared list, or [`NONE`].
     pub earlier: u32,
-    /// Bytes in it and in all spans before it.
+    /// Bytes in this span and in all older spans of the queue.
     pub bytes: u32,
 }
 
 /// When a queue is flushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
-    /// There is nothing to flush.
+    /// Nothing to flush: the queue has no spans.
     Never,
     /// With the next output that is due now, or when deferred output is flushed.
     Deferred,
@@ -30,24 +29,24 @@ pub(super) enum Due {
     Now,
 }
 
-/// The unsent output of one connection. A line to a room touches the queue of each member, so queues are small, and a
-/// span next to the last one touches nothing else; a test checks the size.
+/// The unsent output of one connection. A line to a room updates the queue of each member, so queues are small, and
+/// appending a span adjacent to the last one writes to no other memory.
 #[derive(Debug)]
 pub(super) struct SendQueue {
-    /// The last span; both [`NONE`] without any.
+    /// The last span: `start < end`, or both are [`NONE`].
     pub start: u32,
     pub end: u32,
-    /// The span before the last, or [`NONE`].
+    /// The index of the next older span, or [`NONE`]; [`NONE`] if the queue is empty.
     pub earlier: u32,
-    /// What the kernel refused; never empty: `Some` means that there are unsent bytes.
+    /// Unsent bytes, older than all spans; never empty.
     pub backlog: Option<BacklogId>,
     pub dialect: Dialect,
     pub due: Due,
-    /// The kernel has room again: the next flush may send the backlog.
+    /// The kernel may have room: the next flush sends the backlog.
     pub writable: bool,
     /// The last bytes sent end within a line.
     pub mid_line: bool,
-    /// Output is dropped.
+    /// Further output is dropped: the connection is about to be closed, or is closed.
     pub discards_output: bool,
 }
 
@@ -66,12 +65,12 @@ impl SendQueue {
         self.start == NONE
     }
 
-    /// Returns the bytes in its spans.
+    /// Returns the number of bytes in the spans.
     pub fn pending(&self, spans: &[Span]) -> u32 {
         self.end - self.start + spans.get(self.earlier as usize).map_or(0, |earlier| earlier.bytes)
     }
 
-    /// Writes its spans to `order`, oldest first.
+    /// Replaces the content of `order` by the spans, oldest first.
     pub fn list(&self, spans: &[Span], order: &mut Vec<Span>) {
         order.clear();
         let mut next = Some(Span { start: self.start, end: self.end, earlier: self.earlier, bytes: 0 });
