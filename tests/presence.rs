@@ -10,7 +10,7 @@ use std::time::Duration;
 const STEP: Duration = Duration::from_millis(1);
 
 /// Registers members and lets [`PRESENCE_INTERVAL`] pass: the next presence event is sent at once.
-fn register<const N: usize>(sim: &mut Sim, names: [&str; N]) -> [PeerNo; N] {
+fn arrive<const N: usize>(sim: &mut Sim, names: [&str; N]) -> [PeerNo; N] {
     let peers = register_all(sim, names);
     sim.pass(PRESENCE_INTERVAL);
     peers
@@ -28,7 +28,7 @@ fn register(sim: &mut Sim, name: &str) -> PeerNo {
 #[test]
 fn first_event_is_immediate_then_batched() {
     let mut sim = Sim::new(Limits::default());
-    let [alice] = register(&mut sim, ["alice"]);
+    let [alice] = arrive(&mut sim, ["alice"]);
     let bob = register(&mut sim, "bob");
     assert_eq!(sim.lines(alice), ["* bob joined"]);
     let (_, sends) = sim.sockets().calls;
@@ -51,7 +51,7 @@ fn first_event_is_immediate_then_batched() {
 #[test]
 fn message_flushes_deferred_presence() {
     let mut sim = Sim::new(Limits::default());
-    let [alice, bob] = register(&mut sim, ["alice", "bob"]);
+    let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
     let carol = register(&mut sim, "carol");
     let dave = register(&mut sim, "dave");
     sim.send(carol, "/nick cora\n@alice:psst\n");
@@ -70,7 +70,7 @@ fn message_flushes_deferred_presence() {
 #[test]
 fn room_line_flushes_adjacent_presence() {
     let mut sim = Sim::new(Limits::default());
-    let [alice, bob] = register(&mut sim, ["alice", "bob"]);
+    let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
     register(&mut sim, "carol");
     sim.take(alice);
     // The line follows the presence event in the arena without a gap.
@@ -82,7 +82,7 @@ fn room_line_flushes_adjacent_presence() {
 #[test]
 fn deferred_list_stays_bounded() {
     let mut sim = Sim::new(Limits { rate: None, ..Limits::default() });
-    let [alice, _, carol] = register(&mut sim, ["alice", "bob", "carol"]);
+    let [alice, _, carol] = arrive(&mut sim, ["alice", "bob", "carol"]);
     register(&mut sim, "dave");
     sim.take(alice);
     // Each turn lists bob's queue once more, since alice's keeps the list from being cleared.
@@ -97,7 +97,7 @@ fn deferred_list_stays_bounded() {
 #[test]
 fn leaving_peer_gets_deferred_presence() {
     let mut sim = Sim::new(Limits::default());
-    let [bob, carol] = register(&mut sim, ["bob", "carol"]);
+    let [bob, carol] = arrive(&mut sim, ["bob", "carol"]);
     register(&mut sim, "dave");
     register(&mut sim, "erin");
     [bob, carol].iter().for_each(|peer| _ = sim.take(*peer));
@@ -115,7 +115,7 @@ fn leaving_peer_gets_deferred_presence() {
 #[test]
 fn full_arena_flushes_deferred_presence() {
     let mut sim = Sim::new(Limits { rate: None, ..Limits::default() });
-    let [alice, bob, carol] = register(&mut sim, ["alice", "bob", "carol"]);
+    let [alice, bob, carol] = arrive(&mut sim, ["alice", "bob", "carol"]);
     register(&mut sim, "dave");
     sim.take(alice);
     register(&mut sim, "erin");
@@ -135,7 +135,7 @@ fn suppressed_presence_counts_no_line() {
     let operator = sim.connect_at(2);
     sim.run();
     let lines_out = |sim: &mut Sim| stat(sim, operator, "lines-out");
-    let [bob] = register(&mut sim, ["bob"]);
+    let [bob] = arrive(&mut sim, ["bob"]);
     let tom = sim.connect_at(1);
     sim.send(tom, "tom : hi");
     sim.pass(Duration::from_millis(60));
@@ -150,7 +150,7 @@ fn suppressed_presence_counts_no_line() {
 #[test]
 fn lone_member_fills_no_arena() {
     let mut sim = Sim::new(Limits { rate: None, ..Limits::default() });
-    let [alice, bob] = register(&mut sim, ["alice", "bob"]);
+    let [alice, bob] = arrive(&mut sim, ["alice", "bob"]);
     register(&mut sim, "carol");
     sim.take(bob);
     register(&mut sim, "dave");
@@ -163,7 +163,7 @@ fn lone_member_fills_no_arena() {
 #[test]
 fn no_deferred_queue_arms_no_timer() {
     let mut sim = Sim::new(Limits::default());
-    register(&mut sim, ["alice", "bob"]);
+    arrive(&mut sim, ["alice", "bob"]);
     register(&mut sim, "carol");
     sim.pass(Duration::from_secs(5));
     let turns = sim.turns();
@@ -174,7 +174,7 @@ fn no_deferred_queue_arms_no_timer() {
 #[test]
 fn presence_storm_costs_few_sends() {
     let mut sim = Sim::new(Limits { max_per_address: None, rate: None, ..Limits::default() });
-    let members: Vec<PeerNo> = (0..50).flat_map(|n| register(&mut sim, [&format!("here{n}")])).collect();
+    let members: Vec<PeerNo> = (0..50).flat_map(|n| arrive(&mut sim, [&format!("here{n}")])).collect();
     members.iter().for_each(|peer| _ = sim.take(*peer));
     let (_, before) = sim.sockets().calls;
     const CYCLES: usize = 500;

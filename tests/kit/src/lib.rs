@@ -3,7 +3,8 @@
 //!
 //! - [`Sim`]: the reactor's own turn over sockets in memory, a clock that only moves when asked, and faults by seed.
 //! - [`fuzz`]: what each fuzz target asserts for any input. The oracles share no code with the code that they check.
-//! - [`story`]: runs the stories of `tests/stories/` in the simulator and with the built program, which [`program`] starts.
+//! - [`story`]: runs the stories of `tests/stories/` in the simulator and with the built program, which [`program`]
+//!   starts.
 //! - [`unicode_tables`]: generates two files of `src/protocol/name/`.
 //! - [`fixtures`]: registered peers of a simulated server. [`rng`]: pseudo-random numbers by seed. [`replay`]: the
 //!   variables that replay a failure.

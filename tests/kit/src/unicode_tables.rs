@@ -49,8 +49,8 @@ pub fn confusables() -> String {
 
 /// Returns the file with the scripts in which characters are used (TR39 section 5.1).
 ///
-/// - `RUNS`: after `run(first, set)`, the characters from `first` up to the next run are used in the scripts of `SETS[set]`.
-///   Characters that no name can hold may be in any run.
+/// - `RUNS`: after `run(first, set)`, the characters from `first` up to the next run are used in the scripts of
+///   `SETS[set]`. Characters that no name can hold may be in any run.
 /// - `SETS`: a bit for each script and for each writing system of several scripts; all bits if every script uses it.
 #[must_use]
 pub fn scripts() -> String {

@@ -274,8 +274,8 @@ impl SimSockets {
         !self.peers[owner].steady && self.happens(fault)
     }
 
-    /// Returns how many of these bytes are taken: all, or at least 1 if the fault occurs, in half of the cases up to the
-    /// end of a line.
+    /// Returns how many of these bytes are taken: all, or at least 1 if the fault occurs, in half of the cases up to
+    /// the end of a line.
     fn some_of(&mut self, owner: usize, bytes: &[u8], fault: Fault) -> usize {
         let happens = self.happens_to(owner, fault);
         let Some(faults) = self.faults.as_mut().filter(|_| happens) else { return bytes.len() };
