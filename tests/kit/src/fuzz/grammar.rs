@@ -232,7 +232,8 @@ fn listed<'a>(word: &[u8], name: Option<&'a BStr>) -> Request<'a> {
 }
 
 /// Parses a message to a tutorial's client, without its LF, by the table of dialects.md for its scheme. `None` if the
-/// table has no such message. To a classic client it may be any text, because it receives direct messages as texts alone.
+/// table has no such message. To a classic client it may be any text, because it receives direct messages as texts
+/// alone.
 pub(super) fn to_tutorial(scheme: Scheme, line: &str) -> Option<ServerLine<'_>> {
     if let Some(rest) = line.strip_prefix('!') {
         let (code, details) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -315,8 +316,8 @@ pub(super) fn safe(text: &[u8]) -> String {
     String::from_utf8(safe).expect("what is safe is UTF-8")
 }
 
-/// Returns whether a text may be shown unchanged. Most texts are printable ASCII, for which two comparisons per byte are
-/// enough: a fuzzer traces each comparison.
+/// Returns whether a text may be shown unchanged. Most texts are printable ASCII, for which two comparisons per byte
+/// are enough: a fuzzer traces each comparison.
 pub(super) fn may_be_shown(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || text.chars().all(is_safe)
 }

@@ -1,5 +1,5 @@
-//! The fuzz body for the hub: the real [`Hub`] and a simple model of it must answer the requests of a few connections in
-//! the same way.
+//! The fuzz body for the hub: the real [`Hub`] and a simple model of it must answer the requests of a few connections
+//! in the same way.
 
 use super::grammar::blankless;
 use super::model::{CONNECTIONS, Due, Model};

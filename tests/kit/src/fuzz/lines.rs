@@ -9,13 +9,13 @@ use redpoll::protocol::{Parsed, Rank, Refusal};
 
 /// For any stream, slices and limit:
 ///
-/// - the lines are those of a naive splitter: none is lost, invented, merged or cut; one that is longer than the limit is
-///   reported once;
+/// - the lines are those of a naive splitter: none is lost, invented, merged or cut; one that is longer than the
+///   limit is reported once;
 /// - each is reported with the slice that has its LF, or its first byte beyond the limit;
 /// - the consumed bytes add up to the stream, and at most one line of the limit's length is kept;
-/// - a frame with a timeout finds the same lines if the timeout never passes. If it passes after some slices, any number
-///   of times, it ends the partial message, too long or not. Within a character of UTF-8 it is put off, at most
-///   [`MAX_FRAME_TIMEOUTS`] times in a row;
+/// - a frame with a timeout finds the same lines if the timeout never passes. If it passes after some slices, any
+///   number of times, it ends the partial message, too long or not. Within a character of UTF-8 it is put off, at
+///   most [`MAX_FRAME_TIMEOUTS`] times in a row;
 /// - every line is parsed as by `to_server` of `grammar.rs`, before and after registering.
 ///
 /// The input: a byte with the limit, and in the upper bits the slices after which the timeout passes; the number of
@@ -94,8 +94,8 @@ fn slice_ends(len: usize, lengths: &[usize]) -> Vec<usize> {
     ends
 }
 
-/// The slices after which the timeout passes: each bit of the lower four is for one of four slices. With a higher bit it
-/// passes once more than it can be put off.
+/// The slices after which the timeout passes: each bit of the lower four is for one of four slices. With a higher bit
+/// it passes once more than it can be put off.
 #[derive(Debug, Clone, Copy)]
 struct Timeouts(u8);
 

@@ -22,7 +22,8 @@ use redpoll::protocol::{CloseReason, ConnId, Event, Parsed, Rank, Request};
 /// - an ASCII name in capitals, and, in a build that takes every script, in full width, is the same name;
 /// - both forms are of one script, by a simpler implementation of TR39 section 5.1 than the program's;
 /// - of two names, with an LF between them, the second is refused after the first if and only if the first is refused
-///   after the second, in any spelling. They are refused if they are equal or confusable; two ASCII names only if equal.
+///   after the second, in any spelling. They are refused if they are equal or confusable; two ASCII names only if
+///   equal.
 ///
 /// # Panics
 /// If one of these doesn't hold.

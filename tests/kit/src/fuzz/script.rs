@@ -1,5 +1,5 @@
-//! The bytes of a fuzzer as a sequence of decisions. After their end every further decision is the first choice, so that
-//! each input is a complete run and a shorter input is a simpler run.
+//! The bytes of a fuzzer as a sequence of decisions. After their end every further decision is the first choice, so
+//! that each input is a complete run and a shorter input is a simpler run.
 
 /// The remaining decisions.
 #[derive(Debug, Clone)]

@@ -1,5 +1,6 @@
 //! The fuzz body for the whole server: several connections with any bytes in any slices, that stall, half-close and
-//! break while time passes. Each line that a client receives is checked against the input of all clients (`checker.rs`).
+//! break while time passes. Each line that a client receives is checked against the input of all clients
+//! (`checker.rs`).
 
 mod checker;
 
@@ -20,15 +21,15 @@ const SLOTS: usize = 6;
 /// Connections in one session: one more than the server takes, and some for clients that reconnect.
 const MAX_CLIENTS: usize = 12;
 
-/// Total input of all clients, with [`LINE_COST`] for each line: enough to fill the queue of a client that doesn't read
-/// eight times, and no more, so that a session takes little time.
+/// Total input of all clients, with [`LINE_COST`] for each line: enough to fill eight times the queue of a client that
+/// doesn't read, and no more, so that a session takes little time.
 const MAX_SENT: usize = 32 * KIB;
 
 /// The cost of a line in the total, besides its bytes.
 const LINE_COST: usize = 32;
 
-/// First bytes of a script that select a small `queue_total` and no faults: a connection that doesn't read may be closed at
-/// any time, and no other.
+/// First bytes of a script that select a small `queue_total` and no faults: a connection that doesn't read may be
+/// closed at any time, and no other.
 const TIGHT: RangeInclusive<u8> = 0xC0..=0xF4;
 
 /// That `queue_total`: the chunks of one queue and some more.
@@ -66,24 +67,24 @@ mod action {
 /// For any input and actions of the clients:
 ///
 /// - nothing panics, the reactor's invariants hold after each action, queues are within their limit;
-/// - all output is valid UTF-8 without controls, in lines within the limit that the protocol's grammar has; a stream ends
-///   within a line only if its connection broke, or was closed while it didn't read;
-/// - no line is forged or invented: a message or presence with a name comes from a client that has requested that name
-///   and has sent this text to the recipient or to a room that it joined. Each is received at most once and in the order
-///   of its sender;
+/// - all output is valid UTF-8 without controls, in lines within the limit that the protocol's grammar has; a stream
+///   ends within a line only if its connection broke, or was closed while it didn't read;
+/// - no line is forged or invented: a message or presence with a name comes from a client that has requested that
+///   name and has sent this text to the recipient or to a room that it joined. Each is received at most once and in
+///   the order of its sender;
 /// - no request is lost: pings, requests for help, lines too long and lines with NUL are each answered once, in order;
 ///   all of them, unless the connection was disturbed;
 /// - no direct message is queued after more than half of a queue;
 /// - a final line is the last output;
-/// - the output to a tutorial's client is in the table of `dialects.md`, at most 1024 bytes per message; a classic client
-///   receives no room lines;
+/// - the output to a tutorial's client is in the table of `dialects.md`, at most 1024 bytes per message; a classic
+///   client receives no room lines;
 /// - only clients of the operators' listener receive answers to its commands; an announcement or a kick's reason comes
 ///   from one of them; the server stops only on request;
 /// - in the end, when all clients read and end their streams, all connections are closed and the server holds nothing.
 ///
-/// The input: a byte that is 0 for no faults, or else the seed of the faults. If it is an action, lines may be longer; if
-/// it begins a multi-byte UTF-8 character, `queue_total` is small and there are no faults. Then text and the
-/// actions of `action`.
+/// The input: a byte that is 0 for no faults, or else the seed of the faults. If it is an action, lines may be
+/// longer; if it begins a multi-byte UTF-8 character, `queue_total` is small and there are no faults. Then text and
+/// the actions of `action`.
 ///
 /// # Panics
 /// If one of these doesn't hold.

@@ -160,7 +160,9 @@ impl Session {
             ServerLine::Direct { from, text } => {
                 let client = &self.clients[recipient];
                 client.assert_room_for_direct(recipient, line);
-                let to_me = |to: &Recipients| matches!(to, Recipients::Users(keys) if keys.iter().any(|key| client.keys.contains(key)));
+                let is_mine = |key: &String| client.keys.contains(key);
+                let to_me =
+                    |to: &Recipients| matches!(to, Recipients::Users(keys) if keys.iter().any(is_mine));
                 let text = Text { text, cut: false };
                 let (by, count) = self.source(recipient, from, text, to_me);
                 self.clients[recipient].note_delivered(by, count);
@@ -230,8 +232,9 @@ impl Session {
         }
     }
 
-    /// Returns the client with the name `from` that sent `text` to recipients that `fits` accepts, and the number of its
-    /// messages up to this one. If several clients have requested the name, it may be any, and the order is unknown.
+    /// Returns the client with the name `from` that sent `text` to recipients that `fits` accepts, and the number of
+    /// its messages up to this one. If several clients have requested the name, it may be any, and the order is
+    /// unknown.
     fn source(
         &self,
         recipient: usize,
