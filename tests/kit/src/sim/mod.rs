@@ -262,7 +262,7 @@ mod tests {
         let schemes =
             [Scheme::Line, Scheme::Classic, Scheme::Nickname, Scheme::Relay, Scheme::Udp, Scheme::Unix];
         let mut sim = Sim::with_schemes(Limits::default(), &schemes);
-        let pause = Duration::from_millis(60);
+        let frame_timeout = Duration::from_millis(60);
         let udp = SocketAddr::from(([127, 0, 0, 1], 9));
         let [line, classic, nickname, relay] = [0, 1, 2, 3].map(|listener| sim.connect_at(listener));
         let operator = sim.connect_at(5);
@@ -273,16 +273,16 @@ mod tests {
         sim.send(line, "#line\n");
         sim.send(classic, "#Classy");
         sim.send(nickname, "nick");
-        sim.pass(pause);
+        sim.pass(frame_timeout);
         sim.lines(line);
         assert_eq!(received(&mut sim, classic), "Your user detail saved as : Classy\n");
         assert_eq!(received(&mut sim, nickname), "nick joined!\nConnected to server!\n");
         sim.send(nickname, "nick: hello");
-        sim.pass(pause);
+        sim.pass(frame_timeout);
         assert_eq!(received(&mut sim, nickname), "nick: hello\n");
         assert_eq!(received(&mut sim, relay), "nick: hello\n");
         sim.send(relay, "tom  :   good morning");
-        sim.pass(pause);
+        sim.pass(frame_timeout);
         assert_eq!(received(&mut sim, relay), "tom: good morning\n");
         sim.send_datagram(4, udp, "L ming");
         sim.run();
