@@ -199,7 +199,7 @@ fn chosen_file_is_found() {
 
 #[test]
 #[should_panic(expected = "REDPOLL_INPUT=nowhere/x: ")]
-fn missing_file_is_told() {
+fn missing_file_is_reported() {
     inputs("name", Some(Path::new("nowhere/x")));
 }
 

@@ -72,7 +72,7 @@ fn limited_flush_ends_at_messages() {
 }
 
 #[test]
-fn refused_rest_waits_for_the_kernel() {
+fn unsent_bytes_wait_for_the_kernel() {
     let mut queues = three_messages();
     assert_eq!(flush(&mut queues, 16, 3), (offer("+pong 1\n+pong 2\n", false), Flushed::Unsent(21)));
     assert_eq!(flush(&mut queues, 16, usize::MAX), (vec![], Flushed::Unsent(21)), "it is not writable");

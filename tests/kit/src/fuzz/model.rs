@@ -77,11 +77,11 @@ impl Model {
     }
 
     fn user_mut(&mut self, id: u32) -> &mut User {
-        self.users.iter_mut().find(|user| user.id == id).expect("only members get here")
+        self.users.iter_mut().find(|user| user.id == id).expect("the user is registered")
     }
 
     fn shown(&self, id: u32) -> String {
-        self.user(id).map(|user| user.shown.clone()).expect("only members get here")
+        self.user(id).map(|user| user.shown.clone()).expect("the user is registered")
     }
 
     fn send(&mut self, to: u32, line: String) {
@@ -205,7 +205,7 @@ impl Model {
     /// Adds a user to an existing room.
     fn enter(&mut self, from: u32, key: &str, presence: &str) {
         self.user_mut(from).current = Some(key.to_owned());
-        let room = self.rooms.iter_mut().find(|room| room.key == key).expect("the room is there");
+        let room = self.rooms.iter_mut().find(|room| room.key == key).expect("the room exists");
         room.members.push(from);
         let (shown, members) = (room.shown.clone(), room.members.clone());
         self.send(from, format!("+room {shown} {}", members.len()));
