@@ -1,11 +1,10 @@
-//! What the fuzzers have learnt, replayed by a stable compiler: every file of every corpus through the body of its
-//! target, and a few thousand inputs by seed, some random, some made of the corpus. What each body asserts stands in
-//! `tests/kit/src/fuzz/`.
+//! Runs the fuzz bodies with a stable compiler: on every file of the corpora, and on some thousand inputs by seed, some
+//! random, some derived from the corpus. The invariants of each body are in `tests/kit/src/fuzz/`.
 //!
-//! A failure says how to replay it: `REDPOLL_INPUT=fuzz/corpus/line/x cargo test --test corpora corpus_of_line` runs one
-//! file, `REDPOLL_SEED=7 cargo test --test corpora random_line` one seed. An input that a seed has made depends on the
-//! corpus too, so one that fails is also written to a file.
-#![allow(clippy::panic, reason = "a test says by it what is wrong")]
+//! A failure prints its replay commands: `REDPOLL_INPUT=fuzz/corpus/line/x cargo test --test corpora corpus_of_line`
+//! runs one file, `REDPOLL_SEED=7 cargo test --test corpora random_line` one seed. The input of a seed depends on the
+//! corpus too, so an input that fails is also written to a file.
+#![allow(clippy::panic, reason = "a failed test panics")]
 
 use redpoll_kit::fuzz::{datagrams, hubs, lines, names, sessions};
 use redpoll_kit::replay;
@@ -16,14 +15,14 @@ use std::path::{Path, PathBuf};
 
 type Body = fn(&[u8]);
 
-/// The targets: each is the name of a folder with its corpus.
+/// The targets, each with the name of the folder of its corpus.
 const TARGETS: [&str; 5] = ["datagrams", "hub", "line", "name", "session"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every file of the target's corpus.
+/// Returns every file of the target's corpus.
 fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let entries = fs::read_dir(root().join("fuzz/corpus").join(target)).expect("every target has a corpus");
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a folder can be read").path()).collect();
@@ -32,21 +31,21 @@ fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     paths.into_iter().map(read).collect()
 }
 
-/// What a target's body is given: its corpus, or the one file that was chosen, unless the folder that it is in is another
-/// target's.
+/// Returns the inputs of a target: its corpus, or the chosen file. That is omitted if its folder has the name of
+/// another target.
 fn inputs(target: &str, chosen: Option<&Path>) -> Vec<(PathBuf, Vec<u8>)> {
     let Some(path) = chosen else { return corpus(target) };
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
     if TARGETS.iter().any(|other| *other != target && folder == *other) {
         return Vec::new();
     }
-    // A relative path is one from the root of the repository.
+    // A relative path starts at the root of the repository.
     let bytes = fs::read(root().join(path));
     let bytes = bytes.unwrap_or_else(|error| panic!("REDPOLL_INPUT={}: {error}", path.display()));
     vec![(path.to_owned(), bytes)]
 }
 
-/// Runs a body; where it panics, says which input it was, and the commands that replay it.
+/// Runs a body; if it panics, prints the input and the commands that replay it.
 fn run(body: Body, input: &[u8], commands: impl Fn() -> Vec<String>) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(input))) {
         eprintln!("the input was \"{}\"", input.escape_ascii());
@@ -55,18 +54,18 @@ fn run(body: Body, input: &[u8], commands: impl Fn() -> Vec<String>) {
     }
 }
 
-/// The command that replays one file.
+/// Returns the command that replays one file.
 fn replay_of_file(target: &str, path: &Path) -> String {
     let path = path.strip_prefix(root()).unwrap_or(path).display();
     format!("REDPOLL_INPUT={path} cargo test --test corpora corpus_of_{target}")
 }
 
-/// The command that replays one seed.
+/// Returns the command that replays one seed.
 fn replay_of_seed(target: &str, seed: u64) -> String {
     format!("REDPOLL_SEED={seed} cargo test --test corpora random_{target}")
 }
 
-/// Writes an input that a seed has made where it stays; returns the file, in a folder with the target's name.
+/// Writes the input of a seed to a file that is kept; returns its path, in a folder with the target's name.
 fn keep(target: &str, seed: u64, input: &[u8]) -> std::io::Result<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpora").join(target);
     fs::create_dir_all(&folder)?;
@@ -84,8 +83,8 @@ fn replay(target: &str, body: Body) {
     }
 }
 
-/// The input of a seed: random bytes, or a file of the corpus with a few bytes changed, dropped, doubled, or another file
-/// spliced in.
+/// Returns the input of a seed: random bytes, or a file of the corpus with some bytes changed, dropped or inserted,
+/// or a part of another file spliced in.
 fn input_of(seed: u64, corpus: &[(PathBuf, Vec<u8>)]) -> Vec<u8> {
     let mut rng = Rng::new(seed);
     let mut input = corpus[rng.below(corpus.len())].1.clone();
@@ -109,7 +108,7 @@ fn input_of(seed: u64, corpus: &[(PathBuf, Vec<u8>)]) -> Vec<u8> {
     input
 }
 
-/// Runs a body on the inputs of so many seeds, or of one that was chosen; on none where a file was.
+/// Runs a body on the inputs of this number of seeds, or of the chosen seed; on none if a file is chosen.
 fn smoke(target: &str, body: Body, seeds: u64) {
     if replay::input().is_some() {
         return;
@@ -184,11 +183,11 @@ fn commands_name_file_and_seed() {
 
 #[test]
 fn failing_input_is_kept_and_chosen() {
-    // No seed of a test is as great.
+    // No test has this seed.
     let path = keep("hub", u64::MAX, b"made up").expect("the folder for that can be written to");
     assert_eq!(inputs("hub", Some(&path)), [(path.clone(), b"made up".to_vec())]);
     assert!(inputs("session", Some(&path)).is_empty(), "it is another target's");
-    fs::remove_file(path).expect("it is there");
+    fs::remove_file(path).expect("the file is kept");
 }
 
 #[test]
@@ -200,7 +199,7 @@ fn chosen_file_is_found() {
 
 #[test]
 #[should_panic(expected = "REDPOLL_INPUT=nowhere/x: ")]
-fn missing_file_is_told() {
+fn missing_file_is_reported() {
     inputs("name", Some(Path::new("nowhere/x")));
 }
 

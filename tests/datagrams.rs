@@ -6,7 +6,7 @@ use redpoll::limits::{
 };
 use redpoll::protocol::scheme::Scheme;
 use redpoll_kit::Sim;
-use redpoll_kit::members::arrive;
+use redpoll_kit::fixtures::register;
 use redpoll_kit::rng::Rng;
 use std::net::SocketAddr;
 
@@ -33,26 +33,26 @@ fn received(sim: &mut Sim, at: SocketAddr) -> Vec<String> {
 }
 
 /// Returns a figure of `/stats`.
-fn figure(sim: &mut Sim, key: &str) -> usize {
+fn stat(sim: &mut Sim, key: &str) -> usize {
     let operator = sim.connect_at(UNIX);
-    let figure = redpoll_kit::members::figure(sim, operator, key);
+    let stat = redpoll_kit::fixtures::stat(sim, operator, key);
     sim.send(operator, "/quit\n");
     sim.end(operator);
     sim.run();
-    figure
+    stat
 }
 
 #[test]
 fn silent_peer_gets_bounded_output() {
     let mut sim = Sim::with_schemes(Limits { rate: None, ..Limits::default() }, &SCHEMES);
-    let alice = arrive(&mut sim, "alice");
+    let alice = register(&mut sim, "alice");
     let ming = address(1);
     assert_eq!(ask(&mut sim, ming, "L ming"), ["OK"]);
     for request in ["hm", "L ming", "C nobody hello"] {
         let answered: usize = ask(&mut sim, ming, request).iter().map(String::len).sum();
         let line = "x".repeat(KIB - 8);
         let datagram = "alice : ".len() + line.len();
-        let dropped = figure(&mut sim, "datagrams-dropped");
+        let dropped = stat(&mut sim, "datagrams-dropped");
         for _ in 0..80 {
             sim.send(alice, format!("{line}\n"));
         }
@@ -62,14 +62,14 @@ fn silent_peer_gets_bounded_output() {
             * datagram.min(MAX_SHORT_MESSAGE - 1);
         assert_eq!(got, max, "after {request:?}");
         let count = 80 - max / datagram.min(MAX_SHORT_MESSAGE - 1);
-        assert_eq!(figure(&mut sim, "datagrams-dropped") - dropped, count, "dropped datagrams are counted");
+        assert_eq!(stat(&mut sim, "datagrams-dropped") - dropped, count, "dropped datagrams are counted");
     }
 }
 
 #[test]
 fn unregistered_source_gets_threefold_at_most() {
     let mut sim = Sim::with_schemes(Limits::default(), &SCHEMES);
-    arrive(&mut sim, "alice");
+    register(&mut sim, "alice");
     let (mut rng, mut answers) = (Rng::new(7), 0);
     let parts = ["L ", "C ", "Q ", "alice", "admin", " ", "\n", "\0", "ü", "x", ":", "\u{202E}", "guest-1"];
     for port in 1..5000 {
@@ -95,7 +95,7 @@ fn unregistered_source_gets_threefold_at_most() {
 #[test]
 fn burst_from_one_source_keeps_order() {
     let mut sim = Sim::with_schemes(Limits::default(), &SCHEMES);
-    let alice = arrive(&mut sim, "alice");
+    let alice = register(&mut sim, "alice");
     let ming = address(1);
     for datagram in ["L ming", "C ming one", "C ming two", "Q ming"] {
         sim.send_datagram(UDP, ming, datagram);
@@ -108,7 +108,7 @@ fn burst_from_one_source_keeps_order() {
 #[test]
 fn source_reenters_in_the_same_turn() {
     let mut sim = Sim::with_schemes(Limits::default(), &SCHEMES);
-    let alice = arrive(&mut sim, "alice");
+    let alice = register(&mut sim, "alice");
     let (ming, hans) = (address(1), address(2));
     for (from, datagram) in [
         (ming, "L ming"),
@@ -143,7 +143,7 @@ fn kicked_source_is_unknown_at_once() {
 #[test]
 fn datagrams_per_turn_are_bounded() {
     let mut sim = Sim::with_schemes(Limits::default(), &SCHEMES);
-    let alice = arrive(&mut sim, "alice");
+    let alice = register(&mut sim, "alice");
     let ming = address(1);
     sim.send_datagram(UDP, ming, "L ming");
     let many = 3 * DATAGRAMS_PER_TURN;
@@ -175,7 +175,7 @@ fn sources_differ_by_listener() {
 #[test]
 fn peers_count_as_connections() {
     let mut sim = Sim::with_schemes(Limits { max_connections: 2, ..Limits::default() }, &SCHEMES);
-    let alice = arrive(&mut sim, "alice");
+    let alice = register(&mut sim, "alice");
     assert_eq!(ask(&mut sim, address(1), "L ming"), ["OK"]);
     assert_eq!(ask(&mut sim, address(2), "L hans"), [""; 0], "a full server drops datagrams");
     let late = sim.connect();

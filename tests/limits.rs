@@ -3,7 +3,7 @@
 
 use redpoll::limits::{ACCEPTS_PER_TURN, KIB, Limits, MAX_KICKED, MAX_WHO};
 use redpoll::protocol::scheme::Scheme;
-use redpoll_kit::members::arrive;
+use redpoll_kit::fixtures::register;
 use redpoll_kit::{PeerNo, Sim};
 
 /// The default limits without a rate limit.
@@ -14,7 +14,7 @@ fn limits() -> Limits {
 #[test]
 fn accepts_per_turn_are_bounded() {
     let mut sim = Sim::new(limits());
-    let alice = arrive(&mut sim, "alice");
+    let alice = register(&mut sim, "alice");
     (0..2 * ACCEPTS_PER_TURN).for_each(|_| _ = sim.connect());
     sim.send(alice, "/ping 1\n");
     sim.turn();
@@ -27,7 +27,7 @@ fn accepts_per_turn_are_bounded() {
 #[test]
 fn name_list_is_cut_at_1000() {
     let mut sim = Sim::new(Limits { quiet_above: Some(1), max_connections: 2 * MAX_WHO, ..limits() });
-    let peers: Vec<PeerNo> = (0..MAX_WHO + 1).map(|i| arrive(&mut sim, &format!("n{i}"))).collect();
+    let peers: Vec<PeerNo> = (0..MAX_WHO + 1).map(|i| register(&mut sim, &format!("n{i}"))).collect();
     for request in ["/who\n", "/who *\n"] {
         sim.send(peers[0], request);
         sim.run();
@@ -45,7 +45,7 @@ fn kicked_names_are_bounded_oldest_freed() {
     let mut sim = Sim::with_schemes(limits(), &[Scheme::Line, Scheme::Unix]);
     let operator = sim.connect_at(1);
     for i in 0..=MAX_KICKED {
-        arrive(&mut sim, &format!("n{i}"));
+        register(&mut sim, &format!("n{i}"));
         sim.send(operator, format!("/kick n{i}\n"));
         sim.run();
     }

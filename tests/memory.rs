@@ -8,7 +8,7 @@ use redpoll::limits::{CHUNK, KIB, Limits, READ};
 use redpoll::memory::Memory;
 use redpoll::protocol::name::EVERY_SCRIPT;
 use redpoll::protocol::scheme::Scheme;
-use redpoll_kit::members::arrive_all;
+use redpoll_kit::fixtures::register_all;
 use redpoll_kit::{PeerNo, Sim};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -22,7 +22,7 @@ fn small_total() -> Sim {
 #[test]
 fn largest_queue_goes_above_total() {
     let mut sim = small_total();
-    let [alice, bob, carol, dave] = arrive_all(&mut sim, ["alice", "bob", "carol", "dave"]);
+    let [alice, bob, carol, dave] = register_all(&mut sim, ["alice", "bob", "carol", "dave"]);
     [bob, carol].into_iter().for_each(|peer| sim.stall(peer, 0));
     sim.send(alice, "/join den\n");
     sim.send(carol, "/join den\n");
@@ -46,8 +46,8 @@ fn largest_queue_goes_above_total() {
 fn shared_text_counts_once() {
     let mut sim = small_total();
     let names: Vec<String> = (0..20).map(|i| format!("reader{i}")).collect();
-    let [alice] = arrive_all(&mut sim, ["alice"]);
-    let stalled: Vec<PeerNo> = names.iter().map(|name| arrive_all(&mut sim, [name])[0]).collect();
+    let [alice] = register_all(&mut sim, ["alice"]);
+    let stalled: Vec<PeerNo> = names.iter().map(|name| register_all(&mut sim, [name])[0]).collect();
     stalled.iter().for_each(|peer| sim.stall(*peer, 0));
     // 20 times 30 KiB are ten times the total.
     sim.send(alice, format!("{}\n", "x".repeat(1015)).repeat(30));
@@ -63,7 +63,7 @@ fn shared_text_counts_once() {
 #[test]
 fn queue_size_counts_retained_chunks() {
     let mut sim = small_total();
-    let [alice, bob, carol, dave] = arrive_all(&mut sim, ["alice", "bob", "carol", "dave"]);
+    let [alice, bob, carol, dave] = register_all(&mut sim, ["alice", "bob", "carol", "dave"]);
     [bob, carol].into_iter().for_each(|peer| sim.stall(peer, 0));
     // Most of each chunk is carol's, and is read; one line in each stays unsent to bob.
     for _ in 0..20 {
@@ -116,7 +116,7 @@ fn blocked_input_total_is_bounded() {
 fn read_ahead_total_is_bounded() {
     let limits = Limits { queue_total: KIB * KIB, rate: Some(4), burst: 4, ..Limits::default() };
     let mut sim = Sim::with_schemes(limits.clone(), &[Scheme::Line, Scheme::Relay]);
-    let [bob] = arrive_all(&mut sim, ["bob"]);
+    let [bob] = register_all(&mut sim, ["bob"]);
     let peers: Vec<PeerNo> = (0..50).map(|_| sim.connect_at(1)).collect();
     // Reads end within messages, and so does the buffered input of each.
     let lines: String = (0..30).map(|i| format!("{i} {}\n", "x".repeat(3000))).collect();
@@ -220,7 +220,7 @@ fn worst_case_stays_within_sum() {
     let mut received = BufReader::new(observer.try_clone().expect("a descriptor is free"));
     read_until(&mut received, "+pong in\n");
     let before = resident(&server);
-    let arrive = |i| {
+    let register = |i| {
         let mut peer = server.connect();
         // A small receive buffer for bytes that the peer doesn't read.
         socket2::SockRef::from(&peer).set_recv_buffer_size(4 * KIB).expect("it is a socket");
@@ -231,7 +231,7 @@ fn worst_case_stays_within_sum() {
         peer.set_nonblocking(true).expect("it is a socket");
         peer
     };
-    let mut peers: Vec<TcpStream> = (0..N).map(arrive).collect();
+    let mut peers: Vec<TcpStream> = (0..N).map(register).collect();
     let flood = "/help\n".repeat(READ / 6);
     let (mut max, mut rounds) = (0, 0);
     // Until the memory doesn't grow any more.

@@ -3,7 +3,7 @@
 
 use redpoll::limits::{ARENA, Limits, PRESENCE_INTERVAL};
 use redpoll::protocol::scheme::Scheme;
-use redpoll_kit::members::{arrive_all, figure};
+use redpoll_kit::fixtures::{register_all, stat};
 use redpoll_kit::{PeerNo, Sim};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const STEP: Duration = Duration::from_millis(1);
 
 /// Registers members and lets [`PRESENCE_INTERVAL`] pass: the next presence event is sent at once.
 fn arrive<const N: usize>(sim: &mut Sim, names: [&str; N]) -> [PeerNo; N] {
-    let peers = arrive_all(sim, names);
+    let peers = register_all(sim, names);
     sim.pass(PRESENCE_INTERVAL);
     peers
 }
@@ -134,7 +134,7 @@ fn suppressed_presence_counts_no_line() {
     let mut sim = Sim::with_schemes(Limits::default(), &[Scheme::Line, Scheme::Relay, Scheme::Unix]);
     let operator = sim.connect_at(2);
     sim.run();
-    let lines_out = |sim: &mut Sim| figure(sim, operator, "lines-out");
+    let lines_out = |sim: &mut Sim| stat(sim, operator, "lines-out");
     let [bob] = arrive(&mut sim, ["bob"]);
     let tom = sim.connect_at(1);
     sim.send(tom, "tom : hi");

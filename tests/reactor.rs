@@ -8,7 +8,7 @@ use redpoll::limits::{
 use redpoll::protocol::name::EVERY_SCRIPT;
 use redpoll::protocol::scheme::Scheme;
 use redpoll::reactor::Running;
-use redpoll_kit::members::{arrive, arrive_all, figure};
+use redpoll_kit::fixtures::{register, register_all, stat};
 use redpoll_kit::{Fault, Faults, PeerNo, Sim};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -54,7 +54,7 @@ mod reading_and_sending {
     #[test]
     fn one_read_and_send_per_peer() {
         let mut sim = Sim::new(limits());
-        let peers = arrive_all(&mut sim, ["alice", "bob", "carol", "dave"]);
+        let peers = register_all(&mut sim, ["alice", "bob", "carol", "dave"]);
         for peer in &peers[..3] {
             sim.send(*peer, "one\ntwo\n@dave:three\n/ping 4\n");
         }
@@ -67,7 +67,7 @@ mod reading_and_sending {
     #[test]
     fn fast_peer_starves_no_other() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         let much = lines_of_100("@alice:", 10_000);
         sim.send(alice, &much);
         sim.send(bob, "/ping soon\n");
@@ -85,7 +85,7 @@ mod reading_and_sending {
     #[test]
     fn full_socket_is_not_sent_to() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 7);
         sim.send(alice, "hello\n");
         assert_eq!(cost(&mut sim, Sim::turn).1, 1, "one send is tried");
@@ -105,9 +105,9 @@ mod reading_and_sending {
     #[test]
     fn arena_overflow_flows_in_order() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         for i in 0..100 {
-            arrive_all(&mut sim, [&format!("{i:a>32}")]);
+            register_all(&mut sim, [&format!("{i:a>32}")]);
         }
         [alice, bob].iter().for_each(|peer| forget(&mut sim, *peer));
         let requests: String = (0..200).map(|i| format!("/who *\n/ping {i}\nline {i}\n")).collect();
@@ -132,7 +132,7 @@ mod reading_and_sending {
     #[test]
     fn idle_server_arms_no_timer() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         sim.send(alice, "hi\nan unfinished li");
         sim.run();
         let (reads, sends, turns) = cost(&mut sim, |sim| {
@@ -148,7 +148,7 @@ mod reading_and_sending {
     #[test]
     fn only_unfinished_lines_hold_buffers() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         assert_eq!(sim.reactor().server().connections.input().buffers(), 0);
         sim.send(alice, "hi\nunfinished");
         sim.send(bob, "x".repeat(5000));
@@ -166,7 +166,7 @@ mod unread_output {
     #[test]
     fn unread_answers_stop_reading() {
         let mut sim = small_queues();
-        let [alice] = arrive_all(&mut sim, ["alice"]);
+        let [alice] = register_all(&mut sim, ["alice"]);
         sim.stall(alice, 0);
         sim.send(alice, "/who *\n".repeat(10_000));
         let (reads, sends, _) = cost(&mut sim, |sim| {
@@ -191,7 +191,7 @@ mod unread_output {
     #[test]
     fn refilled_queue_keeps_reading_blocked() {
         let mut sim = small_queues();
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         sim.stall(alice, 0);
         sim.send(alice, "/ping x\n".repeat(2_000));
         sim.run();
@@ -208,7 +208,7 @@ mod unread_output {
     #[test]
     fn half_closed_peer_is_still_answered() {
         let mut sim = small_queues();
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.send(bob, "/ping x\n".repeat(5_000) + "@alice:last");
         sim.end(bob);
@@ -224,7 +224,7 @@ mod unread_output {
     #[test]
     fn reset_stalled_peer_leaves_at_once() {
         let mut sim = small_queues();
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.send(bob, "/ping x\n".repeat(5_000));
         sim.run();
@@ -240,7 +240,7 @@ mod unread_output {
     #[test]
     fn half_full_queue_refuses_direct_messages() {
         let mut sim = small_queues();
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.run();
         // One a turn: bytes in the arena of the turn are not refused by the kernel yet.
@@ -281,7 +281,7 @@ mod unread_output {
     #[test]
     fn slow_peer_drops_after_two_seconds() {
         let mut sim = small_queues();
-        let [alice, bob, carol] = arrive_all(&mut sim, ["alice", "bob", "carol"]);
+        let [alice, bob, carol] = register_all(&mut sim, ["alice", "bob", "carol"]);
         sim.stall(bob, 150);
         // 106 bytes each as sent to bob: 150 bytes are taken, the second line is partly sent.
         sim.send(alice, lines_of_100("", 77));
@@ -311,7 +311,7 @@ mod unread_output {
     #[test]
     fn hard_limit_drops_at_once() {
         let mut sim = small_queues();
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         // 106 bytes each as sent to bob: 64 KiB are 618 lines and a part.
         sim.send(alice, lines_of_100("", 600));
@@ -328,7 +328,7 @@ mod unread_output {
     #[test]
     fn recovered_queue_is_spared() {
         let mut sim = small_queues();
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.send(alice, lines_of_100("", 100));
         sim.pass(Duration::from_millis(1999));
@@ -348,8 +348,9 @@ mod unread_output {
     #[test]
     fn dropped_peer_is_not_read_again() {
         let mut sim = small_queues();
-        let others: Vec<PeerNo> = (0..30).map(|i| arrive_all(&mut sim, [&format!("other{i}")])[0]).collect();
-        let [bob] = arrive_all(&mut sim, ["bob"]);
+        let others: Vec<PeerNo> =
+            (0..30).map(|i| register_all(&mut sim, [&format!("other{i}")])[0]).collect();
+        let [bob] = register_all(&mut sim, ["bob"]);
         // All are blocked by output: the others have more unread input than bob's queue takes, bob more than one line.
         let flood = "/ping x\n".repeat(700) + &"x\n".repeat(2_000);
         let inputs =
@@ -374,7 +375,7 @@ mod unread_output {
     fn partial_line_may_exceed_the_queue() {
         let limits = Limits { max_line: MAX_MAX_LINE, queue: MIN_QUEUE, ..limits() };
         let mut sim = Sim::new(limits);
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 1);
         sim.send(alice, [vec![0xFF; MAX_MAX_LINE - 1], b"\n".to_vec()].concat());
         sim.run();
@@ -389,7 +390,7 @@ mod unread_output {
         let mut sim = Sim::new(limits());
         // The longest name that this build takes.
         let name = if EVERY_SCRIPT { "\u{10428}" } else { "a" }.repeat(32);
-        let [alice, bob] = arrive_all(&mut sim, [name.as_str(), "bob"]);
+        let [alice, bob] = register_all(&mut sim, [name.as_str(), "bob"]);
         // A peer that reads all of its socket's buffer between two waits.
         sim.send(alice, "x\n".repeat(READ / 2));
         for _ in 0..1000 {
@@ -404,7 +405,7 @@ mod unread_output {
     #[test]
     fn server_sleep_drops_no_peer() {
         let mut sim = small_queues();
-        let [alice, bob, carol] = arrive_all(&mut sim, ["alice", "bob", "carol"]);
+        let [alice, bob, carol] = register_all(&mut sim, ["alice", "bob", "carol"]);
         [bob, carol].iter().for_each(|peer| sim.stall(*peer, 0));
         sim.send(carol, "/quit\n");
         sim.run();
@@ -421,7 +422,7 @@ mod unread_output {
     #[test]
     fn quit_flushes_within_the_drain() {
         let mut sim = small_queues();
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.send(bob, "/quit\n");
         sim.pass(Duration::from_millis(4999));
@@ -438,7 +439,7 @@ mod connections {
     #[test]
     fn slot_is_reused_after_its_events() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         let slot = sim.sockets().id(bob);
         // In one turn: alice's input causes a flush, which finds bob's connection broken; then bob's own event, for a
         // connection that is closed by then; then an accepted connection.
@@ -463,7 +464,7 @@ mod connections {
     #[test]
     fn reset_during_fan_out_is_announced() {
         let mut sim = Sim::new(limits());
-        let [alice, bob, carol, dave] = arrive_all(&mut sim, ["alice", "bob", "carol", "dave"]);
+        let [alice, bob, carol, dave] = register_all(&mut sim, ["alice", "bob", "carol", "dave"]);
         // Both are broken, which only a send shows: alice's line is handled first in the turn.
         sim.send(alice, "hello\n");
         sim.reset(bob);
@@ -484,7 +485,7 @@ mod connections {
     #[test]
     fn accept_backoff_doubles_and_ends() {
         let mut sim = Sim::new(limits());
-        let [alice] = arrive_all(&mut sim, ["alice"]);
+        let [alice] = register_all(&mut sim, ["alice"]);
         let no_memory = Faults::none(0).with(Fault::NoMemory, 1000);
         sim.sockets().set_faults(Some(no_memory));
         let bob = sim.connect();
@@ -510,7 +511,7 @@ mod connections {
     #[test]
     fn full_server_rejects_then_drops() {
         let mut sim = Sim::new(Limits { max_connections: 2, ..limits() });
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         let more: Vec<_> = (0..MAX_REJECTED + 3).map(|_| sim.connect()).collect();
         sim.run();
         for (i, peer) in more.iter().enumerate() {
@@ -531,14 +532,14 @@ mod connections {
         sim.end(bob);
         sim.run();
         forget(&mut sim, alice);
-        arrive_all(&mut sim, ["carol"]);
+        register_all(&mut sim, ["carol"]);
         assert_eq!(sim.lines(alice), ["* carol joined"]);
     }
 
     #[test]
     fn rejected_connections_take_no_slot() {
         let mut sim = Sim::new(Limits { max_connections: 2, ..limits() });
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         // Repeatedly, so that some of them are always lingering.
         let connect = |sim: &mut Sim| (0..MAX_REJECTED).map(|_| sim.connect()).count();
         connect(&mut sim);
@@ -546,7 +547,7 @@ mod connections {
         sim.end(bob);
         sim.run();
         forget(&mut sim, alice);
-        arrive_all(&mut sim, ["carol"]);
+        register_all(&mut sim, ["carol"]);
         assert_eq!(sim.lines(alice), ["* carol joined"]);
         connect(&mut sim);
         sim.run();
@@ -560,7 +561,7 @@ mod connections {
     #[test]
     fn linger_discards_input_for_a_second() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         sim.send(alice, "/quit\n@bob:too late\n");
         sim.pass(Duration::ZERO);
         assert_eq!(sim.lines(alice), ["+bye"]);
@@ -579,7 +580,7 @@ mod connections {
     #[test]
     fn linger_ends_with_the_peer() {
         let mut sim = Sim::new(limits());
-        let [alice] = arrive_all(&mut sim, ["alice"]);
+        let [alice] = register_all(&mut sim, ["alice"]);
         sim.send(alice, "/quit\n");
         sim.run();
         assert!(!sim.is_closed(alice));
@@ -596,7 +597,7 @@ mod stopping {
     #[test]
     fn stop_notifies_all_without_presence() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         let unregistered = sim.connect();
         sim.run();
         forget(&mut sim, unregistered);
@@ -613,7 +614,7 @@ mod stopping {
     #[test]
     fn stalled_peer_is_bounded_by_drain() {
         let mut sim = Sim::new(limits());
-        let [_alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [_alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         sim.stop();
         assert_eq!(sim.pass(Duration::from_millis(4999)), Running::On);
@@ -624,7 +625,7 @@ mod stopping {
     #[test]
     fn stop_flushes_several_sends_whole() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 0);
         let text = lines_of_100("", 2 * ARENA / 100);
         sim.send(alice, &text);
@@ -645,7 +646,7 @@ mod stopping {
     #[test]
     fn reset_during_stop_is_not_announced() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         [alice, bob].iter().for_each(|peer| sim.stall(*peer, 0));
         sim.stop();
         sim.run();
@@ -659,7 +660,7 @@ mod stopping {
     #[test]
     fn stop_accepts_none_and_is_idempotent() {
         let mut sim = Sim::new(limits());
-        let [alice] = arrive_all(&mut sim, ["alice"]);
+        let [alice] = register_all(&mut sim, ["alice"]);
         sim.stop();
         let late = sim.connect();
         sim.run();
@@ -673,7 +674,7 @@ mod stopping {
     #[test]
     fn stop_sends_queued_text_first() {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = arrive_all(&mut sim, ["alice", "bob"]);
+        let [alice, bob] = register_all(&mut sim, ["alice", "bob"]);
         sim.stall(bob, 10);
         sim.send(alice, lines_of_100("", 50));
         sim.run();
@@ -741,10 +742,10 @@ fn greeting_joins_the_first_answer() {
 fn message_takes_two_system_calls() {
     let mut sim = Sim::with_schemes(limits(), &[Scheme::Line, Scheme::Unix]);
     let operator = sim.connect_at(1);
-    let alice = arrive(&mut sim, "alice");
-    let bob = arrive(&mut sim, "bob");
+    let alice = register(&mut sim, "alice");
+    let bob = register(&mut sim, "bob");
     let keys = ["watch-calls", "accept-calls"];
-    let before = keys.map(|key| figure(&mut sim, operator, key));
+    let before = keys.map(|key| stat(&mut sim, operator, key));
     let calls = sim.sockets().calls;
     for _ in 0..100 {
         sim.send(alice, "@bob:hi\n");
@@ -753,14 +754,14 @@ fn message_takes_two_system_calls() {
     assert_eq!(sim.lines(bob).len(), 100);
     let after = sim.sockets().calls;
     assert_eq!((after.0 - calls.0, after.1 - calls.1), (100, 100));
-    assert_eq!(keys.map(|key| figure(&mut sim, operator, key)), before);
+    assert_eq!(keys.map(|key| stat(&mut sim, operator, key)), before);
 }
 
 #[test]
 fn received_message_counts_once() {
     let mut sim = Sim::with_schemes(limits(), &[Scheme::Line, Scheme::Unix, Scheme::Classic]);
     let operator = sim.connect_at(1);
-    let before = figure(&mut sim, operator, "lines-in");
+    let before = stat(&mut sim, operator, "lines-in");
     let (alice, tom) = (sim.connect(), sim.connect_at(2));
     // The last one ends with the stream, tom's by the frame timeout.
     sim.send(alice, "#alice\none\ntwo");
@@ -768,14 +769,14 @@ fn received_message_counts_once() {
     sim.end(alice);
     sim.send(tom, "#tom");
     sim.pass(SECOND);
-    assert_eq!(figure(&mut sim, operator, "lines-in") - before, 3 + 1 + 1, "and one for /stats itself");
+    assert_eq!(stat(&mut sim, operator, "lines-in") - before, 3 + 1 + 1, "and one for /stats itself");
 }
 
 #[test]
 fn slow_reader_cannot_extend_the_drain() {
     for quits in [true, false] {
         let mut sim = Sim::new(limits());
-        let [alice, bob] = ["alice", "bob"].map(|name| arrive(&mut sim, name));
+        let [alice, bob] = ["alice", "bob"].map(|name| register(&mut sim, name));
         sim.stall(bob, 0);
         sim.send(alice, format!("{}\n", "x".repeat(1000)).repeat(100));
         sim.run();

@@ -1,10 +1,10 @@
-//! The slicing of the stream never changes the meaning (protocol.md, "Framing"): one conversation with every kind of
-//! request, each message of it cut at every place, and all of it byte by byte.
+//! The segmentation of a stream doesn't change the output (protocol.md, "Framing"): one conversation with every kind of
+//! request is sent whole, with each message cut at every byte, and byte by byte.
 
 use redpoll::limits::Limits;
 use redpoll_kit::{PeerNo, Sim};
 
-/// The messages with their senders, in this order. The third has no name at first; lines hold at most 128 bytes.
+/// Returns the messages with their senders, in order. The third peer registers late; lines hold at most 128 bytes.
 fn conversation() -> Vec<(PeerNo, Vec<u8>)> {
     let long = [&b"x".repeat(300)[..], b"\x00\n"].concat();
     let limit = [&b"@bob:"[..], &b"y".repeat(121), b"\r\n"].concat();
@@ -44,8 +44,8 @@ fn conversation() -> Vec<(PeerNo, Vec<u8>)> {
     messages.into_iter().map(|(peer, bytes)| (PeerNo(peer), bytes.to_vec())).collect()
 }
 
-/// What each of the three hears when message number `n` arrives in the pieces that `cut` makes of it.
-fn heard(cut: impl Fn(usize, &[u8]) -> Vec<Vec<u8>>) -> [Vec<u8>; 3] {
+/// Returns the output to each of the three peers if message number `n` arrives in the pieces that `cut` returns.
+fn output(cut: impl Fn(usize, &[u8]) -> Vec<Vec<u8>>) -> [Vec<u8>; 3] {
     let mut sim = Sim::new(Limits { max_line: 128, ..Limits::default() });
     let peers = [(); 3].map(|()| sim.connect());
     sim.run();
@@ -67,15 +67,15 @@ fn whole(_: usize, message: &[u8]) -> Vec<Vec<u8>> {
 
 #[test]
 fn cuts_change_no_output() {
-    let uncut = heard(whole);
+    let uncut = output(whole);
     let mut cuts = 0;
     for (message, (_, bytes)) in conversation().iter().enumerate() {
-        for place in 1..bytes.len() {
-            let cut = heard(|n, bytes| match n == message {
-                true => vec![bytes[..place].to_vec(), bytes[place..].to_vec()],
+        for index in 1..bytes.len() {
+            let cut = output(|n, bytes| match n == message {
+                true => vec![bytes[..index].to_vec(), bytes[index..].to_vec()],
                 false => whole(n, bytes),
             });
-            assert!(cut == uncut, "message {message} cut at {place}");
+            assert!(cut == uncut, "message {message} cut at {index}");
             cuts += 1;
         }
     }
@@ -84,13 +84,13 @@ fn cuts_change_no_output() {
 
 #[test]
 fn single_bytes_change_no_output() {
-    let bytes = heard(|_, bytes| bytes.iter().map(|byte| vec![*byte]).collect());
-    assert!(bytes == heard(whole));
+    let bytes = output(|_, bytes| bytes.iter().map(|byte| vec![*byte]).collect());
+    assert!(bytes == output(whole));
 }
 
 #[test]
 fn conversation_has_every_kind_of_line() {
-    let all = heard(whole).concat();
+    let all = output(whole).concat();
     let all = String::from_utf8(all).expect("the server sends UTF-8");
     let meant = [
         "+help ",

@@ -1,4 +1,5 @@
-//! What one flush of a queue sends: as much as its limit allows, up to the end of a message, and whether that is all.
+//! One flush of a send queue: it sends as much as its limit allows, up to the end of a message, and reports whether
+//! that is all.
 
 use redpoll::limits::Limits;
 use redpoll::protocol::dialect::Dialect;
@@ -8,7 +9,7 @@ use std::io::{self, ErrorKind};
 
 const ID: ConnId = ConnId(0);
 
-/// A queue that holds `+pong 1`, `+pong 2` and `+pong 3`, 8 bytes each.
+/// Returns a queue that holds `+pong 1`, `+pong 2` and `+pong 3`, 8 bytes each.
 fn three_messages() -> SendQueues {
     let mut queues = SendQueues::new(&Limits::default());
     queues.open(ID, Dialect::Native);
@@ -16,7 +17,8 @@ fn three_messages() -> SendQueues {
     queues
 }
 
-/// Flushes the queue once into a kernel that takes `room` bytes; what it was offered, and whether that was all.
+/// Flushes the queue once into a kernel that takes `room` bytes. Returns each send with whether it was the last, and
+/// the result of the flush.
 fn flush(queues: &mut SendQueues, limit: usize, room: usize) -> (Vec<(String, bool)>, Flushed) {
     let mut offered = Vec::new();
     queues.mark_dirty(ID);
@@ -46,13 +48,13 @@ fn limited_flush_ends_with_a_message() {
     for (limit, first) in [(8, "+pong 1\n"), (15, "+pong 1\n"), (16, "+pong 1\n+pong 2\n"), (1, "+pong 1\n")]
     {
         let mut queues = three_messages();
-        let rest = 24 - first.len();
+        let unsent = 24 - first.len();
         assert_eq!(
             flush(&mut queues, limit, usize::MAX),
-            (offer(first, false), Flushed::Unsent(rest)),
+            (offer(first, false), Flushed::Unsent(unsent)),
             "limit {limit}"
         );
-        // The kernel has refused nothing, so the next flush goes on at once.
+        // The kernel has refused nothing, so the next flush continues at once.
         let all = "+pong 1\n+pong 2\n+pong 3\n";
         assert_eq!(
             flush(&mut queues, usize::MAX, usize::MAX),
@@ -70,7 +72,7 @@ fn limited_flush_ends_at_messages() {
 }
 
 #[test]
-fn refused_rest_waits_for_the_kernel() {
+fn unsent_bytes_wait_for_the_kernel() {
     let mut queues = three_messages();
     assert_eq!(flush(&mut queues, 16, 3), (offer("+pong 1\n+pong 2\n", false), Flushed::Unsent(21)));
     assert_eq!(flush(&mut queues, 16, usize::MAX), (vec![], Flushed::Unsent(21)), "it is not writable");

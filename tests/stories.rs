@@ -5,9 +5,9 @@
 
 use redpoll::protocol::name::EVERY_SCRIPT;
 use redpoll_kit::replay;
-use redpoll_kit::story::simulated::{Simulated, gone_wrong};
+use redpoll_kit::story::simulated::{Simulated, with_faults};
 use redpoll_kit::story::sockets::Sockets;
-use redpoll_kit::story::{Story, tell_all};
+use redpoll_kit::story::{Story, run_all};
 use std::panic::catch_unwind;
 use std::path::Path;
 
@@ -25,16 +25,16 @@ fn on_sockets(story: &Story) -> bool {
 /// True for stories that engines with threads can run: all but those with UDP.
 #[cfg(feature = "threads")]
 fn has_streams_only(story: &Story) -> bool {
-    on_sockets(story) && !story.doors().contains(&redpoll::protocol::scheme::Scheme::Udp)
+    on_sockets(story) && !story.schemes().contains(&redpoll::protocol::scheme::Scheme::Udp)
 }
 
 fn run_on_sockets(test: &str, may: impl Fn(&Story) -> bool, engine: &str) {
-    tell_all(test, None, may, |story| Sockets::new(Path::new(PROGRAM), story, engine));
+    run_all(test, None, may, |story| Sockets::new(Path::new(PROGRAM), story, engine));
 }
 
 #[test]
 fn every_story_in_the_simulator() {
-    tell_all("every_story_in_the_simulator", None, can_run, Simulated::new);
+    run_all("every_story_in_the_simulator", None, can_run, Simulated::new);
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn every_story_with_faults() {
     for seed in replay::seeds(0..8) {
         println!("seed {seed}");
         let test = "every_story_with_faults";
-        tell_all(test, Some(seed), can_run, |story| gone_wrong(story, seed));
+        run_all(test, Some(seed), can_run, |story| with_faults(story, seed));
     }
 }
 
@@ -66,22 +66,22 @@ fn stream_stories_with_queued_threads() {
 /// Returns the error of the story of this text in the simulator.
 fn error_of(text: &str) -> String {
     let story = Story::parse("made-up", text).expect("it is a story");
-    story.tell(Simulated::new(&story)).expect_err("the story fails")
+    story.run(Simulated::new(&story)).expect_err("the story fails")
 }
 
 #[test]
 fn wrong_story_names_its_line() {
     assert_eq!(
         error_of("alice arrives\n// a comment\nalice > /ping 1\nalice < +pong 2\n"),
-        r#"tests/stories/made-up.story:4: alice should hear "+pong 2", but gets "+pong 1""#
+        r#"tests/stories/made-up.story:4: alice should receive "+pong 2", but gets "+pong 1""#
     );
     assert_eq!(
         error_of("alice arrives\nalice < hi\n"),
-        r#"tests/stories/made-up.story:2: alice should hear "hi", but gets nothing"#
+        r#"tests/stories/made-up.story:2: alice should receive "hi", but gets nothing"#
     );
     assert_eq!(
         error_of("alice arrives\nalice > /ping 1\n"),
-        r#"tests/stories/made-up.story: at the end alice should hear "+pong the-end", but gets "+pong 1""#
+        r#"tests/stories/made-up.story: at the end alice should receive "+pong the-end", but gets "+pong 1""#
     );
     assert!(error_of("alice arrives\nalice closed\n").contains("gets nothing"));
     assert!(error_of("alice arrives\nalice > /quit\nalice closed\n").contains(r#"but gets "+bye""#));
@@ -94,7 +94,7 @@ fn wrong_story_names_its_line() {
 fn failure_prints_the_replay_command() {
     let outcome = catch_unwind(|| {
         let is_it = |story: &Story| story.name == "nick/renaming_frees_the_old_name";
-        tell_all("this_test", Some(7), is_it, |_| -> Simulated { panic!("no stage") });
+        run_all("this_test", Some(7), is_it, |_| -> Simulated { panic!("no backend") });
     });
     // No story runs where `REDPOLL_STORY` names another one.
     let Err(panic) = outcome else { return assert!(replay::story().is_some(), "a panic is a failure") };
@@ -129,5 +129,5 @@ fn invalid_story_is_refused() {
 fn texts_are_unescaped() {
     let text = "a arrives\na > /ping \\{3*xy}\\t\\\\\\x41\\u{e4}b\\s\na < +pong xyxyxy\\t\\\\Aäb\\s\n";
     let story = Story::parse("made-up", text).expect("it is a story");
-    story.tell(Simulated::new(&story)).expect("the text is echoed");
+    story.run(Simulated::new(&story)).expect("the text is echoed");
 }

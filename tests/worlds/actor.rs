@@ -56,7 +56,7 @@ pub enum Request {
     Leave(usize),
     /// A request that is answered and changes nothing.
     List,
-    /// A request whose only answer is a refusal with this code.
+    /// A request with a refusal of this code as the only answer.
     Refused(&'static str),
 }
 

@@ -52,7 +52,7 @@ fn worlds_agree_with_the_model() {
 /// Runs the worlds of these seeds, on all processors.
 ///
 /// # Errors
-/// The first seed whose world fails.
+/// The first seed with a failing world.
 fn run_all(seeds: Range<u64>) -> Result<Seen, u64> {
     let (next, first_bad) = (AtomicU64::new(seeds.start), AtomicU64::new(u64::MAX));
     let work = || {

@@ -1,4 +1,4 @@
-//! The built program, started for one test on a port that the system chooses, and killed with it.
+//! The built program, started for one test on ports that the system chooses, and killed at the end of the test.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::net::TcpStream;
@@ -8,19 +8,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A time that only failing tests wait.
+/// Maximum time for any wait; only failing tests reach it.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A server that has said where it listens.
+/// A running server that has printed its listeners.
 pub struct Server {
     child: Child,
-    /// HOST:PORT, the first if there are several.
+    /// The address of the first listener: HOST:PORT, or the path of a Unix socket.
     pub address: String,
-    /// Where it listens, as it says it: scheme and address of each.
+    /// Scheme and address of each listener, as the program prints them.
     pub listens: Vec<(String, String)>,
 }
 
-/// A command that runs `program`, without the variables that would set its flags.
+/// Returns a command that runs `program`, without the environment variables that set its flags.
 #[must_use]
 pub fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new(program.as_ref());
@@ -32,19 +32,19 @@ pub fn command(program: impl AsRef<Path>) -> Command {
 }
 
 impl Server {
-    /// A command that serves at one address.
+    /// Starts a server with one listener.
     pub fn run(command: &mut Command) -> Server {
         Server::run_at(1, command)
     }
 
-    /// A command that serves at so many addresses.
-    pub fn run_at(addresses: usize, command: &mut Command) -> Server {
+    /// Starts a server with that number of listeners.
+    pub fn run_at(listeners: usize, command: &mut Command) -> Server {
         let child = command.spawn().expect("the program can be started");
         let mut server = Server { child, address: String::new(), listens: Vec::new() };
         let stdout = server.child.stdout.as_mut().expect("it is piped");
         let mut lines = BufReader::new(stdout).lines();
-        for _ in 0..addresses {
-            let line = lines.next().expect("the program says where it listens").expect("it is UTF-8");
+        for _ in 0..listeners {
+            let line = lines.next().expect("the program prints its listeners").expect("it is UTF-8");
             let url = line.strip_prefix("listening ").expect(&line);
             let (scheme, address) = url.split_once("://").expect(&line);
             server.listens.push((scheme.to_owned(), address.to_owned()));
@@ -53,13 +53,13 @@ impl Server {
         server
     }
 
-    /// Where it listens by that scheme.
+    /// Returns the address of the listener with that scheme.
     pub fn address_of(&self, scheme: &str) -> &str {
         let at = self.listens.iter().find(|(listens, _)| listens == scheme);
-        &at.expect("it listens by that scheme").1
+        &at.expect("it has a listener with that scheme").1
     }
 
-    /// A connection on which nothing takes for ever.
+    /// Connects with timeouts of [`DEADLINE`].
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).expect("the server accepts");
         stream.set_read_timeout(Some(DEADLINE)).expect("a socket has a timeout");
@@ -68,17 +68,17 @@ impl Server {
         stream
     }
 
-    /// Its process.
+    /// Returns its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its standard input, where that is a pipe.
+    /// Returns its standard input, if that is a pipe.
     pub fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().expect("it is piped")
     }
 
-    /// All that it has logged, once it has ended.
+    /// Waits for its end and returns its log.
     pub fn log(mut self) -> String {
         let mut log = String::new();
         self.wait();
@@ -86,29 +86,29 @@ impl Server {
         log
     }
 
-    /// Its threads, as proc_pid_task(5) lists them.
+    /// Returns the number of its threads, as proc_pid_task(5) lists them.
     #[cfg(target_os = "linux")]
     pub fn threads(&self) -> usize {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
         tasks.count()
     }
 
-    /// Its log, while it runs.
+    /// Returns its standard error, which has the log, while it runs.
     pub fn stderr(&mut self) -> ChildStderr {
         self.child.stderr.take().expect("it is piped")
     }
 
-    /// Which process it is.
+    /// Returns its process id, for [`rustix`].
     pub fn process(&self) -> rustix::process::Pid {
         rustix::process::Pid::from_child(&self.child)
     }
 
-    /// Asks it to stop, by name of the signal.
+    /// Sends it a signal.
     pub fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(self.process(), signal).expect("the server is ours");
     }
 
-    /// How it ended, which it has to within [`DEADLINE`].
+    /// Waits for its end, at most [`DEADLINE`], and returns its exit status.
     pub fn wait(&mut self) -> ExitStatus {
         let until = Instant::now() + DEADLINE;
         loop {
@@ -121,8 +121,8 @@ impl Server {
     }
 }
 
-/// A receive that is made again where a signal interrupts it: where a socket has a timeout, the kernel doesn't do so
-/// itself, whichever thread gets the signal (signal(7)).
+/// Repeats a receive that a signal interrupts: the kernel doesn't do so for a socket with a timeout, whichever thread
+/// gets the signal (signal(7)).
 pub fn uninterrupted<T>(mut receive: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match receive() {
@@ -132,11 +132,11 @@ pub fn uninterrupted<T>(mut receive: impl FnMut() -> io::Result<T>) -> io::Resul
     }
 }
 
-/// A folder of one's own for socket files, removed with all that is in it.
+/// A temporary folder for socket files, removed with its contents when dropped.
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// Creates an empty folder of its own.
+    /// Creates an empty folder with a unique name.
     pub fn create() -> Folder {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -146,7 +146,7 @@ impl Folder {
         Folder(folder)
     }
 
-    /// A file in it.
+    /// Returns the path of a file in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }

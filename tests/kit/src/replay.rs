@@ -1,13 +1,13 @@
-//! What a failure prints so that it can be replayed, and the variables that do so: `REDPOLL_SEED`, `REDPOLL_STORY`,
-//! `REDPOLL_INPUT`.
+//! The environment variables that replay a failure: `REDPOLL_SEED`, `REDPOLL_STORY` and `REDPOLL_INPUT`. Failing tests
+//! print the command that sets them.
 
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// The seeds of a test: all of these, or the one of `REDPOLL_SEED`.
+/// Returns the seeds of a test: all of these, or the one in `REDPOLL_SEED`.
 ///
 /// # Panics
-/// Where that is no number.
+/// If that is not a number.
 #[must_use]
 pub fn seeds(all: Range<u64>) -> Range<u64> {
     seeds_of(std::env::var("REDPOLL_SEED").ok().as_deref(), all)
@@ -18,23 +18,23 @@ fn seeds_of(chosen: Option<&str>, all: Range<u64>) -> Range<u64> {
     chosen.map(number).map_or(all, |seed: u64| seed..seed.saturating_add(1))
 }
 
-/// The name of `REDPOLL_STORY`: the one story to tell.
+/// Returns the name in `REDPOLL_STORY`: the one story to run.
 #[must_use]
 pub fn story() -> Option<String> {
     std::env::var("REDPOLL_STORY").ok()
 }
 
-/// The file of `REDPOLL_INPUT`: the one input to run.
+/// Returns the file in `REDPOLL_INPUT`: the one input to run.
 #[must_use]
 pub fn input() -> Option<PathBuf> {
     std::env::var_os("REDPOLL_INPUT").map(PathBuf::from)
 }
 
-/// Those of `names` that are like `name`, most alike first: they share words with it, or hold it.
+/// Returns up to five of `names` that share words with `name` or contain it, the most similar first.
 #[must_use]
 pub fn near<'a>(name: &str, names: &[&'a str]) -> Vec<&'a str> {
     let words: Vec<&str> = name.split(['_', '/']).filter(|word| !word.is_empty()).collect();
-    // Shared words of both, in a thousand of all; and some where the whole is a part of the other.
+    // Shared words per 1,000 words of both, and a bonus if the other contains the whole name.
     let likeness = |other: &str| {
         let shared = other.split(['_', '/']).filter(|word| words.contains(word)).count();
         let is_part = !name.is_empty() && other.contains(name);

@@ -1,8 +1,8 @@
-//! Generates `src/protocol/name/confusables.rs` and `src/protocol/name/scripts.rs`: of two tables of Unicode TR39, the part that names need.
-//! The example `unicode-tables` writes the files, and a test compares them with what is generated.
+//! Generates `src/protocol/name/confusables.rs` and `src/protocol/name/scripts.rs`: the part of two tables of Unicode
+//! TR39 that names need. The example `unicode-tables` writes the files, and a test compares them with the output.
 //!
-//! PRECIS decides which characters a name can hold; its tables end with Unicode 6.3. The standard library is asked for no
-//! property of a character, since its tables change with the compiler. So the bytes depend on Cargo.lock alone.
+//! PRECIS decides which characters a name can hold; its tables end with Unicode 6.3. The output depends on Cargo.lock
+//! alone: no property comes from the standard library, because its tables change with the compiler.
 
 use precis_core::{DerivedPropertyValue, IdentifierClass, StringClass};
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
@@ -11,17 +11,17 @@ use std::path::PathBuf;
 use unicode_normalization::UnicodeNormalization;
 use unicode_script::{Script, ScriptExtension, UnicodeScript};
 
-/// The command that writes the files.
+/// Command that writes the files.
 pub const COMMAND: &str = "cargo run -p redpoll-kit --example unicode-tables";
 
-/// The path of each file and its contents.
+/// Returns the path of each file and its contents.
 #[must_use]
 pub fn files() -> [(PathBuf, String); 2] {
     let file = |name: &str| [env!("CARGO_MANIFEST_DIR"), "../../src/protocol/name", name].iter().collect();
     [(file("confusables.rs"), confusables()), (file("scripts.rs"), scripts())]
 }
 
-/// The prototypes of characters (TR39 section 4).
+/// Returns the file with the prototypes of characters (TR39 section 4).
 ///
 /// - `FROM`: the characters that have a prototype other than themselves, sorted.
 /// - `AT`, `TO`: `TO[AT[i]..AT[i + 1]]` is the prototype of `FROM[i]`.
@@ -29,7 +29,7 @@ pub fn files() -> [(PathBuf, String); 2] {
 pub fn confusables() -> String {
     let (mut from, mut at, mut to) = (Vec::new(), vec![0], Vec::new());
     let mut end = 0;
-    for c in looked_up() {
+    for c in relevant() {
         let prototype: String = unicode_security::skeleton(c.encode_utf8(&mut [0; 4])).collect();
         if !prototype.chars().eq([c]) {
             end += prototype.len();
@@ -47,11 +47,11 @@ pub fn confusables() -> String {
     file
 }
 
-/// The scripts in which characters are used (TR39 section 5.1).
+/// Returns the file with the scripts in which characters are used (TR39 section 5.1).
 ///
-/// - `RUNS`: after `run(first, set)`, the characters from `first` up to the next run are used in the scripts of `SETS[set]`.
-///   What no name can hold may be in any run.
-/// - `SETS`: a bit for each script and for each writing system of several scripts; all bits for what every script uses.
+/// - `RUNS`: after `run(first, set)`, the characters from `first` up to the next run are used in the scripts of
+///   `SETS[set]`. Characters that no name can hold may be in any run.
+/// - `SETS`: a bit for each script and for each writing system of several scripts; all bits if every script uses it.
 #[must_use]
 pub fn scripts() -> String {
     let (mut runs, mut sets, mut last) = (Vec::new(), Vec::new(), None);
@@ -72,7 +72,7 @@ pub fn scripts() -> String {
     file
 }
 
-/// True for the characters that a name can hold after the width mapping: those of PRECIS's IdentifierClass (RFC 8264
+/// Returns whether a name can hold a character after the width mapping: those of PRECIS's IdentifierClass (RFC 8264
 /// section 4.2) without the punctuation and symbols that `src/protocol/name/mod.rs` refuses.
 fn is_admitted(c: char) -> bool {
     match IdentifierClass::default().get_value_from_char(c) {
@@ -87,10 +87,10 @@ fn is_admitted(c: char) -> bool {
     }
 }
 
-/// The characters that `src/protocol/name/look.rs` looks up, sorted: those of decomposed names, and their other cases. Among them
-/// are the conjoining jamo of Hangul, which no name holds, and capitals that are newer than Unicode 6.3. None is a
-/// compatibility form (RFC 8264 section 9.17).
-fn looked_up() -> impl Iterator<Item = char> {
+/// Returns the characters that `src/protocol/name/skeleton.rs` looks up, sorted: those of decomposed names, and their
+/// other cases. Among them are the conjoining jamo of Hangul, which no name holds, and capitals that are newer than
+/// Unicode 6.3. None is a compatibility form (RFC 8264 section 9.17).
+fn relevant() -> impl Iterator<Item = char> {
     let decomposed = (char::MIN..=char::MAX).filter(|c| is_admitted(*c)).nfd();
     let mut class = ClassUnicode::new(decomposed.map(|c| ClassUnicodeRange::new(c, c)));
     class.try_case_fold_simple().expect("regex-syntax has its feature `unicode-case`");
@@ -98,7 +98,7 @@ fn looked_up() -> impl Iterator<Item = char> {
     ranges.into_iter().flatten().filter(|c| [*c].into_iter().nfkd().eq([*c]))
 }
 
-/// The entry of `SETS`: the scripts, and each writing system of several scripts that has one of them.
+/// Returns the entry of `SETS`: the scripts, and each writing system of several scripts that has one of these.
 fn line_of_set(used_in: ScriptExtension) -> String {
     let (mut set, mut names) = ([u64::MAX; 3], "any".to_owned());
     if !used_in.is_common() && !used_in.is_inherited() {
@@ -133,8 +133,8 @@ fn push_static(file: &mut String, declared: &str, opened: &str, lines: &str, clo
     write!(file, "\nstatic {declared} = {opened}\n{lines}{closed};\n").expect("a string takes all");
 }
 
-/// Printable ASCII as itself, all else by number: no space at the start of a line, which would be skipped, no text from
-/// right to left, no mark that combines with the character before.
+/// Returns printable ASCII as it is, and other characters by number: a space at the start of a line would be skipped,
+/// and marks and right-to-left text would be hard to read.
 fn escaped(c: char) -> String {
     if c.is_ascii_graphic() && !matches!(c, '"' | '\\') { c.into() } else { number(c) }
 }
@@ -143,7 +143,7 @@ fn number(c: char) -> String {
     format!("\\u{{{:X}}}", u32::from(c))
 }
 
-/// Lines of at most 110 bytes, each with `end` at its end.
+/// Returns the items in lines of at most 110 bytes, each with `end` at its end.
 fn wrapped(items: &[String], between: &str, end: &str) -> String {
     const INDENT: &str = "    ";
     const WIDTH: usize = 110;

@@ -1,4 +1,4 @@
-//! The checked-in tables of `src/protocol/name/` are the generator's bytes, and hold every character that a name can need.
+//! The checked-in tables of `src/protocol/name/` are the generator's output, and hold every character of a name.
 
 use redpoll::protocol::name::{EVERY_SCRIPT, Name, Skeletons};
 use redpoll_kit::unicode_tables::{COMMAND, files};
@@ -10,12 +10,17 @@ use unicode_normalization::char::is_combining_mark;
 fn tables_are_as_generated() {
     for (path, text) in files() {
         let found = fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == text, "{} is not what is generated; write it by: {COMMAND}", path.display());
+        assert!(
+            found == text,
+            "{} differs from the generator's output; write it by: {COMMAND}",
+            path.display()
+        );
     }
 }
 
-/// The looks of a name, as `src/protocol/name/look.rs` defines them, by the whole table of unicode-security.
-fn whole_looks(folded: &str) -> Vec<String> {
+/// Returns the skeletons of a name as `src/protocol/name/skeleton.rs` defines them, by the full table of
+/// unicode-security.
+fn all_skeletons(folded: &str) -> Vec<String> {
     let capital = |c: char| {
         let mut capitals = c.to_uppercase();
         if capitals.len() == 1 { capitals.next().unwrap_or(c) } else { c }
@@ -23,15 +28,15 @@ fn whole_looks(folded: &str) -> Vec<String> {
     let small: String = folded.nfd().collect();
     let capitals: String = small.chars().map(capital).collect();
     let first: String = small.chars().enumerate().map(|(i, c)| if i == 0 { capital(c) } else { c }).collect();
-    let mut looks = Vec::new();
+    let mut skeletons = Vec::new();
     for form in [small, capitals, first] {
-        let skeleton: String = unicode_security::skeleton(&form).flat_map(char::to_lowercase).collect();
-        let look = skeleton.replace('i', "l").replace('m', "rn").nfd().collect();
-        if !looks.contains(&look) {
-            looks.push(look);
+        let small: String = unicode_security::skeleton(&form).flat_map(char::to_lowercase).collect();
+        let skeleton = small.replace('i', "l").replace('m', "rn").nfd().collect();
+        if !skeletons.contains(&skeleton) {
+            skeletons.push(skeleton);
         }
     }
-    looks
+    skeletons
 }
 
 #[test]
@@ -44,12 +49,12 @@ fn tables_hold_every_name_character() {
     }
     let mut known = 0;
     for c in ('\0'..='\u{3FFFF}').filter(|c| c.is_alphanumeric() || c.is_ascii() || is_combining_mark(*c)) {
-        // Marks are in no name alone.
+        // A name can't consist of a mark alone.
         let names = [format!("{c}"), format!("x{c}"), format!("ש{c}")];
         let Some(name) = names.iter().find_map(|name| Name::new(name.as_bytes()).ok()) else { continue };
-        let whole = whole_looks(name.folded());
-        assert_eq!(Skeletons::of(&name).texts(), whole, "{name} U+{:04X}", u32::from(c));
-        known += usize::from(whole != [name.folded()]);
+        let expected = all_skeletons(name.folded());
+        assert_eq!(Skeletons::of(&name).texts(), expected, "{name} U+{:04X}", u32::from(c));
+        known += usize::from(expected != [name.folded()]);
     }
     assert!(known > 1000, "only {known}");
 }

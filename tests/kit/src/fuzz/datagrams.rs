@@ -1,5 +1,5 @@
-//! The fuzz body for peers that speak by datagrams: any bytes from several addresses, a long time, and an operator on a
-//! line of its own; what each is sent is held against what `dialects.md` says of every one of these datagrams.
+//! The fuzz body for peers with datagrams: any bytes from several addresses, over a long time, and an operator on a
+//! Unix socket. The output to each is checked against what `dialects.md` says of each datagram.
 
 use super::grammar::{blankless, may_be_shown, safe};
 use super::script::Script;
@@ -14,114 +14,114 @@ use redpoll::protocol::scheme::Scheme;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Addresses in a story.
+/// Number of source addresses.
 const ADDRESSES: usize = 5;
 
-/// Bytes that all may send in one story, each datagram and line counted as some more.
+/// Total input of all addresses and the operator, with `COST` for each datagram and line.
 const MAX_SENT: usize = 128 * KIB;
 const COST: usize = 128;
 
-/// What may be on its way before the server works: so much is done in one turn.
+/// Maximum input before the server runs: as much as it handles in one turn.
 const MAX_PENDING: usize = 32;
 const MAX_PENDING_BYTES: usize = 8 * KIB;
 
-/// The deeds of a script; all other bytes are what is sent with the next deed.
-mod deed {
-    /// A datagram from the present address; those that follow come from the address of the next byte.
-    pub const FROM: u8 = 0xF5;
-    /// A datagram. It waits with others until the server works.
+/// The actions of a script; all other bytes are the input of the next action.
+mod action {
+    /// Sends a datagram from the current address; then the address of the next byte is the current one.
+    pub const SELECT: u8 = 0xF5;
+    /// Sends a datagram; the server doesn't run yet.
     pub const SEND: u8 = 0xF6;
-    /// A datagram, and the server works.
+    /// Sends a datagram, and the server runs.
     pub const RUN: u8 = 0xF7;
-    /// The operator says it in the lobby.
+    /// The operator sends it to the lobby.
     pub const SAY: u8 = 0xF8;
     /// The operator sends it to the user named before the first `:`.
-    pub const TELL: u8 = 0xF9;
-    /// The operator ends the connection of the one of this name.
+    pub const DIRECT: u8 = 0xF9;
+    /// The operator kicks the user with this name.
     pub const KICK: u8 = 0xFA;
     /// The operator announces it.
     pub const ANNOUNCE: u8 = 0xFB;
-    /// A datagram; then sends fail as often as the next byte says, in percent.
+    /// Sends a datagram; then sends fail with the percentage of the next byte.
     pub const FAIL: u8 = 0xFC;
-    /// A datagram; then five seconds pass, as often as the next byte says.
+    /// Sends a datagram; then five seconds pass, as many times as the next byte says.
     pub const PASS: u8 = 0xFD;
-    /// The last datagram once more, as often as the next byte says.
+    /// Sends the last datagram again, as many times as the next byte says.
     pub const REPEAT: u8 = 0xFE;
-    /// What the operator did last with words, as often as the next byte says.
+    /// Repeats the operator's last command, as many times as the next byte says.
     pub const AGAIN: u8 = 0xFF;
 }
 
-/// Whatever comes from whatever addresses:
+/// For any datagrams from any addresses:
 ///
-/// - an address without a name is never sent more than three times the bytes that it sent, and one with a name at most
-///   64 KiB behind its last datagram;
-/// - every datagram that is sent is one message, not empty, valid UTF-8 without controls, at most 1024 bytes;
-/// - each is sent exactly what `dialects.md` says, in order, where its allowance suffices and no send fails; some of it
-///   otherwise. So a `C` or `Q` with a name that wasn't entered from its address has no effect, no source sends for another,
-///   names are unique, and a line peer hears the same;
-/// - of an address without a name nothing is kept;
-/// - one that is silent for ten minutes is gone, to the millisecond, and its name is free; that of a kicked one is
-///   after a minute;
-/// - in the end all are gone, and the server is empty.
+/// - an unregistered address is never sent more than three times the bytes that it has sent, and a registered one at
+///   most 64 KiB after its last datagram;
+/// - every datagram from the server is one message, not empty, valid UTF-8 without controls, at most 1024 bytes;
+/// - each address is sent exactly what `dialects.md` says, in order, if its send credit suffices and no send fails; a
+///   part of that otherwise. So a `C` or `Q` with a name of another address has no effect, no source sends for
+///   another, names are unique, and a line peer receives the same;
+/// - the server keeps no state for an unregistered address;
+/// - an address that is silent for ten minutes is closed, to the millisecond, and its name is free; the name of a
+///   kicked one is free after a minute;
+/// - in the end all are closed, and the server is empty.
 ///
-/// The input: bytes and the deeds of `deed` below.
+/// The input: bytes and the actions of `action`.
 ///
 /// # Panics
 /// If one of these doesn't hold.
 pub fn check_datagrams(data: &[u8]) {
     let mut script = Script::new(data);
-    let mut story = Story::new();
+    let mut session = Session::new();
     let mut slice = Vec::new();
     while let Some(byte) = script.byte() {
-        if byte < deed::FROM {
+        if byte < action::SELECT {
             slice.push(byte);
         } else {
-            story.act(byte, &std::mem::take(&mut slice), &mut script);
+            session.act(byte, &std::mem::take(&mut slice), &mut script);
         }
     }
-    story.end(&slice);
+    session.end(&slice);
 }
 
-/// What a source must be sent.
+/// A message that a source must receive.
 #[derive(Debug)]
 enum Due {
-    /// These words.
+    /// This text.
     Text(String),
-    /// A refusal of this code.
+    /// A refusal with this code.
     Refusal(&'static str),
-    /// A refusal to an address without a name, if it takes at most so many bytes.
-    Answer(&'static str, usize),
+    /// A refusal to an unregistered address, if it takes at most this number of bytes.
+    Limited(&'static str, usize),
 }
 
-/// A source address, as it is known from the page.
+/// The modelled state of a source address.
 #[derive(Debug, Default)]
 struct Address {
-    /// As written and folded.
+    /// Its name as written and folded.
     name: Option<(String, String)>,
-    /// When its last datagram came, while it has a name.
-    renew_credit: Time,
-    /// What it has been due since the server last was at rest.
+    /// Time of its last datagram while registered.
+    last_datagram: Time,
+    /// Messages due since the server was last idle.
     due: Vec<Due>,
-    /// It has sent something that is on its way.
-    speaks: bool,
-    /// Bytes that it was sent behind its last datagram.
-    unasked: usize,
+    /// It has sent a datagram that the server hasn't handled.
+    has_sent: bool,
+    /// Bytes sent to it since its last datagram.
+    unsolicited: usize,
 }
 
 /// A server, addresses and an operator.
-struct Story {
+struct Session {
     sim: Sim,
     operator: PeerNo,
-    /// What the operator is to hear.
+    /// Lines due to the operator.
     due: Vec<String>,
     addresses: [Address; ADDRESSES],
-    /// Those with names, in the order in which they last spoke.
+    /// Registered addresses, in the order of their last datagrams.
     order: Vec<usize>,
     kicked: Vec<(Time, String)>,
-    present: usize,
+    current: usize,
     last: Vec<u8>,
-    /// What the operator did last.
-    done: (u8, Vec<u8>),
+    /// The operator's last command.
+    last_command: (u8, Vec<u8>),
     pending: usize,
     pending_bytes: usize,
     failing: bool,
@@ -130,25 +130,25 @@ struct Story {
 
 const OPERATOR: &str = "Olga";
 
-impl Story {
-    fn new() -> Story {
-        // Above the rate datagrams are lost, and so nothing could be said of them.
+impl Session {
+    fn new() -> Session {
+        // Above the rate datagrams are dropped, so their effect would be unknown.
         let limits = Limits { rate: None, ..Limits::default() };
         let mut sim = Sim::with_schemes(limits, &[Scheme::Unix, Scheme::Udp]);
         let operator = sim.connect();
         sim.send(operator, format!("#{OPERATOR}\n"));
         sim.run();
         sim.take(operator);
-        Story {
+        Session {
             sim,
             operator,
             due: Vec::new(),
             addresses: Default::default(),
             order: Vec::new(),
             kicked: Vec::new(),
-            present: 0,
+            current: 0,
             last: Vec::new(),
-            done: (deed::SAY, Vec::new()),
+            last_command: (action::SAY, Vec::new()),
             pending: 0,
             pending_bytes: 0,
             failing: false,
@@ -156,39 +156,39 @@ impl Story {
         }
     }
 
-    fn act(&mut self, deed: u8, slice: &[u8], script: &mut Script<'_>) {
-        match deed {
-            deed::SAY | deed::TELL | deed::KICK | deed::ANNOUNCE => {
-                self.operate(deed, slice);
-                self.done = (deed, slice.to_vec());
+    fn act(&mut self, action: u8, slice: &[u8], script: &mut Script<'_>) {
+        match action {
+            action::SAY | action::DIRECT | action::KICK | action::ANNOUNCE => {
+                self.operate(action, slice);
+                self.last_command = (action, slice.to_vec());
             }
-            deed::AGAIN => {
-                let (deed, slice) = self.done.clone();
-                (0..script.below(256)).for_each(|_| self.operate(deed, &slice));
+            action::AGAIN => {
+                let (action, slice) = self.last_command.clone();
+                (0..script.below(256)).for_each(|_| self.operate(action, &slice));
             }
-            deed::REPEAT => {
+            action::REPEAT => {
                 let last = self.last.clone();
                 (0..script.below(256)).for_each(|_| self.send(&last));
             }
             // Only RUN sends a datagram of no bytes.
-            _ if slice.is_empty() && deed != deed::RUN => {}
+            _ if slice.is_empty() && action != action::RUN => {}
             _ => {
                 self.send(slice);
                 self.last = slice.to_vec();
             }
         }
-        match deed {
-            deed::SEND => {}
-            deed::FROM => self.present = script.below(ADDRESSES),
-            deed::RUN => self.run(),
-            deed::FAIL => {
+        match action {
+            action::SEND => {}
+            action::SELECT => self.current = script.below(ADDRESSES),
+            action::RUN => self.run(),
+            action::FAIL => {
                 let percent = script.below(96);
                 self.run();
                 self.failing = percent > 0;
                 let faults = Faults::none(7).with(Fault::BlockedSend, 10 * percent as u16);
                 self.sim.sockets().set_faults(self.failing.then_some(faults));
             }
-            deed::PASS => {
+            action::PASS => {
                 let time = Duration::from_secs(5) * script.below(256) as u32;
                 self.pass(time);
             }
@@ -196,48 +196,48 @@ impl Story {
         }
     }
 
-    /// Whether so many bytes more may be sent.
-    fn pays(&mut self, bytes: usize) -> bool {
+    /// Takes the cost of a datagram or line from the budget; returns false if that is too small.
+    fn take_budget(&mut self, bytes: usize) -> bool {
         let left = self.budget.checked_sub(bytes + COST);
         left.into_iter().for_each(|left| self.budget = left);
         left.is_some()
     }
 
-    /// A datagram from the present address.
+    /// Sends a datagram from the current address.
     fn send(&mut self, datagram: &[u8]) {
-        if !self.pays(datagram.len()) {
+        if !self.take_budget(datagram.len()) {
             return;
         }
-        let at = self.present;
+        let at = self.current;
         if self.pending >= MAX_PENDING || self.pending_bytes >= MAX_PENDING_BYTES {
             self.run();
         }
         self.sim.send_datagram(1, source(at), datagram);
         self.pending += 1;
-        let had_name = self.addresses[at].name.is_some();
-        if had_name {
-            self.speak(at);
+        let was_registered = self.addresses[at].name.is_some();
+        if was_registered {
+            self.note_activity(at);
         }
-        self.mean(at, datagram);
+        self.apply(at, datagram);
         if self.addresses[at].name.is_some() {
-            self.speak(at);
-        } else if had_name {
-            // Nothing counts that comes from an address in the turn in which it left.
+            self.note_activity(at);
+        } else if was_registered {
+            // Further datagrams in the turn in which an address left have no effect.
             self.run();
         }
     }
 
-    fn speak(&mut self, at: usize) {
+    fn note_activity(&mut self, at: usize) {
         let now = self.sim.now();
         let address = &mut self.addresses[at];
-        address.speaks = true;
-        address.renew_credit = now;
+        address.has_sent = true;
+        address.last_datagram = now;
         self.order.retain(|other| *other != at);
         self.order.push(at);
     }
 
-    /// What a datagram brings about.
-    fn mean(&mut self, at: usize, datagram: &[u8]) {
+    /// Applies a datagram to the model.
+    fn apply(&mut self, at: usize, datagram: &[u8]) {
         let message = datagram.strip_suffix(b"\n").unwrap_or(datagram);
         if datagram.len() > MAX_SHORT_MESSAGE {
             return self.refuse(at, "line-too-long", datagram.len());
@@ -248,11 +248,11 @@ impl Story {
         let Some((b"L" | b"C" | b"Q", rest)) = message.split_once_str(" ") else { return };
         let rest = blankless(rest);
         match message[0] {
-            b'L' => self.enter(at, rest, datagram.len()),
+            b'L' => self.register(at, rest, datagram.len()),
             b'Q' => {
                 if self.owns(at, rest) {
-                    self.go(at, "");
-                    self.owe(at, Due::Text("EXIT".to_owned()));
+                    self.leave(at, "");
+                    self.push_due(at, Due::Text("EXIT".to_owned()));
                 }
             }
             _ => {
@@ -264,67 +264,67 @@ impl Story {
                 } else {
                     let shown = self.addresses[at].name.clone().map_or_else(String::new, |(shown, _)| shown);
                     self.due.push(format!("{shown}: {}", safe(text)));
-                    self.tell_others(Some(at), &format!("{shown} : {}", safe(text)));
+                    self.send_others(Some(at), &format!("{shown} : {}", safe(text)));
                 }
             }
         }
     }
 
-    fn enter(&mut self, at: usize, nick: &[u8], bytes: usize) {
+    fn register(&mut self, at: usize, nick: &[u8], bytes: usize) {
         let now = self.sim.now();
         let Ok(name) = Name::new(nick) else { return self.refuse(at, "nick-invalid", bytes) };
         let (shown, key) = (name.shown().to_owned(), name.folded().to_owned());
         if name::is_reserved(&name) {
             return self.refuse(at, "nick-reserved", bytes);
         }
-        let looks = Skeletons::of(&name);
-        let clashes = |other: &str| {
+        let skeletons = Skeletons::of(&name);
+        let is_taken = |other: &str| {
             other == key
                 || Name::new(other.as_bytes())
-                    .is_ok_and(|other| looks.is_confusable_with(&Skeletons::of(&other)))
+                    .is_ok_and(|other| skeletons.is_confusable_with(&Skeletons::of(&other)))
         };
-        if self.kicked.iter().any(|(until, other)| *until > now && clashes(other)) {
+        if self.kicked.iter().any(|(until, other)| *until > now && is_taken(other)) {
             return self.refuse(at, "kicked", bytes);
         }
         let mut others = self.addresses.iter().enumerate().filter(|(other, _)| *other != at);
-        let taken = others.any(|(_, address)| address.name.as_ref().is_some_and(|(_, key)| clashes(key)));
-        if taken || clashes(&OPERATOR.to_lowercase()) {
-            return self.owe(at, Due::Text("occupied".to_owned()));
+        let taken = others.any(|(_, address)| address.name.as_ref().is_some_and(|(_, key)| is_taken(key)));
+        if taken || is_taken(&OPERATOR.to_lowercase()) {
+            return self.push_due(at, Due::Text("occupied".to_owned()));
         }
-        self.owe(at, Due::Text("OK".to_owned()));
+        self.push_due(at, Due::Text("OK".to_owned()));
         match self.addresses[at].name.replace((shown.clone(), key)) {
             None => {
                 self.due.push(format!("* {shown} joined"));
-                self.tell_others(Some(at), &format!("Welcome {shown} to the chat room"));
+                self.send_others(Some(at), &format!("Welcome {shown} to the chat room"));
             }
             Some((former, _)) if former != shown => {
                 self.due.push(format!("* {former} is now {shown}"));
-                self.tell_others(Some(at), &format!("{former} is now {shown}"));
+                self.send_others(Some(at), &format!("{former} is now {shown}"));
             }
             Some(_) => {}
         }
     }
 
-    /// The operator does something with words.
-    fn operate(&mut self, deed: u8, words: &[u8]) {
+    /// Sends a command as the operator and applies it to the model.
+    fn operate(&mut self, action: u8, words: &[u8]) {
         let words: Vec<u8> =
             words.iter().copied().filter(|byte| !b"\n\r\0".contains(byte)).take(KIB).collect();
-        if words.is_empty() || !self.pays(words.len() * ADDRESSES) {
+        if words.is_empty() || !self.take_budget(words.len() * ADDRESSES) {
             return;
         }
         self.run();
         let mut line = Vec::new();
-        match deed {
-            deed::SAY => {
+        match action {
+            action::SAY => {
                 line.extend_from_slice(b"/say ");
-                self.tell_others(None, &format!("{OPERATOR} : {}", safe(&words)));
+                self.send_others(None, &format!("{OPERATOR} : {}", safe(&words)));
             }
-            deed::ANNOUNCE => {
+            action::ANNOUNCE => {
                 line.extend_from_slice(b"/announce ");
                 self.due.push(format!("* administrator: {}", safe(&words)));
-                self.tell_others(None, &format!("administrator : {}", safe(&words)));
+                self.send_others(None, &format!("administrator : {}", safe(&words)));
             }
-            deed::TELL => {
+            action::DIRECT => {
                 line.push(b'@');
                 let Some((nick, text)) = words.split_once_str(":") else { return };
                 if nick.contains(&b',') || text.is_empty() {
@@ -334,7 +334,7 @@ impl Story {
                 if key == OPERATOR.to_lowercase() {
                     self.due.push(format!("@{OPERATOR}:{}", safe(text)));
                 } else if let Some(to) = self.holder(&key) {
-                    self.owe(to, Due::Text(format!("@{OPERATOR}: {}", safe(text))));
+                    self.push_due(to, Due::Text(format!("@{OPERATOR}: {}", safe(text))));
                 }
             }
             _ => {
@@ -344,8 +344,8 @@ impl Story {
                     return;
                 }
                 if let Some(at) = self.holder(&key) {
-                    self.owe(at, Due::Text("!kicked".to_owned()));
-                    self.go(at, "kicked");
+                    self.push_due(at, Due::Text("!kicked".to_owned()));
+                    self.leave(at, "kicked");
                     self.kicked.push((self.sim.now() + KICKED_FOR, key));
                 }
             }
@@ -357,12 +357,12 @@ impl Story {
     }
 
     /// Frees a name; the other users receive the leaving.
-    fn go(&mut self, at: usize, reason: &str) {
+    fn leave(&mut self, at: usize, reason: &str) {
         let Some((shown, _)) = self.addresses[at].name.take() else { return };
         self.order.retain(|other| *other != at);
         let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
         self.due.push(format!("* {shown} left{reason}"));
-        self.tell_others(None, &format!("{shown} exited the chat room"));
+        self.send_others(None, &format!("{shown} exited the chat room"));
     }
 
     fn holder(&self, key: &str) -> Option<usize> {
@@ -376,48 +376,48 @@ impl Story {
 
     fn refuse(&mut self, at: usize, code: &'static str, bytes: usize) {
         match self.addresses[at].name {
-            Some(_) => self.owe(at, Due::Refusal(code)),
-            None => self.owe(at, Due::Answer(code, bytes * AMPLIFICATION_LIMIT)),
+            Some(_) => self.push_due(at, Due::Refusal(code)),
+            None => self.push_due(at, Due::Limited(code, bytes * AMPLIFICATION_LIMIT)),
         }
     }
 
-    fn tell_others(&mut self, except: Option<usize>, text: &str) {
+    fn send_others(&mut self, except: Option<usize>, text: &str) {
         for at in 0..ADDRESSES {
             if Some(at) != except && self.addresses[at].name.is_some() {
-                self.owe(at, Due::Text(text.to_owned()));
+                self.push_due(at, Due::Text(text.to_owned()));
             }
         }
     }
 
-    fn owe(&mut self, at: usize, due: Due) {
+    fn push_due(&mut self, at: usize, due: Due) {
         let due = match due {
             Due::Text(text) => Due::Text(cut(text)),
             due => due,
         };
-        self.pending_bytes += due.most();
+        self.pending_bytes += due.max_len();
         self.addresses[at].due.push(due);
     }
 
-    /// The server does all that is on its way, and each has got what it was due.
+    /// Runs the server until it is idle, and checks that all messages due are received.
     fn run(&mut self) {
         self.sim.run();
         self.check();
     }
 
-    /// Time passes, in which the silent go.
+    /// Lets time pass, in which silent addresses are closed.
     fn pass(&mut self, time: Duration) {
         self.run();
         let end = self.sim.now() + time;
         while let Some(&at) = self.order.first()
-            && self.addresses[at].renew_credit + MAX_SILENCE <= end
+            && self.addresses[at].last_datagram + MAX_SILENCE <= end
         {
-            let until = self.addresses[at].renew_credit + MAX_SILENCE;
+            let until = self.addresses[at].last_datagram + MAX_SILENCE;
             let mut silent = Vec::new();
             let due = self.addresses.each_ref().map(|address| address.due.len());
             while let Some(&at) = self.order.first()
-                && self.addresses[at].renew_credit + MAX_SILENCE == until
+                && self.addresses[at].last_datagram + MAX_SILENCE == until
             {
-                self.go(at, "silent");
+                self.leave(at, "silent");
                 silent.push(at);
             }
             // A source that leaves at the same time receives nothing more.
@@ -427,25 +427,29 @@ impl Story {
         self.check();
     }
 
-    /// What holds whenever the server is at rest.
+    /// Asserts what holds whenever the server is idle.
     fn check(&mut self) {
         (self.pending, self.pending_bytes) = (0, 0);
         self.sim.reactor().server().invariants();
-        let heard = self.sim.lines(self.operator);
-        let heard: Vec<&String> = heard.iter().filter(|line| !line.starts_with(['+', '!'])).collect();
-        assert!(heard.iter().copied().eq(&self.due), "the operator heard {heard:?}, not {:?}", self.due);
+        let received = self.sim.lines(self.operator);
+        let received: Vec<&String> = received.iter().filter(|line| !line.starts_with(['+', '!'])).collect();
+        assert!(
+            received.iter().copied().eq(&self.due),
+            "the operator received {received:?} instead of {:?}",
+            self.due
+        );
         self.due.clear();
         for at in 0..ADDRESSES {
             let datagrams = self.sim.datagrams(source(at));
-            self.addresses[at].hear(at, &datagrams, self.failing);
+            self.addresses[at].receive(at, &datagrams, self.failing);
         }
         let names = self.addresses.iter().filter(|address| address.name.is_some()).count();
         assert_eq!(
             self.sim.reactor().server().connections.count().0,
             names + 1,
-            "nothing is kept for strangers"
+            "no state for unregistered addresses"
         );
-        assert_eq!(self.sim.reactor().server().hub().registered(), names + 1, "names that are held");
+        assert_eq!(self.sim.reactor().server().hub().registered(), names + 1, "registered names");
     }
 
     fn end(mut self, slice: &[u8]) {
@@ -453,7 +457,7 @@ impl Story {
             self.send(slice);
         }
         self.pass(MAX_SILENCE);
-        assert!(self.addresses.iter().all(|address| address.name.is_none()), "the silent are gone");
+        assert!(self.addresses.iter().all(|address| address.name.is_none()), "silent addresses are closed");
         self.sim.end(self.operator);
         self.sim.pass(Duration::from_secs(2));
         let server = self.sim.reactor().server();
@@ -465,14 +469,14 @@ impl Story {
 }
 
 impl Address {
-    /// Judges what came against what was due.
-    fn hear(&mut self, at: usize, datagrams: &[Vec<u8>], failing: bool) {
+    /// Checks the received datagrams against those due.
+    fn receive(&mut self, at: usize, datagrams: &[Vec<u8>], failing: bool) {
         let mut due = std::mem::take(&mut self.due).into_iter();
-        if std::mem::take(&mut self.speaks) {
-            self.unasked = 0;
+        if std::mem::take(&mut self.has_sent) {
+            self.unsolicited = 0;
         }
         for datagram in datagrams {
-            let text = datagram.to_str().expect("the server speaks UTF-8");
+            let text = datagram.to_str().expect("the server sends UTF-8");
             assert!(
                 !text.is_empty() && text.len() <= MAX_SHORT_MESSAGE,
                 "{} bytes in a datagram",
@@ -480,21 +484,24 @@ impl Address {
             );
             assert!(may_be_shown(text), "not safe to show: {text:?}");
             let next = due.find(|due| {
-                let comes = due.is(text);
+                let is_next = due.is(text);
                 assert!(
-                    comes || failing || self.unasked + due.most() > MAX_UNSOLICITED || due.may_lack(),
-                    "{at} was sent {text:?} where {due:?} is due"
+                    is_next
+                        || failing
+                        || self.unsolicited + due.max_len() > MAX_UNSOLICITED
+                        || due.is_optional(),
+                    "{at} received {text:?} instead of {due:?}"
                 );
-                comes
+                is_next
             });
-            assert!(next.is_some(), "{at} was sent {text:?}, which wasn't due");
-            let is_answer = next.is_some_and(|due| due.may_lack());
-            self.unasked += if is_answer { 0 } else { text.len() };
-            assert!(self.unasked <= MAX_UNSOLICITED, "{at} is sent too much unasked");
+            assert!(next.is_some(), "{at} received {text:?}, which isn't due");
+            let is_answer = next.is_some_and(|due| due.is_optional());
+            self.unsolicited += if is_answer { 0 } else { text.len() };
+            assert!(self.unsolicited <= MAX_UNSOLICITED, "{at} received too much unsolicited");
         }
         for due in due {
-            let fits = self.unasked + due.most() <= MAX_UNSOLICITED;
-            assert!(!fits || failing || due.may_lack(), "{at} still waits for {due:?}");
+            let fits = self.unsolicited + due.max_len() <= MAX_UNSOLICITED;
+            assert!(!fits || failing || due.is_optional(), "{at} hasn't received {due:?}");
         }
     }
 }
@@ -505,20 +512,20 @@ impl Due {
         match self {
             Due::Text(due) => due == text,
             Due::Refusal(code) => has_code(code),
-            Due::Answer(code, most) => has_code(code) && text.len() <= *most,
+            Due::Limited(code, max) => has_code(code) && text.len() <= *max,
         }
     }
 
-    /// Bytes that it takes at most.
-    fn most(&self) -> usize {
+    /// Returns its maximum number of bytes.
+    fn max_len(&self) -> usize {
         match self {
             Due::Text(text) => text.len(),
-            Due::Refusal(_) | Due::Answer(..) => MAX_SHORT_MESSAGE,
+            Due::Refusal(_) | Due::Limited(..) => MAX_SHORT_MESSAGE,
         }
     }
 
-    fn may_lack(&self) -> bool {
-        matches!(self, Due::Answer(..))
+    fn is_optional(&self) -> bool {
+        matches!(self, Due::Limited(..))
     }
 }
 
@@ -530,12 +537,12 @@ fn folded(nick: &[u8]) -> String {
     name::fold(blankless(nick)).map_or(String::new(), |key| key.into_owned())
 }
 
-/// As much of a message as a client of this dialect receives, with an LF that is not sent.
+/// Cuts a message to the maximum of this dialect, which counts an LF that is not sent.
 fn cut(text: String) -> String {
-    let most = MAX_SHORT_MESSAGE - 1;
-    if text.len() <= most {
+    let max = MAX_SHORT_MESSAGE - 1;
+    if text.len() <= max {
         return text;
     }
-    let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= most).last();
+    let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= max).last();
     text[..end.unwrap_or(0)].to_owned()
 }

@@ -1,6 +1,6 @@
-//! The line protocol's grammar in both directions, read from protocol.md alone: what a line to the server means, and
-//! what a line from it says. An oracle for the fuzz bodies; it shares no code with `dialect/` on purpose, and decides
-//! in the order in which the page tells it rather than in the fastest.
+//! The line protocol's grammar in both directions, written from protocol.md alone: it parses lines to the server and
+//! lines from the server. It is an oracle for the fuzz bodies: it shares no code with `dialect/`, and its order of
+//! decisions is that of the page, not the fastest.
 
 use bstr::{BStr, ByteSlice};
 use redpoll::protocol::dialect::Dialect;
@@ -9,39 +9,39 @@ use redpoll::protocol::scheme::Scheme;
 use redpoll::protocol::text::{is_safe, push_safe};
 use redpoll::protocol::{Parsed, Rank, Refusal, Request, Scope};
 
-/// A line from the server.
+/// A parsed line from the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Heard<'a> {
+pub(super) enum ServerLine<'a> {
     /// `+word details`.
     Answer { word: &'a str, details: &'a str },
     /// `!code details`.
     Refused { code: &'a str, details: &'a str },
     /// `* text`.
-    Notice(Notice<'a>),
+    Info(Info<'a>),
     /// `@from:text`.
     Direct { from: &'a str, text: &'a str },
-    /// `&room:from:text`, or `from: text` where the room is the lobby.
-    Said { room: &'a str, from: &'a str, text: &'a str },
+    /// `&room:from:text`, or `from: text` in the lobby.
+    Message { room: &'a str, from: &'a str, text: &'a str },
 }
 
-/// A notice.
+/// A line that begins with `* `: a greeting, presence or an announcement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Notice<'a> {
+pub(super) enum Info<'a> {
     Connected,
-    HowToBegin,
-    Arrived { who: &'a str },
-    Gone { who: &'a str, reason: Option<&'a str> },
-    Joined { who: &'a str, room: &'a str },
-    Parted { who: &'a str, room: &'a str },
+    Hint,
+    Registered { user: &'a str },
+    Closed { user: &'a str, reason: Option<&'a str> },
+    Joined { user: &'a str, room: &'a str },
+    Left { user: &'a str, room: &'a str },
     Renamed { from: &'a str, to: &'a str },
     Announced { text: &'a str },
 }
 
-/// Codes that the server says last, before it closes a connection itself.
+/// Codes of the final lines that the server sends before it closes a connection.
 pub(super) const CLOSING: [&str; 6] =
     ["server-full", "too-many-connections", "register-timeout", "too-slow", "kicked", "shutting-down"];
 
-/// All other codes that any line may be refused with.
+/// All other codes of refusals to a line.
 const CODES: [&str; 17] = [
     "line-too-long",
     "bad-byte",
@@ -62,8 +62,8 @@ const CODES: [&str; 17] = [
     "recipient-full",
 ];
 
-/// What a line from the server, without its LF, says. `None` if the protocol knows no such line.
-pub(super) fn heard(line: &str) -> Option<Heard<'_>> {
+/// Parses a line from the server, without its LF. `None` if the protocol has no such line.
+pub(super) fn from_server(line: &str) -> Option<ServerLine<'_>> {
     let mut rest = line.chars();
     let first = rest.next()?;
     let rest = rest.as_str();
@@ -72,27 +72,27 @@ pub(super) fn heard(line: &str) -> Option<Heard<'_>> {
         '!' => {
             let (code, details) = rest.split_once(' ').unwrap_or((rest, ""));
             let known = CODES.contains(&code) || CLOSING.contains(&code) || code == "no-accounts";
-            known.then_some(Heard::Refused { code, details })
+            known.then_some(ServerLine::Refused { code, details })
         }
-        '*' => notice(rest.strip_prefix(' ')?).map(Heard::Notice),
+        '*' => info(rest.strip_prefix(' ')?).map(ServerLine::Info),
         '@' => {
             let (from, text) = rest.split_once(':')?;
-            (is_name(from) && !text.is_empty()).then_some(Heard::Direct { from, text })
+            (is_name(from) && !text.is_empty()).then_some(ServerLine::Direct { from, text })
         }
         '&' => {
             let (room, rest) = rest.split_once(':')?;
             let (from, text) = rest.split_once(':')?;
             let holds = is_name(room) && is_name(from) && !text.is_empty();
-            holds.then_some(Heard::Said { room, from, text })
+            holds.then_some(ServerLine::Message { room, from, text })
         }
         _ => {
             let (from, text) = line.split_once(": ")?;
-            (is_name(from) && !text.is_empty()).then_some(Heard::Said { room: "lobby", from, text })
+            (is_name(from) && !text.is_empty()).then_some(ServerLine::Message { room: "lobby", from, text })
         }
     }
 }
 
-fn answer(rest: &str) -> Option<Heard<'_>> {
+fn answer(rest: &str) -> Option<ServerLine<'_>> {
     let (word, details) = rest.split_once(' ').unwrap_or((rest, ""));
     let words: Vec<&str> = details.split(' ').collect();
     let holds = match (word, words.as_slice()) {
@@ -101,12 +101,12 @@ fn answer(rest: &str) -> Option<Heard<'_>> {
         ("nick" | "left", [name]) => is_name(name),
         ("room", [name, count]) => is_name(name) && is_count(count),
         ("who", [room, names @ ..]) => {
-            is_whose(room) && !names.is_empty() && names.iter().all(|name| is_name(name))
+            is_room_or_all(room) && !names.is_empty() && names.iter().all(|name| is_name(name))
         }
         ("rooms", rooms) => rooms
             .iter()
             .all(|room| room.split_once(':').is_some_and(|(name, count)| is_name(name) && is_count(count))),
-        ("end", ["who", room, count]) => is_whose(room) && is_count(count),
+        ("end", ["who", room, count]) => is_room_or_all(room) && is_count(count),
         ("end", ["rooms", count]) => is_count(count),
         ("end", ["help"]) => true,
         ("announced", [count]) | ("end", ["stats", count]) => is_count(count),
@@ -115,45 +115,45 @@ fn answer(rest: &str) -> Option<Heard<'_>> {
         ("shutdown", [""]) => true,
         _ => false,
     };
-    holds.then_some(Heard::Answer { word, details })
+    holds.then_some(ServerLine::Answer { word, details })
 }
 
-fn notice(text: &str) -> Option<Notice<'_>> {
+fn info(text: &str) -> Option<Info<'_>> {
     if text.starts_with("Say #name ") {
-        return Some(Notice::HowToBegin);
+        return Some(Info::Hint);
     }
     if let Some(address) = text.strip_prefix("You are connected from ") {
         let holds = address == "unix" || address.parse::<std::net::SocketAddr>().is_ok();
-        return holds.then_some(Notice::Connected);
+        return holds.then_some(Info::Connected);
     }
     if let Some(text) = text.strip_prefix("administrator: ") {
-        return (!text.is_empty()).then_some(Notice::Announced { text });
+        return (!text.is_empty()).then_some(Info::Announced { text });
     }
-    let (who, what) = text.split_once(' ')?;
-    let notice = match what {
-        "joined" => Notice::Arrived { who },
-        "left" => Notice::Gone { who, reason: None },
+    let (user, what) = text.split_once(' ')?;
+    let info = match what {
+        "joined" => Info::Registered { user },
+        "left" => Info::Closed { user, reason: None },
         _ => {
             if let Some(room) = what.strip_prefix("joined &") {
-                is_name(room).then_some(Notice::Joined { who, room })?
+                is_name(room).then_some(Info::Joined { user, room })?
             } else if let Some(room) = what.strip_prefix("left &") {
-                is_name(room).then_some(Notice::Parted { who, room })?
+                is_name(room).then_some(Info::Left { user, room })?
             } else if let Some(to) = what.strip_prefix("is now ") {
-                is_name(to).then_some(Notice::Renamed { from: who, to })?
+                is_name(to).then_some(Info::Renamed { from: user, to })?
             } else {
                 let reason = what.strip_prefix("left (")?.strip_suffix(')')?;
-                Notice::Gone { who, reason: Some(reason) }
+                Info::Closed { user, reason: Some(reason) }
             }
         }
     };
-    is_name(who).then_some(notice)
+    is_name(user).then_some(info)
 }
 
 fn is_name(text: &str) -> bool {
     Name::new(text.as_bytes()).is_ok()
 }
 
-fn is_whose(room: &str) -> bool {
+fn is_room_or_all(room: &str) -> bool {
     room == "*" || is_name(room)
 }
 
@@ -161,9 +161,9 @@ fn is_count(text: &str) -> bool {
     text.parse::<usize>().is_ok()
 }
 
-/// What a line to the server, without its LF, means. The details of a refusal are for people; only its code counts.
-pub(super) fn meant(line: &[u8], rank: Rank) -> Parsed<'_> {
-    let stranger = !rank.is_registered();
+/// Parses a line to the server, without its LF. Of a refusal only the code counts; its details are for users.
+pub(super) fn to_server(line: &[u8], rank: Rank) -> Parsed<'_> {
+    let is_unregistered = !rank.is_registered();
     if let Some(refused) = hidden(line) {
         return refused;
     }
@@ -178,12 +178,12 @@ pub(super) fn meant(line: &[u8], rank: Rank) -> Parsed<'_> {
     let name = blankless(head.get(1..).unwrap_or_default());
     match (first, text) {
         (None, _) => Parsed::Nothing,
-        (Some(b'/'), _) => commanded(&line[1..], rank),
-        (Some(b'#'), password) if stranger && !name.is_empty() => {
+        (Some(b'/'), _) => command(&line[1..], rank),
+        (Some(b'#'), password) if is_unregistered && !name.is_empty() => {
             Parsed::Request(Request::Register { nick: name, password })
         }
         (Some(b'#'), _) => USAGE,
-        _ if stranger => Parsed::Refused(Refusal::RegisterFirst),
+        _ if is_unregistered => Parsed::Refused(Refusal::RegisterFirst),
         (Some(b'@' | b'&'), _) if name.is_empty() => USAGE,
         (Some(b'@'), Some(text)) => Parsed::Request(Request::Direct { to: name, text }),
         (Some(b'@'), None) => USAGE,
@@ -236,26 +236,26 @@ fn hidden(line: &[u8]) -> Option<Parsed<'_>> {
         .then_some(USAGE)
 }
 
-fn commanded(line: &[u8], rank: Rank) -> Parsed<'_> {
-    let (stranger, operator) = (!rank.is_registered(), rank.is_operator());
+fn command(line: &[u8], rank: Rank) -> Parsed<'_> {
+    let (is_unregistered, is_operator) = (!rank.is_registered(), rank.is_operator());
     let (word, arguments) = cut(line, b" \t");
     let name = arguments.map(|arguments| blankless(arguments)).filter(|name| !name.is_empty());
     let request = match word.to_ascii_lowercase().as_slice() {
         b"ping" => Some(Request::Ping { token: arguments.unwrap_or_default() }),
         b"help" => Some(Request::Help),
         b"quit" => Some(Request::Quit { message: name.unwrap_or_default() }),
-        b"announce" if operator => arguments.map(|text| Request::Announce { text }),
-        b"kick" if operator => name.map(|name| {
+        b"announce" if is_operator => arguments.map(|text| Request::Announce { text }),
+        b"kick" if is_operator => name.map(|name| {
             let (nick, reason) = cut(name, b" \t");
             Request::Kick { nick, reason: blankless(reason.unwrap_or_default()) }
         }),
-        b"stats" if operator => Some(Request::Stats),
-        b"shutdown" if operator => Some(Request::Shutdown),
-        b"who" | b"rooms" if operator => Some(listed(&word.to_ascii_lowercase(), name)),
-        b"nick" | b"say" | b"msg" | b"join" | b"leave" if stranger => {
+        b"stats" if is_operator => Some(Request::Stats),
+        b"shutdown" if is_operator => Some(Request::Shutdown),
+        b"who" | b"rooms" if is_operator => Some(listed(&word.to_ascii_lowercase(), name)),
+        b"nick" | b"say" | b"msg" | b"join" | b"leave" if is_unregistered => {
             return Parsed::Refused(Refusal::RegisterFirst);
         }
-        _ if stranger && !operator => return Parsed::Refused(Refusal::RegisterFirst),
+        _ if is_unregistered && !is_operator => return Parsed::Refused(Refusal::RegisterFirst),
         b"nick" => name.map(|nick| Request::Rename { nick }),
         b"say" => arguments.map(|text| Request::Say { room: None, text }),
         b"msg" => {
@@ -283,105 +283,106 @@ fn listed<'a>(word: &[u8], name: Option<&'a BStr>) -> Request<'a> {
     }
 }
 
-/// What is shown to the clients of the tutorials: a message without its LF, as the table of dialects.md has it for this
-/// door. `None` if it knows no such message; a classic client's may be anything, since it is told texts alone.
-pub(super) fn shown(door: Scheme, line: &str) -> Option<Heard<'_>> {
+/// Parses a message to a tutorial's client, without its LF, by the table of dialects.md for its scheme. `None` if the
+/// table has no such message. To a classic client it may be any text, because it receives direct messages as texts
+/// alone.
+pub(super) fn to_tutorial(scheme: Scheme, line: &str) -> Option<ServerLine<'_>> {
     if let Some(rest) = line.strip_prefix('!') {
         let (code, details) = rest.split_once(' ').unwrap_or((rest, ""));
         let known = CODES.contains(&code) || CLOSING.contains(&code);
-        return known.then_some(Heard::Refused { code, details });
+        return known.then_some(ServerLine::Refused { code, details });
     }
-    let named = |who, notice| is_name(who).then_some(Heard::Notice(notice));
+    let named = |user, info| is_name(user).then_some(ServerLine::Info(info));
     let renamed =
         |line: &'_ str| line.split_once(" is now ").is_some_and(|(from, to)| is_name(from) && is_name(to));
-    let announced = match door {
+    let announced = match scheme {
         Scheme::Nickname => line.strip_prefix("Administrator message: "),
         Scheme::Udp => line.strip_prefix("administrator : "),
         _ => line.strip_prefix("administrator: "),
     };
     if let Some(text) = announced {
-        return (!text.is_empty()).then_some(Heard::Notice(Notice::Announced { text }));
+        return (!text.is_empty()).then_some(ServerLine::Info(Info::Announced { text }));
     }
     if let Some(direct) = line.strip_prefix('@')
-        && door != Scheme::Classic
+        && scheme != Scheme::Classic
     {
         let (from, text) = direct.split_once(": ")?;
-        return (is_name(from) && !text.is_empty()).then_some(Heard::Direct { from, text });
+        return (is_name(from) && !text.is_empty()).then_some(ServerLine::Direct { from, text });
     }
-    match door {
+    match scheme {
         Scheme::Classic => {
             if let Some(from) = line.strip_prefix("You are connected from:('") {
                 let (ip, port) = from.strip_suffix(')')?.split_once("', ")?;
                 let holds = ip.parse::<std::net::IpAddr>().is_ok() && port.parse::<u16>().is_ok();
-                return holds.then_some(Heard::Notice(Notice::Connected));
+                return holds.then_some(ServerLine::Info(Info::Connected));
             }
             let nick = line.strip_prefix("Your user detail saved as : ")?;
-            return is_name(nick).then_some(Heard::Answer { word: "nick", details: nick });
+            return is_name(nick).then_some(ServerLine::Answer { word: "nick", details: nick });
         }
         Scheme::Nickname | Scheme::Udp if renamed(line) => {
             let (from, to) = line.split_once(" is now ")?;
-            return Some(Heard::Notice(Notice::Renamed { from, to }));
+            return Some(ServerLine::Info(Info::Renamed { from, to }));
         }
         Scheme::Nickname => {
             if line == "Connected to server!" {
-                return Some(Heard::Answer { word: "room", details: "lobby 0" });
+                return Some(ServerLine::Answer { word: "room", details: "lobby 0" });
             }
-            if let Some(who) = line.strip_suffix(" joined!").filter(|who| is_name(who)) {
-                return named(who, Notice::Arrived { who });
+            if let Some(user) = line.strip_suffix(" joined!").filter(|user| is_name(user)) {
+                return named(user, Info::Registered { user });
             }
-            if let Some(who) = line.strip_suffix(" left!").filter(|who| is_name(who)) {
-                return named(who, Notice::Gone { who, reason: None });
+            if let Some(user) = line.strip_suffix(" left!").filter(|user| is_name(user)) {
+                return named(user, Info::Closed { user, reason: None });
             }
         }
         Scheme::Udp => {
             match line {
-                "OK" => return Some(Heard::Answer { word: "ok", details: "" }),
-                "EXIT" => return Some(Heard::Answer { word: "exit", details: "" }),
-                "occupied" => return Some(Heard::Refused { code: "nick-taken", details: "" }),
+                "OK" => return Some(ServerLine::Answer { word: "ok", details: "" }),
+                "EXIT" => return Some(ServerLine::Answer { word: "exit", details: "" }),
+                "occupied" => return Some(ServerLine::Refused { code: "nick-taken", details: "" }),
                 _ => {}
             }
-            if let Some(who) =
-                line.strip_prefix("Welcome ").and_then(|who| who.strip_suffix(" to the chat room"))
+            if let Some(user) =
+                line.strip_prefix("Welcome ").and_then(|user| user.strip_suffix(" to the chat room"))
             {
-                return named(who, Notice::Arrived { who });
+                return named(user, Info::Registered { user });
             }
-            if let Some(who) = line.strip_suffix(" exited the chat room").filter(|who| is_name(who)) {
-                return named(who, Notice::Gone { who, reason: None });
+            if let Some(user) = line.strip_suffix(" exited the chat room").filter(|user| is_name(user)) {
+                return named(user, Info::Closed { user, reason: None });
             }
         }
         Scheme::Relay | Scheme::Line | Scheme::Unix => {}
     }
-    let (from, text) = line.split_once(if door == Scheme::Udp { " : " } else { ": " })?;
-    (is_name(from) && !text.is_empty()).then_some(Heard::Said { room: "lobby", from, text })
+    let (from, text) = line.split_once(if scheme == Scheme::Udp { " : " } else { ": " })?;
+    (is_name(from) && !text.is_empty()).then_some(ServerLine::Message { room: "lobby", from, text })
 }
 
-/// The names in a list of recipients.
+/// Returns the names in a list of recipients.
 pub(super) fn targets(list: &BStr) -> impl Iterator<Item = &BStr> {
     list.split(|byte| *byte == b',').map(blankless)
 }
 
-/// A text as others hear it.
+/// Returns a text as it is sent to recipients.
 pub(super) fn safe(text: &[u8]) -> String {
     let mut safe = Vec::new();
     push_safe(text, &mut safe);
     String::from_utf8(safe).expect("what is safe is UTF-8")
 }
 
-/// Whether a text may be shown as it is. Most is printable ASCII, and told by two comparisons a byte, which a fuzzer
-/// traces each.
+/// Returns whether a text may be shown unchanged. Most texts are printable ASCII, for which two comparisons per byte
+/// are enough: a fuzzer traces each comparison.
 pub(super) fn may_be_shown(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || text.chars().all(is_safe)
 }
 
-/// What stands before and behind the first of these bytes.
+/// Returns the parts before and after the first of these bytes.
 fn cut<'a>(line: &'a [u8], at: &[u8]) -> (&'a BStr, Option<&'a BStr>) {
     match line.iter().position(|byte| at.contains(byte)) {
-        Some(place) => (line[..place].as_bstr(), Some(line[place + 1..].as_bstr())),
+        Some(index) => (line[..index].as_bstr(), Some(line[index + 1..].as_bstr())),
         None => (line.as_bstr(), None),
     }
 }
 
-/// Without the blanks around it.
+/// Returns the name without the blanks around it.
 pub(super) fn blankless(mut name: &[u8]) -> &BStr {
     while let [first, rest @ ..] = name
         && is_blank(*first)
@@ -435,7 +436,7 @@ mod tests {
             "&dev:alice:hi: there",
             "alice: hi",
         ] {
-            assert!(heard(line).is_some(), "{line}");
+            assert!(from_server(line).is_some(), "{line}");
         }
     }
 
@@ -465,7 +466,7 @@ mod tests {
             "é",
             "/x: y",
         ] {
-            assert_eq!(heard(line), None, "{line}");
+            assert_eq!(from_server(line), None, "{line}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The fuzz body for the hub: a script of requests by a few connections, each answered by the real [`Hub`] and by a
-//! model of it that is too simple to be wrong.
+//! The fuzz body for the hub: the real [`Hub`] and a simple model of it must answer the requests of a few connections
+//! in the same way.
 
 use super::grammar::blankless;
-use super::model::{CONNECTIONS, Model, Told};
+use super::model::{CONNECTIONS, Due, Model};
 use super::script::Script;
 use bstr::ByteSlice;
 use redpoll::hub::{AfterRequest, Hub};
@@ -11,13 +11,13 @@ use redpoll::protocol::dialect::{Context, Dialect};
 use redpoll::protocol::name;
 use redpoll::protocol::{Audience, CloseReason, ConnId, Event, List, ListItem, Outbox, Request, Scope};
 
-/// Lines as short as they may be, so that lists take several.
+/// The minimum length of lines, so that lists take several.
 const CONTEXT: Context = Context { max_line: 128 };
 
-/// Deeds in one story: beyond that it says nothing new.
-const MAX_DEEDS: usize = 256;
+/// Maximum number of actions in one input: more show nothing new.
+const MAX_ACTIONS: usize = 256;
 
-/// What nicks and rooms are called, with other spellings of the same, and what is no name.
+/// Names of nicks and rooms, other spellings of the same, and invalid names.
 const NAMES: [&str; 32] = [
     "alice",
     "Alice",
@@ -36,7 +36,7 @@ const NAMES: [&str; 32] = [
     "lobby",
     "Lobby",
     "paypa",
-    // Cyrillic: alike in small letters, in capitals, and to a reserved name.
+    // Cyrillic: confusable in small letters, in capitals, and with a reserved name.
     "раура",
     "вов",
     "ѕегѵег",
@@ -54,15 +54,15 @@ const NAMES: [&str; 32] = [
     "a234567890123456789012345678901234",
 ];
 
-/// What is said, quit with and pinged with.
+/// Texts of messages, close reasons and tokens of pings.
 const TEXTS: [&[u8]; 8] =
     [b"hi", b"", b": x", b"x\n* eve joined", b"\x1B[2J\xFF", b"\xE2\x80\xAE", b"@bob:\t ", b"too slow"];
 
-/// Whatever the connections ask, and however the limits are set:
+/// For any requests of the connections and any limits:
 ///
 /// - each receives, for every action, exactly the lines of the model in their order, and no other peer receives any:
-///   answers, notices, messages, and the refusal that protocol.md names first, with the name as it was typed;
-/// - a room above the quiet limit tells no comings and goings, the limits on rooms hold, a full recipient is refused;
+///   answers, presence, messages, and the refusal that protocol.md lists first, with the name as it was typed;
+/// - a room above the quiet limit sends no presence, the limits on rooms hold, a full recipient is refused;
 /// - after each action both agree on the registered names, and the hub's invariants hold.
 ///
 /// The input: a byte of limits, then actions: a byte for client and kind, and bytes for their details.
@@ -81,7 +81,7 @@ pub fn check_hub(data: &[u8]) {
     let mut hub = Hub::new(&limits);
     let mut model = Model::new(&limits);
     let mut out = Recorder::default();
-    for _ in 0..MAX_DEEDS {
+    for _ in 0..MAX_ACTIONS {
         let Some(choice) = script.byte() else { break };
         let from = u32::from(choice) % CONNECTIONS;
         match choice / CONNECTIONS as u8 {
@@ -99,13 +99,13 @@ pub fn check_hub(data: &[u8]) {
                 let details = Details::draw(&mut script);
                 let request = details.request(kind);
                 let next = hub.handle(ConnId(from), &request, &mut out);
-                model.ask(from, request);
+                model.handle(from, request);
                 assert_eq!(next == AfterRequest::Close, matches!(request, Request::Quit { .. }));
             }
         }
         for id in 0..CONNECTIONS {
-            let told = std::mem::take(&mut model.told[id as usize]);
-            assert_heard(id, &std::mem::take(&mut out.heard[id as usize]), &told);
+            let due = std::mem::take(&mut model.due[id as usize]);
+            assert_received(id, &std::mem::take(&mut out.received[id as usize]), &due);
             let name = model.user(id).map(|user| user.shown.as_str());
             assert_eq!(hub.nick(ConnId(id)).map(name::Name::shown), name, "the nick of {id}");
         }
@@ -115,7 +115,7 @@ pub fn check_hub(data: &[u8]) {
     }
 }
 
-/// What a request may need.
+/// The arguments of a request.
 struct Details<'a> {
     name: &'a [u8],
     list: Vec<u8>,
@@ -168,10 +168,10 @@ impl<'a> Details<'a> {
     }
 }
 
-/// An outbox that keeps what it is given, as lines.
+/// An outbox that keeps its events as lines.
 #[derive(Default)]
 pub(super) struct Recorder {
-    pub heard: [Vec<u8>; CONNECTIONS as usize],
+    pub received: [Vec<u8>; CONNECTIONS as usize],
     full: [bool; CONNECTIONS as usize],
 }
 
@@ -181,7 +181,7 @@ impl Outbox for Recorder {
     }
 
     fn send(&mut self, to: ConnId, event: Event<'_>) {
-        Dialect::Native.encode(event, &CONTEXT, &mut self.heard[to.index()]);
+        Dialect::Native.encode(event, &CONTEXT, &mut self.received[to.index()]);
     }
 
     fn send_list<'n>(
@@ -190,7 +190,7 @@ impl Outbox for Recorder {
         list: List<'_>,
         items: impl Iterator<Item = ListItem<'n>>,
     ) -> usize {
-        Dialect::Native.encode_list(list, items, &CONTEXT, &mut self.heard[to.index()])
+        Dialect::Native.encode_list(list, items, &CONTEXT, &mut self.received[to.index()])
     }
 
     fn send_all(&mut self, to: Audience<'_>, event: Event<'_>) {
@@ -204,31 +204,31 @@ impl Outbox for Recorder {
     }
 }
 
-/// Asserts that what was heard is what was to be told, no more and no less.
-fn assert_heard(id: u32, heard: &[u8], told: &[Told]) {
-    let text = std::str::from_utf8(heard).expect("the server speaks UTF-8");
-    assert!(text.is_empty() || text.ends_with('\n'), "{id} heard {text:?}");
+/// Asserts that the received lines are exactly those that are due.
+fn assert_received(id: u32, received: &[u8], due: &[Due]) {
+    let text = std::str::from_utf8(received).expect("the server sends UTF-8");
+    assert!(text.is_empty() || text.ends_with('\n'), "{id} received {text:?}");
     let mut lines = text.lines().peekable();
-    for told in told {
-        match told {
-            Told::Line(line) => assert_eq!(lines.next(), Some(line.as_str()), "{id} heard {text:?}"),
-            Told::Refusal(start) => {
+    for due in due {
+        match due {
+            Due::Line(line) => assert_eq!(lines.next(), Some(line.as_str()), "{id} received {text:?}"),
+            Due::Refusal(start) => {
                 let line = lines.next().unwrap_or("");
                 let rest = line.strip_prefix(start.as_str());
                 let holds = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
-                assert!(holds, "{id} heard {line:?}, not {start:?}");
+                assert!(holds, "{id} received {line:?}, not {start:?}");
             }
-            Told::Words(start, expected) => {
+            Due::Words(start, expected) => {
                 let mut words = Vec::new();
                 while let Some(line) = lines.next_if(|line| line.starts_with(start)) {
                     assert!(line.len() < 3 * 128 + 300, "{line:?} is too long");
                     words.extend(line[start.len()..].split(' ').map(str::to_owned));
                 }
                 words.sort();
-                assert_eq!(&words, expected, "{id} heard {text:?}");
+                assert_eq!(&words, expected, "{id} received {text:?}");
             }
-            Told::Help => while lines.next_if(|line| line.starts_with("+help ")).is_some() {},
+            Due::Help => while lines.next_if(|line| line.starts_with("+help ")).is_some() {},
         }
     }
-    assert_eq!(lines.next(), None, "{id} heard {text:?}, not {told:?}");
+    assert_eq!(lines.next(), None, "{id} received {text:?}, not {due:?}");
 }

@@ -1,4 +1,4 @@
-//! The fuzz body for framing and parsing: a stream of bytes and how it is sliced in; what must not depend on it out.
+//! The fuzz body for framing and parsing: the messages of a stream must not depend on how it is sliced.
 
 use super::grammar;
 use super::script::Script;
@@ -7,60 +7,60 @@ use redpoll::protocol::dialect::Dialect;
 use redpoll::protocol::frame::{Frame, LineFrame, Step};
 use redpoll::protocol::{Parsed, Rank, Refusal};
 
-/// Whatever the stream, however it is sliced, and whatever the limit:
+/// For any stream, slices and limit:
 ///
-/// - the lines are those that a naive splitter finds: nothing is lost, invented, merged or cut; one that is longer than
-///   the limit is named once;
-/// - each is said with the very slice that brings its LF, or its first byte beyond the limit;
-/// - what is consumed adds up to the stream, and no more than one line of the limit's length is ever kept;
-/// - a frame that knows pauses finds the same where there are none; where there are, after any slices and any number of
-///   times, a pause ends what was begun, too long or not, unless it comes within a character of what is UTF-8 so far:
-///   then it is waited for, so many times in a row and no more;
-/// - strangers and members mean by every line what `meant` of `grammar.rs` reads in it.
+/// - the lines are those of a naive splitter: none is lost, invented, merged or cut; one that is longer than the
+///   limit is reported once;
+/// - each is reported with the slice that has its LF, or its first byte beyond the limit;
+/// - the consumed bytes add up to the stream, and at most one line of the limit's length is kept;
+/// - a frame with a timeout finds the same lines if the timeout never passes. If it passes after some slices, any
+///   number of times, it ends the partial message, too long or not. Within a character of UTF-8 it is put off, at
+///   most [`MAX_FRAME_TIMEOUTS`] times in a row;
+/// - every line is parsed as by `to_server` of `grammar.rs`, before and after registering.
 ///
-/// The input: which limit, and in the upper bits after which slices there is a pause; how many slices and their lengths
-/// (which begin again at the end), the stream.
+/// The input: a byte with the limit, and in the upper bits the slices after which the timeout passes; the number of
+/// slices and their lengths, which repeat to the end; the stream.
 ///
 /// # Panics
 /// If one of these doesn't hold.
 pub fn check_lines(data: &[u8]) {
     let mut script = Script::new(data);
-    let pauses = Pauses(data.first().map_or(0, |byte| byte / 8));
+    let timeouts = Timeouts(data.first().map_or(0, |byte| byte / 8));
     let max = script.pick(&[128, 1, 2, 3, 8, 16, 64, 256]);
     let lengths: Vec<usize> = script.some(16).iter().map(|length| usize::from(*length)).collect();
     let stream = script.rest();
     let expected = split_naively(stream, max);
     for lengths in [&[][..], &lengths, &[1]] {
         let ends = slice_ends(stream.len(), lengths);
-        for pauses in [NO_PAUSES, pauses] {
+        for timeouts in [NO_TIMEOUTS, timeouts] {
             let frame = Frame::Line(LineFrame::with_timeout());
-            let messages = messages_by_slices(frame, stream, max, &ends, pauses);
-            let expected = split_by_pauses(stream, max, &ends, pauses);
-            assert_eq!(messages, expected, "slices of {lengths:?}, {pauses:?}");
+            let messages = messages_by_slices(frame, stream, max, &ends, timeouts);
+            let expected = split_with_timeouts(stream, max, &ends, timeouts);
+            assert_eq!(messages, expected, "slices of {lengths:?}, {timeouts:?}");
         }
         let frame = Frame::Line(LineFrame::default());
-        // To lines a pause means nothing.
-        let lines = messages_by_slices(frame, stream, max, &ends, pauses);
+        // Without a timeout its passing has no effect.
+        let lines = messages_by_slices(frame, stream, max, &ends, timeouts);
         let without = Frame::Line(LineFrame::with_timeout());
-        assert!(borrowed(&lines).eq(borrowed(&messages_by_slices(without, stream, max, &ends, NO_PAUSES))));
+        assert!(borrowed(&lines).eq(borrowed(&messages_by_slices(without, stream, max, &ends, NO_TIMEOUTS))));
         assert_eq!(lines.len(), expected.len(), "slices of {lengths:?}");
         for (line, (due, expected)) in lines.into_iter().zip(&expected) {
-            let came = ends.iter().find(|end| *end >= due).unwrap_or(&END);
+            let end = ends.iter().find(|end| *end >= due).unwrap_or(&END);
             let line = (line.0, line.1.as_deref());
-            assert_eq!(line, (*came, *expected), "slices of {lengths:?}");
+            assert_eq!(line, (*end, *expected), "slices of {lengths:?}");
         }
     }
     for line in expected.iter().filter_map(|(_, line)| *line) {
-        assert_meaning(line, Rank::Unregistered);
-        assert_meaning(line, Rank::Member);
+        assert_parsed(line, Rank::Unregistered);
+        assert_parsed(line, Rank::Member);
     }
 }
 
-/// When the end of the stream is known.
+/// The time of the end of the stream.
 const END: usize = usize::MAX;
 
-/// The lines of a stream without LF and CR, `None` for one that is too long, and how many bytes of the stream must have
-/// come for each to be known.
+/// Returns the lines of a stream without LF and CR, `None` for one that is too long, each with the number of bytes of
+/// the stream after which it is due.
 fn split_naively(stream: &[u8], max: usize) -> Vec<(usize, Option<&[u8]>)> {
     let mut start = 0;
     let lines = stream.split_inclusive(|byte| *byte == b'\n').map(|whole| {
@@ -83,7 +83,7 @@ fn without_mark(line: &[u8]) -> &[u8] {
     line.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(line)
 }
 
-/// Where slices of these lengths end, which begin again at the end; without any, the stream is one slice.
+/// Returns the ends of slices with these lengths, which repeat to the end; without any, the stream is one slice.
 fn slice_ends(len: usize, lengths: &[usize]) -> Vec<usize> {
     let mut ends = Vec::new();
     if lengths.iter().any(|length| *length > 0) {
@@ -100,14 +100,14 @@ fn slice_ends(len: usize, lengths: &[usize]) -> Vec<usize> {
     ends
 }
 
-/// After which slices there are pauses: after the first of each four where the first bit is set, and so on; as many as
-/// are put off and one more where the fifth is.
+/// The slices after which the timeout passes: each bit of the lower four is for one of four slices. With a higher bit
+/// it passes once more than it can be put off.
 #[derive(Debug, Clone, Copy)]
-struct Pauses(u8);
+struct Timeouts(u8);
 
-const NO_PAUSES: Pauses = Pauses(0);
+const NO_TIMEOUTS: Timeouts = Timeouts(0);
 
-impl Pauses {
+impl Timeouts {
     fn after(self, slice: usize) -> u8 {
         match (self.0 >> (slice % 4) & 1, self.0 >> 4) {
             (0, _) => 0,
@@ -117,28 +117,28 @@ impl Pauses {
     }
 }
 
-/// A message, `None` where it is too long, with the end of the slice at which it was said.
-type Said = (usize, Option<Vec<u8>>);
+/// A message, `None` if it is too long, with the end of the slice that completed it.
+type Framed = (usize, Option<Vec<u8>>);
 
-fn borrowed(messages: &[Said]) -> impl Iterator<Item = (usize, Option<&[u8]>)> {
+fn borrowed(messages: &[Framed]) -> impl Iterator<Item = (usize, Option<&[u8]>)> {
     messages.iter().map(|(end, message)| (*end, message.as_deref()))
 }
 
-/// What a frame makes of the stream.
+/// Returns the messages that a frame finds in the stream.
 fn messages_by_slices(
     mut frame: Frame,
     stream: &[u8],
     max: usize,
     ends: &[usize],
-    pauses: Pauses,
-) -> Vec<Said> {
+    timeouts: Timeouts,
+) -> Vec<Framed> {
     let (mut messages, mut start) = (Vec::new(), 0);
     for (slice, &end) in ends.iter().enumerate() {
         if slice > 0 && end == ends[slice - 1] {
             continue;
         }
         loop {
-            let step = nul_is_said(frame.next(&stream[start..end], max));
+            let step = with_checked_nul(frame.next(&stream[start..end], max));
             let bytes = match step {
                 Step::More => break,
                 Step::Skip(bytes) => bytes,
@@ -151,39 +151,39 @@ fn messages_by_slices(
                     bytes
                 }
             };
-            assert!(bytes > 0, "no step in place");
+            assert!(bytes > 0, "each step consumes bytes");
             start += bytes;
-            assert!(start <= end, "nothing is consumed that hasn't come");
+            assert!(start <= end, "only bytes of the slices are consumed");
         }
         assert!(end - start <= max, "{} bytes are kept of a line of {max}", end - start);
-        for _ in 0..pauses.after(slice) {
+        for _ in 0..timeouts.after(slice) {
             if !frame.awaits_timeout(end - start) {
                 break;
             }
-            match nul_is_said(frame.pause(&stream[start..end])) {
+            match with_checked_nul(frame.pause(&stream[start..end])) {
                 Step::More => {}
                 Step::Message(bytes, message) | Step::Nul(bytes, message) => {
                     messages.push((end, Some(message.to_vec())));
                     start += bytes;
                 }
-                step => assert_eq!(step, Step::More, "a pause brings a message or none"),
+                step => assert_eq!(step, Step::More, "a timeout gives a message or none"),
             }
         }
     }
-    match nul_is_said(frame.finish(&stream[start..])) {
+    match with_checked_nul(frame.finish(&stream[start..])) {
         Step::More => {}
         Step::Message(bytes, message) | Step::Nul(bytes, message) => {
             messages.push((END, Some(message.to_vec())));
             start += bytes;
         }
-        step => assert_eq!(step, Step::More, "an end brings a last line or none"),
+        step => assert_eq!(step, Step::More, "the end gives a last line or none"),
     }
-    assert_eq!(start, stream.len(), "what is consumed adds up to the stream");
+    assert_eq!(start, stream.len(), "the consumed bytes add up to the stream");
     messages
 }
 
-/// A step, if it is right about whether its message holds NUL.
-fn nul_is_said(step: Step<'_>) -> Step<'_> {
+/// Asserts that a step states correctly whether its message holds NUL, and returns it.
+fn with_checked_nul(step: Step<'_>) -> Step<'_> {
     match step {
         Step::Message(_, message) => assert!(!message.contains(&0), "{message:?} holds NUL"),
         Step::Nul(_, message) => assert!(message.contains(&0), "{message:?} holds no NUL"),
@@ -192,9 +192,9 @@ fn nul_is_said(step: Step<'_>) -> Step<'_> {
     step
 }
 
-/// The same, byte by byte.
-fn split_by_pauses(stream: &[u8], max: usize, ends: &[usize], pauses: Pauses) -> Vec<Said> {
-    let (mut messages, mut begun, mut too_long, mut start) = (Vec::new(), Vec::new(), false, 0);
+/// Returns the same messages, found byte by byte.
+fn split_with_timeouts(stream: &[u8], max: usize, ends: &[usize], timeouts: Timeouts) -> Vec<Framed> {
+    let (mut messages, mut partial, mut too_long, mut start) = (Vec::new(), Vec::new(), false, 0);
     let text = |message: &[u8], is_first| {
         let message = if is_first { without_mark(message) } else { message };
         message.strip_suffix(b"\r").unwrap_or(message).to_vec()
@@ -204,58 +204,58 @@ fn split_by_pauses(stream: &[u8], max: usize, ends: &[usize], pauses: Pauses) ->
             continue;
         }
         for &byte in &stream[start..end] {
-            begun.push(byte);
-            if begun.len() > max && !too_long {
+            partial.push(byte);
+            if partial.len() > max && !too_long {
                 too_long = true;
                 messages.push((end, None));
             }
             if byte == b'\n' {
-                begun.pop();
+                partial.pop();
                 if !too_long {
-                    messages.push((end, Some(text(&begun, messages.is_empty()))));
+                    messages.push((end, Some(text(&partial, messages.is_empty()))));
                 }
-                begun.clear();
+                partial.clear();
                 too_long = false;
             }
         }
         start = end;
-        for pause in 0..pauses.after(slice) {
-            let waits = !too_long && pause < MAX_FRAME_TIMEOUTS && ends_within_a_character(&begun);
-            if begun.is_empty() || waits {
+        for timeout in 0..timeouts.after(slice) {
+            let waits = !too_long && timeout < MAX_FRAME_TIMEOUTS && ends_within_a_character(&partial);
+            if partial.is_empty() || waits {
                 continue;
             }
             if !too_long {
-                messages.push((end, Some(text(&begun, messages.is_empty()))));
+                messages.push((end, Some(text(&partial, messages.is_empty()))));
             }
-            begun.clear();
+            partial.clear();
             too_long = false;
         }
     }
-    if !begun.is_empty() && !too_long {
-        messages.push((END, Some(text(&begun, messages.is_empty()))));
+    if !partial.is_empty() && !too_long {
+        messages.push((END, Some(text(&partial, messages.is_empty()))));
     }
     messages
 }
 
-/// Whether some bytes more would make it UTF-8, which it isn't yet. One of these three fits behind every first byte of a
-/// character (RFC 3629 section 4), and 0x80 behind every other.
-fn ends_within_a_character(begun: &[u8]) -> bool {
-    let is_whole = |more: &[u8]| std::str::from_utf8(&[begun, more].concat()).is_ok();
+/// Returns whether the bytes end within a character and further bytes can complete it to UTF-8. One of these three fits
+/// after every first byte of a character (RFC 3629 section 4), and 0x80 after every other.
+fn ends_within_a_character(partial: &[u8]) -> bool {
+    let is_whole = |more: &[u8]| std::str::from_utf8(&[partial, more].concat()).is_ok();
     let completes = |next: u8| (1..=3).any(|count| is_whole(&[next, 0x80, 0x80][..count]));
     !is_whole(b"") && [0x80, 0x90, 0xA0].into_iter().any(completes)
 }
 
-fn assert_meaning(line: &[u8], rank: Rank) {
-    let (meaning, expected) = (Dialect::Native.parse(line, rank), grammar::meant(line, rank));
-    match (meaning, expected) {
+fn assert_parsed(line: &[u8], rank: Rank) {
+    let (parsed, expected) = (Dialect::Native.parse(line, rank), grammar::to_server(line, rank));
+    match (parsed, expected) {
         (Parsed::Refused(Refusal::UnknownCommand(word)), Parsed::Refused(Refusal::UnknownCommand(other))) => {
             assert_eq!(word, other);
         }
         (Parsed::Refused(refusal), Parsed::Refused(other)) => {
             assert_eq!(refusal.code(), other.code(), "{:?} of a {rank:?}", line.escape_ascii().to_string());
         }
-        (meaning, expected) => {
-            assert_eq!(meaning, expected, "{:?} of a {rank:?}", line.escape_ascii().to_string());
+        (parsed, expected) => {
+            assert_eq!(parsed, expected, "{:?} of a {rank:?}", line.escape_ascii().to_string());
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The hub as protocol.md tells it: plain lists, no index, no seats, nothing kept that can be worked out. An
-//! oracle for the fuzz body of the hub, with which it shares how names fold and look, and nothing else.
+//! A model of the hub by protocol.md: plain lists, without indices and derived state. It is an oracle for the fuzz body
+//! of the hub, with which it shares only the folding and the skeletons of names.
 
 use super::grammar::{safe, targets};
 use bstr::BStr;
@@ -8,19 +8,19 @@ use redpoll::protocol::name::{self, Name, Skeletons};
 use redpoll::protocol::{Request, Scope};
 use std::collections::BTreeSet;
 
-/// The next line that a peer must receive.
+/// A part of the output that a connection must receive.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum Due {
     Line(String),
-    /// A refusal: its code and what it is about; what follows is for people.
+    /// A refusal with its code and subject; the text after that is for users.
     Refusal(String),
-    /// Lines that begin like this, and on them, in any order, these words.
+    /// Lines that begin like this, with these words in any order.
     Words(String, Vec<String>),
     /// Any number of `+help` lines.
     Help,
 }
 
-/// Connections that a model knows.
+/// Number of connections in a model.
 pub(super) const CONNECTIONS: u32 = 8;
 
 /// A registered connection.
@@ -39,7 +39,7 @@ struct Room {
     members: Vec<u32>,
 }
 
-/// The hub as protocol.md tells it.
+/// The state of the modelled hub.
 pub(super) struct Model {
     pub users: Vec<User>,
     rooms: Vec<Room>,
@@ -48,11 +48,11 @@ pub(super) struct Model {
     quiet_above: usize,
     max_rooms: usize,
     max_rooms_per_connection: usize,
-    /// What each is to hear, until it is taken away.
-    pub told: [Vec<Told>; CONNECTIONS as usize],
+    /// The output due to each connection, until the caller takes it.
+    pub due: [Vec<Due>; CONNECTIONS as usize],
 }
 
-/// A refusal: its code, and what it is about.
+/// A refusal: its code and its subject.
 type Refused = (&'static str, Vec<u8>);
 
 fn refused<T>(code: &'static str, subject: &[u8]) -> Result<T, Refused> {
@@ -68,7 +68,7 @@ impl Model {
             quiet_above: limits.quiet_above.unwrap_or(usize::MAX),
             max_rooms: limits.max_rooms.unwrap_or(usize::MAX),
             max_rooms_per_connection: limits.max_rooms_per_connection.unwrap_or(usize::MAX),
-            told: Default::default(),
+            due: Default::default(),
         }
     }
 
@@ -76,44 +76,44 @@ impl Model {
         self.users.iter().find(|user| user.id == id)
     }
 
-    fn me(&mut self, id: u32) -> &mut User {
-        self.users.iter_mut().find(|user| user.id == id).expect("only members get here")
+    fn user_mut(&mut self, id: u32) -> &mut User {
+        self.users.iter_mut().find(|user| user.id == id).expect("the user is registered")
     }
 
     fn shown(&self, id: u32) -> String {
-        self.user(id).map(|user| user.shown.clone()).expect("only members get here")
+        self.user(id).map(|user| user.shown.clone()).expect("the user is registered")
     }
 
-    fn tell(&mut self, to: u32, line: String) {
-        self.told[to as usize].push(Told::Line(line));
+    fn send(&mut self, to: u32, line: String) {
+        self.due[to as usize].push(Due::Line(line));
     }
 
-    fn tell_others(&mut self, id: u32, to: impl IntoIterator<Item = u32>, line: &str) {
-        to.into_iter().filter(|to| *to != id).for_each(|to| self.tell(to, line.to_owned()));
+    fn send_others(&mut self, id: u32, to: impl IntoIterator<Item = u32>, line: &str) {
+        to.into_iter().filter(|to| *to != id).for_each(|to| self.send(to, line.to_owned()));
     }
 
     fn refuse(&mut self, to: u32, (code, subject): Refused) {
         let subject = if subject.is_empty() { String::new() } else { format!(" {}", safe(&subject)) };
-        self.told[to as usize].push(Told::Refusal(format!("!{code}{subject}")));
+        self.due[to as usize].push(Due::Refusal(format!("!{code}{subject}")));
     }
 
-    pub fn ask(&mut self, from: u32, request: Request<'_>) {
-        if let Err(refusal) = self.obey(from, request) {
+    pub fn handle(&mut self, from: u32, request: Request<'_>) {
+        if let Err(refusal) = self.dispatch(from, request) {
             self.refuse(from, refusal);
         }
     }
 
-    fn obey(&mut self, from: u32, request: Request<'_>) -> Result<(), Refused> {
+    fn dispatch(&mut self, from: u32, request: Request<'_>) -> Result<(), Refused> {
         match request {
-            Request::Ping { token } if token.is_empty() => self.tell(from, "+pong".into()),
-            Request::Ping { token } => self.tell(from, format!("+pong {}", safe(token))),
+            Request::Ping { token } if token.is_empty() => self.send(from, "+pong".into()),
+            Request::Ping { token } => self.send(from, format!("+pong {}", safe(token))),
             Request::Help => {
-                self.told[from as usize].push(Told::Help);
-                self.tell(from, "+end help".into());
+                self.due[from as usize].push(Due::Help);
+                self.send(from, "+end help".into());
             }
             Request::Quit { message } => {
                 self.leave(from, message);
-                self.tell(from, "+bye".into());
+                self.send(from, "+bye".into());
             }
             Request::Register { nick, password } => self.register(from, nick, password)?,
             _ if self.user(from).is_none() => return refused("register-first", b""),
@@ -121,7 +121,7 @@ impl Model {
             Request::Direct { to, text } => self.direct(from, to, text)?,
             Request::Say { room, text } => self.say(from, room, text)?,
             Request::Join { room } => self.join(from, room)?,
-            Request::Leave { room } => self.part(from, room)?,
+            Request::Leave { room } => self.leave_room(from, room)?,
             Request::Who(scope) => self.who(from, scope)?,
             Request::Enter { .. }
             | Request::SayAs { .. }
@@ -129,27 +129,27 @@ impl Model {
             | Request::Announce { .. }
             | Request::Kick { .. }
             | Request::Stats
-            | Request::Shutdown => unreachable!("no operation asks for it"),
+            | Request::Shutdown => unreachable!("no action requests it"),
             Request::Rooms => {
                 let count = |room: &Room| format!("{}:{}", room.shown, room.members.len());
                 let rooms = self.rooms.iter().map(count).collect();
-                self.tell_words(from, "+rooms ".into(), rooms);
-                self.tell(from, format!("+end rooms {}", self.rooms.len()));
+                self.send_words(from, "+rooms ".into(), rooms);
+                self.send(from, format!("+end rooms {}", self.rooms.len()));
             }
         }
         Ok(())
     }
 
-    fn tell_words(&mut self, to: u32, start: String, mut words: Vec<String>) {
+    fn send_words(&mut self, to: u32, start: String, mut words: Vec<String>) {
         words.sort();
-        self.told[to as usize].push(Told::Words(start, words));
+        self.due[to as usize].push(Due::Words(start, words));
     }
 
     /// Returns the recipients of a user's presence: each once, however many rooms are shared.
     fn shared_members(&self, id: u32) -> BTreeSet<u32> {
         let rooms = self.rooms.iter().filter(|room| room.members.contains(&id));
-        let told = rooms.filter(|room| room.members.len() <= self.quiet_above);
-        told.flat_map(|room| room.members.iter().copied()).filter(|member| *member != id).collect()
+        let announcing = rooms.filter(|room| room.members.len() <= self.quiet_above);
+        announcing.flat_map(|room| room.members.iter().copied()).filter(|member| *member != id).collect()
     }
 
     pub fn leave(&mut self, id: u32, reason: &[u8]) {
@@ -157,30 +157,31 @@ impl Model {
             return;
         }
         let reason = if reason.is_empty() { String::new() } else { format!(" ({})", safe(reason)) };
-        self.tell_others(id, self.shared_members(id), &format!("* {} left{reason}", self.shown(id)));
+        self.send_others(id, self.shared_members(id), &format!("* {} left{reason}", self.shown(id)));
         self.users.retain(|user| user.id != id);
         self.rooms.iter_mut().for_each(|room| room.members.retain(|member| *member != id));
-        self.sweep();
+        self.remove_empty();
     }
 
-    /// A room without members is gone, but for the lobby.
-    fn sweep(&mut self) {
+    /// Removes the rooms without members, except the lobby.
+    fn remove_empty(&mut self) {
         self.rooms.retain(|room| room.key == "lobby" || !room.members.is_empty());
     }
 
     fn free_nick(&self, from: u32, nick: &BStr) -> Result<(String, String), Refused> {
         let Ok(name) = Name::new(nick) else { return refused("nick-invalid", nick) };
-        let (key, looks) = (name.folded(), Skeletons::of(&name));
-        let is_like = |other: &str| {
-            Name::new(other.as_bytes()).is_ok_and(|other| looks.is_confusable_with(&Skeletons::of(&other)))
+        let (key, skeletons) = (name.folded(), Skeletons::of(&name));
+        let is_confusable = |other: &str| {
+            Name::new(other.as_bytes())
+                .is_ok_and(|other| skeletons.is_confusable_with(&Skeletons::of(&other)))
         };
         let guest = key.strip_prefix("guest-").is_some_and(|n| n.bytes().all(|byte| byte.is_ascii_digit()));
         let reserved = ["administrator", "admin", "operator", "root", "server", "lobby", "redpoll"];
-        if reserved.contains(&key) || reserved.into_iter().any(is_like) || (guest && key != "guest-") {
+        if reserved.contains(&key) || reserved.into_iter().any(is_confusable) || (guest && key != "guest-") {
             return refused("nick-reserved", nick);
         }
         let mut others = self.users.iter().filter(|user| user.id != from);
-        if others.any(|user| user.key == key || is_like(&user.key)) {
+        if others.any(|user| user.key == key || is_confusable(&user.key)) {
             return refused("nick-taken", nick);
         }
         Ok((nick.to_string(), key.to_owned()))
@@ -194,7 +195,7 @@ impl Model {
         if password.is_some() {
             return refused("no-accounts", b"");
         }
-        self.tell(from, format!("+nick {shown}"));
+        self.send(from, format!("+nick {shown}"));
         let joined = format!("* {shown} joined");
         self.users.push(User { id: from, shown, key, current: None });
         self.enter(from, "lobby", &joined);
@@ -202,26 +203,26 @@ impl Model {
     }
 
     /// Adds a user to an existing room.
-    fn enter(&mut self, from: u32, key: &str, notice: &str) {
-        self.me(from).current = Some(key.to_owned());
-        let room = self.rooms.iter_mut().find(|room| room.key == key).expect("the room is there");
+    fn enter(&mut self, from: u32, key: &str, presence: &str) {
+        self.user_mut(from).current = Some(key.to_owned());
+        let room = self.rooms.iter_mut().find(|room| room.key == key).expect("the room exists");
         room.members.push(from);
         let (shown, members) = (room.shown.clone(), room.members.clone());
-        self.tell(from, format!("+room {shown} {}", members.len()));
+        self.send(from, format!("+room {shown} {}", members.len()));
         if members.len() <= self.quiet_above {
-            self.tell_others(from, members, notice);
+            self.send_others(from, members, presence);
         }
     }
 
     fn rename(&mut self, from: u32, nick: &BStr) -> Result<(), Refused> {
         let (shown, key) = self.free_nick(from, nick)?;
         let former = self.shown(from);
-        self.tell(from, format!("+nick {shown}"));
+        self.send(from, format!("+nick {shown}"));
         if former != shown {
-            self.tell_others(from, self.shared_members(from), &format!("* {former} is now {shown}"));
+            self.send_others(from, self.shared_members(from), &format!("* {former} is now {shown}"));
         }
-        let me = self.me(from);
-        (me.shown, me.key) = (shown, key);
+        let user = self.user_mut(from);
+        (user.shown, user.key) = (shown, key);
         Ok(())
     }
 
@@ -247,13 +248,13 @@ impl Model {
             match found {
                 Err(refusal) => self.refuse(from, refusal),
                 Ok(to) if self.full[to as usize] => self.refuse(from, ("recipient-full", target.to_vec())),
-                Ok(to) => self.tell(to, format!("@{}:{}", self.shown(from), safe(text))),
+                Ok(to) => self.send(to, format!("@{}:{}", self.shown(from), safe(text))),
             }
         }
         Ok(())
     }
 
-    /// The key of a room that is there.
+    /// Returns the key of an existing room.
     fn room(&self, room: &BStr) -> Result<String, Refused> {
         let Ok(key) = name::fold(room) else { return refused("room-invalid", room) };
         match self.rooms.iter().any(|room| room.key == key) {
@@ -262,7 +263,7 @@ impl Model {
         }
     }
 
-    /// The key of the room that is meant, which `from` is in.
+    /// Returns the key of the named or current room, of which `from` is a member.
     fn membership(&self, from: u32, room: Option<&BStr>) -> Result<String, Refused> {
         let key = match (room, self.user(from).and_then(|user| user.current.clone())) {
             (Some(room), _) => self.room(room)?,
@@ -292,7 +293,7 @@ impl Model {
             "lobby" => format!("{}: ", self.shown(from)),
             _ => format!("&{}:{}:", self.shown_room(&key), self.shown(from)),
         };
-        self.tell_others(from, self.members(&key), &format!("{head}{}", safe(text)));
+        self.send_others(from, self.members(&key), &format!("{head}{}", safe(text)));
         Ok(())
     }
 
@@ -300,37 +301,37 @@ impl Model {
         let Ok(key) = name::fold(room) else { return refused("room-invalid", room) };
         let members = self.members(&key);
         if members.contains(&from) {
-            self.tell(from, format!("+room {} {}", self.shown_room(&key), members.len()));
-            self.me(from).current = Some(key.into_owned());
+            self.send(from, format!("+room {} {}", self.shown_room(&key), members.len()));
+            self.user_mut(from).current = Some(key.into_owned());
             return Ok(());
         }
         let is_new = self.rooms.iter().all(|room| room.key != key);
-        let mine = self.rooms.iter().filter(|room| room.members.contains(&from)).count();
-        if mine >= self.max_rooms_per_connection || (is_new && self.rooms.len() >= self.max_rooms) {
+        let joined = self.rooms.iter().filter(|room| room.members.contains(&from)).count();
+        if joined >= self.max_rooms_per_connection || (is_new && self.rooms.len() >= self.max_rooms) {
             return refused("too-many-rooms", b"");
         }
         if is_new {
             self.rooms.push(Room { shown: room.to_string(), key: key.to_string(), members });
         }
-        let notice = format!("* {} joined &{}", self.shown(from), self.shown_room(&key));
-        self.enter(from, &key, &notice);
+        let presence = format!("* {} joined &{}", self.shown(from), self.shown_room(&key));
+        self.enter(from, &key, &presence);
         Ok(())
     }
 
-    fn part(&mut self, from: u32, room: Option<&BStr>) -> Result<(), Refused> {
+    fn leave_room(&mut self, from: u32, room: Option<&BStr>) -> Result<(), Refused> {
         let key = self.membership(from, room)?;
         let (shown, members) = (self.shown_room(&key), self.members(&key));
-        self.tell(from, format!("+left {shown}"));
+        self.send(from, format!("+left {shown}"));
         if members.len() <= self.quiet_above {
-            self.tell_others(from, members, &format!("* {} left &{shown}", self.shown(from)));
+            self.send_others(from, members, &format!("* {} left &{shown}", self.shown(from)));
         }
         let left = self.rooms.iter_mut().filter(|room| room.key == key);
         left.for_each(|room| room.members.retain(|member| *member != from));
         if self.user(from).is_some_and(|user| user.current.as_ref() == Some(&key)) {
             let lobby = self.members("lobby").contains(&from);
-            self.me(from).current = lobby.then(|| "lobby".to_owned());
+            self.user_mut(from).current = lobby.then(|| "lobby".to_owned());
         }
-        self.sweep();
+        self.remove_empty();
         Ok(())
     }
 
@@ -347,8 +348,8 @@ impl Model {
             }
         };
         let names = members.iter().map(|id| self.shown(*id)).collect();
-        self.tell_words(from, format!("+who {title} "), names);
-        self.tell(from, format!("+end who {title} {}", members.len()));
+        self.send_words(from, format!("+who {title} "), names);
+        self.send(from, format!("+end who {title} {}", members.len()));
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
-//! The fuzz body for names: any bytes in, every promise of `name.rs` asserted.
+//! The fuzz body for names: it asserts for any bytes what `src/protocol/name/mod.rs` promises.
 
-use super::grammar::{self, Heard};
+use super::grammar::{self, ServerLine};
 use super::hubs::Recorder;
 use bstr::ByteSlice;
 use redpoll::hub::Hub;
@@ -10,19 +10,20 @@ use redpoll::protocol::name::{EVERY_SCRIPT, MAX_CHARS, Name, Skeletons, fold, is
 use redpoll::protocol::text;
 use redpoll::protocol::{CloseReason, ConnId, Event, Parsed, Rank, Request};
 
-/// Whatever the bytes:
+/// For any bytes:
 ///
 /// - nothing panics, and [`Name::new`] and [`fold`] agree on what is a name and how it folds;
 /// - folding is idempotent, and the folded form is a name itself, reserved if and only if the name is;
-/// - the shown form is what was written, and is the same name when it comes back;
+/// - the shown form is the input, and as input it is the same name again;
 /// - both forms have 1 to 32 characters, hold no sigil, separator, white space or control character, and leave
 ///   [`text::push_safe`] as they came;
-/// - both survive a round trip through the protocol: as they are typed behind `#`, `@`, `&` and a command they are
-///   what is asked for, and as the server tells them they are what is heard;
+/// - both survive a round trip through the protocol: typed after `#`, `@`, `&` and a command they are the name of the
+///   request, and in the server's lines they are the name that a client parses;
 /// - an ASCII name in capitals, and, in a build that takes every script, in full width, is the same name;
-/// - both forms are of one script by a statement of TR39 section 5.1 that is plainer than the one of `name.rs`;
-/// - of two names, with an LF between them, the second is refused beside the first if and only if the first is beside
-///   the second, however either is spelled; and so is any but another ASCII name that is the same or looks the same.
+/// - both forms are of one script, by a simpler implementation of TR39 section 5.1 than the program's;
+/// - of two names, with an LF between them, the second is refused after the first if and only if the first is refused
+///   after the second, in any spelling. They are refused if they are equal or confusable; two ASCII names only if
+///   equal.
 ///
 /// # Panics
 /// If one of these doesn't hold.
@@ -36,11 +37,11 @@ pub fn check_name(data: &[u8]) {
     }
     let folded = fold(data);
     let Ok(name) = Name::new(data) else {
-        assert!(folded.is_err(), "no name is found under {folded:?}");
+        assert!(folded.is_err(), "{folded:?} is a key without a name");
         return;
     };
-    assert_eq!(folded.as_deref(), Ok(name.folded()), "{name:?} is found under its key");
-    assert_eq!(name.shown().as_bytes(), data, "{name:?} is shown as written");
+    assert_eq!(folded.as_deref(), Ok(name.folded()), "the key of {name:?}");
+    assert_eq!(name.shown().as_bytes(), data, "{name:?} is shown unchanged");
     assert_eq!(name.is_folded(), name.shown() == name.folded(), "{name:?}");
 
     for form in [name.shown(), name.folded()] {
@@ -49,11 +50,11 @@ pub fn check_name(data: &[u8]) {
     }
     assert_same(&name, name.shown());
     assert_same(&name, name.folded());
-    assert_typed(name.shown());
+    assert_parsed(name.shown());
     if !name.is_folded() {
-        assert_typed(name.folded());
+        assert_parsed(name.folded());
     }
-    assert_told(&name);
+    assert_encoded(&name);
     if name.shown().is_ascii() {
         assert_same(&name, &name.shown().to_ascii_uppercase());
         if EVERY_SCRIPT {
@@ -62,14 +63,14 @@ pub fn check_name(data: &[u8]) {
     }
 }
 
-/// Asserts that it doesn't matter which of two names comes first, nor how they are spelled.
+/// Asserts that the order of two names and their spelling don't matter.
 fn check_pair(one: &Name, other: &Name) {
     if is_reserved(one) || is_reserved(other) {
         return;
     }
     let are_ascii = one.folded().is_ascii() && other.folded().is_ascii();
     let clash = one == other || Skeletons::of(one).is_confusable_with(&Skeletons::of(other));
-    assert!(!are_ascii || clash == (one == other), "{one:?} and {other:?} are plain ASCII");
+    assert!(!are_ascii || clash == (one == other), "{one:?} and {other:?} are different ASCII names");
     for (first, second) in [(one, other), (other, one)] {
         for (first, second) in [
             (first.shown(), second.shown()),
@@ -82,17 +83,17 @@ fn check_pair(one: &Name, other: &Name) {
                 let request = Request::Register { nick: nick.into(), password: None };
                 hub.handle(ConnId(id), &request, &mut out);
             }
-            let refused = out.heard[1].starts_with(format!("!nick-taken {second} ").as_bytes());
+            let refused = out.received[1].starts_with(format!("!nick-taken {second} ").as_bytes());
             assert_eq!(hub.registered(), 2 - usize::from(refused), "{first:?} and {second:?}");
-            assert_eq!(refused, clash, "{second:?} beside {first:?}");
+            assert_eq!(refused, clash, "{second:?} after {first:?}");
             hub.leave(ConnId(0), CloseReason::EndOfStream, b"", &mut out);
             hub.invariants();
         }
     }
 }
 
-/// TR39 section 5.1: the scripts that each character is used in, with the writing systems that they are part of, have one
-/// in common. What is Common or Inherited is used in all.
+/// Returns whether all characters have a script in common (TR39 section 5.1), with the writing systems of several
+/// scripts counted as scripts. Common and Inherited characters are in all.
 fn is_of_one_script(form: &str) -> bool {
     use unicode_script::{Script, UnicodeScript};
     let used_in = |c: char| {
@@ -134,8 +135,8 @@ fn assert_same(name: &Name, spelling: &str) {
     assert_eq!(other.as_ref().is_ok_and(is_reserved), is_reserved(name), "{name:?} spelled as {spelling:?}");
 }
 
-/// Asserts that the line protocol asks for exactly `form` wherever it is typed.
-fn assert_typed(form: &str) {
+/// Asserts that each request of the line protocol with `form` has exactly this name.
+fn assert_parsed(form: &str) {
     let (nick, text) = (form.into(), "x".into());
     for (line, rank, request) in [
         (format!("#{form}"), Rank::Unregistered, Request::Register { nick, password: None }),
@@ -150,24 +151,24 @@ fn assert_typed(form: &str) {
     }
 }
 
-/// Asserts that a recipient can tell `name` from the text around it.
-fn assert_told(name: &Name) {
+/// Asserts that a recipient can separate `name` from the text around it.
+fn assert_encoded(name: &Name) {
     let (shown, text) = (name.shown(), b": #x".as_bstr());
-    let said = |room| Event::Said { room, from: name, text };
+    let message = |room| Event::Said { room, from: name, text };
     for (event, expected) in [
-        (Event::Named { nick: name }, Heard::Answer { word: "nick", details: shown }),
-        (Event::Direct { from: name, text }, Heard::Direct { from: shown, text: ": #x" }),
-        (said(None), Heard::Said { room: "lobby", from: shown, text: ": #x" }),
-        (said(Some(name)), Heard::Said { room: shown, from: shown, text: ": #x" }),
+        (Event::Named { nick: name }, ServerLine::Answer { word: "nick", details: shown }),
+        (Event::Direct { from: name, text }, ServerLine::Direct { from: shown, text: ": #x" }),
+        (message(None), ServerLine::Message { room: "lobby", from: shown, text: ": #x" }),
+        (message(Some(name)), ServerLine::Message { room: shown, from: shown, text: ": #x" }),
     ] {
         let mut line = Vec::new();
         Dialect::Native.encode(event, &Context { max_line: 4096 }, &mut line);
         let line = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
-        assert_eq!(line.and_then(grammar::heard), Some(expected), "{line:?}");
+        assert_eq!(line.and_then(grammar::from_server), Some(expected), "{line:?}");
     }
 }
 
-/// The printable ASCII characters of `form` as U+FF01 to U+FF5E, which stand in the same order.
+/// Returns `form` with its printable ASCII characters mapped to U+FF01 to U+FF5E, which have the same order.
 fn full_width(form: &str) -> String {
     form.chars().map(|c| char::from_u32(u32::from(c) - 0x21 + 0xFF01).unwrap_or(c)).collect()
 }
@@ -176,7 +177,7 @@ fn full_width(form: &str) -> String {
 mod tests {
     use super::*;
 
-    /// xorshift64 (Marsaglia 2003): the same words from the same seed, on every machine.
+    /// Words by xorshift64 (Marsaglia 2003): the same seed gives the same words on every machine.
     struct Words(u64);
 
     impl Words {
@@ -192,7 +193,7 @@ mod tests {
             char::from_u32(code).unwrap_or('x')
         }
 
-        /// Mostly a word of one or two blocks, so that many are names; sometimes with bytes that are no character.
+        /// Returns a word, mostly of one or two blocks, so that many are names; sometimes not UTF-8.
         fn next(&mut self) -> Vec<u8> {
             let blocks = [
                 BLOCKS[self.below(BLOCKS.len())],
@@ -251,18 +252,18 @@ mod tests {
         let (mut names, mut last) = (0, b"x".to_vec());
         for _ in 0..100_000 {
             let word = words.next();
-            // A failure names its word: hand that to `check_name` to replay it.
+            // A failure prints its word: call `check_name` with it for a replay.
             check_name(&word);
             if Name::new(&word).is_ok() {
                 names += 1;
-                // Two take a hundred times as long as one.
+                // A pair takes a hundred times as long as a single name.
                 if names % 32 == 0 {
                     check_name(&[&last[..], b"\n", &word].concat());
                     last.clone_from(&word);
                 }
             }
         }
-        assert!(names > 5_000, "only {names} of them were names: the words miss their target");
+        assert!(names > 5_000, "only {names} words are names");
     }
 
     #[test]

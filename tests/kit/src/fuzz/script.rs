@@ -1,7 +1,7 @@
-//! Bytes of a fuzzer as decisions, one after another. When they run out, every further decision is the first choice, so
-//! that each input is a whole story and a shorter one is a simpler one.
+//! The bytes of a fuzzer as a sequence of decisions. After their end every further decision is the first choice, so
+//! that each input is a complete run and a shorter input is a simpler run.
 
-/// What is left of the decisions.
+/// The remaining decisions.
 #[derive(Debug, Clone)]
 pub(super) struct Script<'a> {
     left: &'a [u8],
@@ -12,32 +12,35 @@ impl<'a> Script<'a> {
         Script { left: bytes }
     }
 
-    /// The next byte; `None` at the end.
+    /// Returns the next byte; `None` at the end.
     pub fn byte(&mut self) -> Option<u8> {
         let (&byte, left) = self.left.split_first()?;
         self.left = left;
         Some(byte)
     }
 
-    /// A number below `end`, from one byte.
+    /// Returns a number below `end`, from one byte.
     pub fn below(&mut self, end: usize) -> usize {
         usize::from(self.byte().unwrap_or(0)) % end
     }
 
-    /// One of these; there must be one.
+    /// Returns one of these, from one byte.
+    ///
+    /// # Panics
+    /// If there is none.
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 
-    /// As many bytes as the next one says, at most `most`.
-    pub fn some(&mut self, most: usize) -> &'a [u8] {
-        let len = self.below(most + 1).min(self.left.len());
+    /// Returns as many bytes as the next byte says, at most `max`.
+    pub fn some(&mut self, max: usize) -> &'a [u8] {
+        let len = self.below(max + 1).min(self.left.len());
         let (some, left) = self.left.split_at(len);
         self.left = left;
         some
     }
 
-    /// All that is left.
+    /// Returns all remaining bytes.
     pub fn rest(self) -> &'a [u8] {
         self.left
     }

@@ -1,50 +1,50 @@
-//! What goes wrong in the simulated world, how often, and what has. One row a fault; the sockets ask here at each call
-//! whether this is one of those times.
+//! The faults that the simulator injects: their weights, and counts of those that occurred. The simulated sockets ask
+//! here at each call whether a fault occurs.
 
 use crate::rng::Rng;
 use std::fmt;
 
-/// Something that a kernel may do to the server, or a network to a connection.
+/// A fault of the kernel, or of the network of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Fault {
-    /// A read gives only some of what is there.
+    /// A read returns only some of the available bytes.
     CutRead,
-    /// A read gives nothing though something is there.
+    /// A read returns nothing although bytes are available.
     EmptyRead,
-    /// A send takes only some of what it is given.
+    /// A send takes only some of its bytes.
     ShortSend,
-    /// A send takes nothing though there is room.
+    /// A send takes nothing although there is room.
     BlockedSend,
-    /// Something ready isn't reported this time.
+    /// A ready source isn't reported in this wait.
     Late,
-    /// A connection is said to be ready for everything, and isn't.
+    /// A connection is reported as readable and writable, and may be neither.
     Spurious,
-    /// What is ready is reported in another order.
+    /// Ready sources are reported in another order.
     Shuffled,
-    /// A read finds the connection reset, whatever had come before.
+    /// A read finds the connection reset; unread bytes are lost.
     ResetInRead,
-    /// A send finds it reset; the kernel may have taken some of the bytes before.
+    /// A send finds the connection reset; the kernel may have taken some of the bytes before.
     ResetInSend,
-    /// The poller doesn't take a change of what a connection is watched for.
+    /// The poller refuses a change of a connection's interest.
     Unwatched,
-    /// Accepting fails for want of memory.
+    /// Accept fails for lack of memory.
     NoMemory,
-    /// The same for want of descriptors.
+    /// Accept fails for lack of descriptors.
     NoDescriptor,
     /// Not even the descriptor reserved for rejecting is left.
     NoSpare,
     /// The peer has closed again before it is accepted.
     Aborted,
-    /// The poller doesn't take a listener back that was at rest. (It can always be told to forget one: epoll_ctl(2) has
-    /// no error for want of memory there.)
+    /// The poller refuses to watch a listener again after its backoff. Removing one never fails: epoll_ctl(2) has no
+    /// error for lack of memory there.
     StubbornListener,
-    /// The server wakes up later than it asked, by up to `MAX_LATENESS`.
+    /// The server wakes up later than requested, by up to `MAX_LATENESS`.
     LateTimer,
 }
 
 impl Fault {
-    /// All of them.
+    /// All faults.
     pub const ALL: [Fault; 16] = [
         Fault::CutRead,
         Fault::EmptyRead,
@@ -65,7 +65,7 @@ impl Fault {
     ];
 }
 
-/// How often the world goes wrong, in a thousand of the calls that can; one weight for each fault.
+/// A weight for each fault: occurrences per 1,000 of the calls that can fail so.
 #[derive(Clone)]
 pub struct Faults {
     rng: Rng,
@@ -74,13 +74,13 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Nothing goes wrong, but for what is set besides; the seed decides when.
+    /// Returns no faults; [`with`](Faults::with) adds some. The seed decides when they occur.
     #[must_use]
     pub fn none(seed: u64) -> Faults {
         Faults { rng: Rng::new(seed), weights: Default::default(), met: Default::default() }
     }
 
-    /// All that no peer notices, often enough to meet each other.
+    /// Returns the faults that change no output, with weights that make them coincide.
     #[must_use]
     pub fn plenty(seed: u64) -> Faults {
         Faults::none(seed)
@@ -94,26 +94,26 @@ impl Faults {
             .with(Fault::NoMemory, 50)
     }
 
-    /// The same but for this fault, which happens so many times in a thousand.
+    /// Sets the weight of one fault, in occurrences per 1,000 calls.
     #[must_use]
     pub fn with(mut self, fault: Fault, weight: u16) -> Faults {
         self.weights[fault as usize] = weight;
         self
     }
 
-    /// How many times in a thousand it happens.
+    /// Returns the weight of a fault, in occurrences per 1,000 calls.
     #[must_use]
     pub fn weight(&self, fault: Fault) -> u16 {
         self.weights[fault as usize]
     }
 
-    /// How often it has happened.
+    /// Returns how often a fault has occurred.
     #[must_use]
     pub fn met(&self, fault: Fault) -> usize {
         self.met[fault as usize]
     }
 
-    /// Whether it happens now.
+    /// Returns whether a fault occurs now, and counts it.
     pub(super) fn happens(&mut self, fault: Fault) -> bool {
         let weight = usize::from(self.weights[fault as usize]);
         let happens = weight > 0 && self.rng.below(1000) < weight;
@@ -121,7 +121,7 @@ impl Faults {
         happens
     }
 
-    /// A number below `end`, for how a fault happens; 0 where `end` is 0.
+    /// Returns a number below `end`, for the details of a fault; 0 if `end` is 0.
     pub(super) fn below(&mut self, end: usize) -> usize {
         self.rng.below(end)
     }
@@ -129,7 +129,7 @@ impl Faults {
 
 impl fmt::Debug for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let there_are = Fault::ALL.iter().filter(|fault| self.weight(**fault) > 0);
-        f.debug_map().entries(there_are.map(|fault| (fault, self.weight(*fault)))).finish()
+        let enabled = Fault::ALL.iter().filter(|fault| self.weight(**fault) > 0);
+        f.debug_map().entries(enabled.map(|fault| (fault, self.weight(*fault)))).finish()
     }
 }

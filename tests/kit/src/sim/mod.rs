@@ -1,5 +1,5 @@
 //! A server without a system: the reactor's own turn over sockets in memory, a clock that only moves when asked, and
-//! faults by seed. Tests, the fuzz bodies and the in-memory benchmark live on it.
+//! faults by seed. Tests, the fuzz bodies and the in-memory benchmark use it.
 
 mod faults;
 mod sockets;
@@ -24,17 +24,17 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// A server within these limits, without faults.
+    /// Creates a server with these limits and one listener of the line protocol, without faults.
     #[must_use]
     pub fn new(limits: Limits) -> Sim {
         Sim::with_schemes(limits, &[Scheme::Line])
     }
 
-    /// A server that listens at these doors, without faults.
+    /// Creates a server with a listener for each of `schemes`, without faults.
     #[must_use]
-    pub fn with_schemes(limits: Limits, doors: &[Scheme]) -> Sim {
-        let sockets = SimSockets::new(doors);
-        Sim { reactor: Reactor::new(sockets, doors.to_vec(), limits), running: Running::On, turns: 0 }
+    pub fn with_schemes(limits: Limits, schemes: &[Scheme]) -> Sim {
+        let sockets = SimSockets::new(schemes);
+        Sim { reactor: Reactor::new(sockets, schemes.to_vec(), limits), running: Running::On, turns: 0 }
     }
 
     /// Creates a server with sockets that cut, delay and break as `faults` say.
@@ -45,28 +45,28 @@ impl Sim {
         sim
     }
 
-    /// A new peer knocks at the first door.
+    /// Connects a new peer to the first listener.
     pub fn connect(&mut self) -> PeerNo {
         self.connect_at(0)
     }
 
-    /// A new peer knocks at that door.
-    pub fn connect_at(&mut self, door: usize) -> PeerNo {
+    /// Connects a new peer to that listener.
+    pub fn connect_at(&mut self, listener: usize) -> PeerNo {
         // The address of the tutorials.
-        self.connect_from(Ipv4Addr::LOCALHOST.into(), door)
+        self.connect_from(Ipv4Addr::LOCALHOST.into(), listener)
     }
 
-    /// A new peer from elsewhere knocks at that door.
-    pub fn connect_from(&mut self, address: IpAddr, door: usize) -> PeerNo {
-        self.sockets().connect(door, address)
+    /// Connects a new peer from another address to that listener.
+    pub fn connect_from(&mut self, address: IpAddr, listener: usize) -> PeerNo {
+        self.sockets().connect(listener, address)
     }
 
-    /// A datagram comes to that door from that address.
-    pub fn send_datagram(&mut self, door: usize, from: SocketAddr, bytes: impl AsRef<[u8]>) {
-        self.sockets().push_datagram(door, from, bytes.as_ref());
+    /// Sends a datagram from that address to that listener.
+    pub fn send_datagram(&mut self, listener: usize, from: SocketAddr, bytes: impl AsRef<[u8]>) {
+        self.sockets().push_datagram(listener, from, bytes.as_ref());
     }
 
-    /// The datagrams that were sent to that address since the last time.
+    /// Returns the datagrams sent to that address since the last call.
     pub fn datagrams(&mut self, to: SocketAddr) -> Vec<Vec<u8>> {
         self.sockets().take_datagrams(to)
     }
@@ -76,35 +76,35 @@ impl Sim {
         self.sockets().push_console(bytes.as_ref());
     }
 
-    /// The peer sends bytes; the server sees them when it [runs](Sim::run).
+    /// Sends bytes as the peer; the server reads them when it [runs](Sim::run).
     pub fn send(&mut self, peer: PeerNo, bytes: impl AsRef<[u8]>) {
         self.sockets().peer(peer).send(bytes.as_ref());
     }
 
-    /// The peer shuts its sending side.
+    /// Shuts down the peer's sending side.
     pub fn end(&mut self, peer: PeerNo) {
         self.sockets().peer(peer).end();
     }
 
-    /// The peer is gone, and its kernel says so.
+    /// Resets the peer's connection.
     pub fn reset(&mut self, peer: PeerNo) {
         self.sockets().peer(peer).reset();
     }
 
-    /// From now on the kernel takes at most `room` bytes more for this peer: it has stopped reading.
+    /// Stops the peer's reading: the kernel takes at most `room` bytes more for it.
     pub fn stall(&mut self, peer: PeerNo, room: usize) {
         self.sockets().peer(peer).set_room(room);
     }
 
-    /// What the peer has got since the last time.
+    /// Returns what the peer has received since the last call.
     pub fn take(&mut self, peer: PeerNo) -> Vec<u8> {
         self.sockets().peer(peer).take()
     }
 
-    /// The same as lines, without their LF.
+    /// Returns the same as lines, without their LF.
     ///
     /// # Panics
-    /// Where it is not whole lines of UTF-8, which the server never sends.
+    /// If it isn't complete lines of UTF-8. The server sends only those.
     pub fn lines(&mut self, peer: PeerNo) -> Vec<String> {
         let bytes = self.take(peer);
         let text = bytes.to_str().expect("the server sends UTF-8");
@@ -112,12 +112,12 @@ impl Sim {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// True once the server has ended its side, or closed the connection.
+    /// Returns whether the server has shut down its side or closed the connection.
     pub fn is_ended(&mut self, peer: PeerNo) -> bool {
         self.sockets().peer(peer).is_ended()
     }
 
-    /// True once the server has closed the connection.
+    /// Returns whether the server has closed the connection.
     pub fn is_closed(&mut self, peer: PeerNo) -> bool {
         self.sockets().peer(peer).is_closed()
     }
@@ -127,7 +127,7 @@ impl Sim {
         self.sockets().push_ready(Ready::Stop);
     }
 
-    /// Lets the server work until it has nothing to do at this point in time, notices that wait told too.
+    /// Runs the server until it has nothing to do at this time, and sends deferred presence.
     pub fn run(&mut self) -> Running {
         self.pass(Duration::ZERO);
         if self.reactor.server().connections.queues().waiting() > 0 {
@@ -137,23 +137,23 @@ impl Sim {
         }
     }
 
-    /// Lets so much time pass, in which the server does whatever is to be done.
+    /// Advances the clock by `time`, during which the server runs whatever is due.
     ///
     /// # Panics
-    /// Where the server doesn't come to rest, or breaks an invariant.
+    /// If the server spins or breaks an invariant.
     pub fn pass(&mut self, time: Duration) -> Running {
         self.pass_watched(time, |_| {})
     }
 
-    /// The same, and has `watch` look at each turn.
+    /// The same, and calls `watch` after each turn.
     ///
     /// # Panics
-    /// Where the server doesn't come to rest, or breaks an invariant.
+    /// If the server spins or breaks an invariant.
     pub fn pass_watched(&mut self, time: Duration, mut watch: impl FnMut(&mut Sim)) -> Running {
-        /// More turns than any test's work can take; a server that spins reaches it soon.
-        const MANY: usize = 1_000_000;
+        /// More turns than any test needs; a server that spins reaches it soon.
+        const MAX_TURNS: usize = 1_000_000;
         self.sockets().sleep_until(time);
-        for _ in 0..MANY {
+        for _ in 0..MAX_TURNS {
             if self.running == Running::Done || self.sockets().is_asleep() {
                 return self.running;
             }
@@ -163,15 +163,15 @@ impl Sim {
         panic_spinning()
     }
 
-    /// The server doesn't run for so long, whatever is due: its machine is busy, or stopped.
+    /// Advances the clock by `time` without running the server: its machine is busy or suspended.
     pub fn oversleep(&mut self, time: Duration) {
         self.sockets().oversleep(time);
     }
 
-    /// One turn of the reactor.
+    /// Runs one turn of the reactor.
     ///
     /// # Panics
-    /// Where it breaks an invariant, in debug builds.
+    /// If it breaks an invariant, in debug builds.
     pub fn turn(&mut self) {
         self.turns += 1;
         self.running = self.reactor.turn().expect("the simulated poller never fails");
@@ -180,31 +180,31 @@ impl Sim {
         }
     }
 
-    /// Whether the server goes on.
+    /// Returns whether the server still runs.
     #[must_use]
     pub fn running(&self) -> Running {
         self.running
     }
 
-    /// How many turns there were: one for each time that the server woke up.
+    /// Returns the number of turns so far: one for each time that the server woke up.
     #[must_use]
     pub fn turns(&self) -> usize {
         self.turns
     }
 
-    /// The time.
+    /// Returns the simulated time.
     #[must_use]
     pub fn now(&mut self) -> Time {
         self.sockets().now()
     }
 
-    /// The reactor, to look into.
+    /// Returns the reactor, for inspection.
     #[must_use]
     pub fn reactor(&self) -> &Reactor<SimSockets> {
         &self.reactor
     }
 
-    /// The world.
+    /// Returns the simulated sockets.
     pub fn sockets(&mut self) -> &mut SimSockets {
         self.reactor.sockets()
     }
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_people_talk() {
+    fn two_peers_exchange_messages() {
         let mut sim = Sim::new(Limits::default());
         let (alice, bob) = (sim.connect(), sim.connect());
         sim.send(alice, "#alice\n");
@@ -252,38 +252,38 @@ mod tests {
         assert!(sim.is_closed(bob));
     }
 
-    /// Bytes as text, pieces that came between two looks joined.
-    fn heard(sim: &mut Sim, peer: PeerNo) -> String {
+    /// Returns what the peer has received since the last call, as text.
+    fn received(sim: &mut Sim, peer: PeerNo) -> String {
         String::from_utf8(sim.take(peer)).unwrap()
     }
 
     #[test]
-    fn everyone_meets_everyone() {
-        let doors =
+    fn all_schemes_share_one_lobby() {
+        let schemes =
             [Scheme::Line, Scheme::Classic, Scheme::Nickname, Scheme::Relay, Scheme::Udp, Scheme::Unix];
-        let mut sim = Sim::with_schemes(Limits::default(), &doors);
-        let pause = Duration::from_millis(60);
+        let mut sim = Sim::with_schemes(Limits::default(), &schemes);
+        let frame_timeout = Duration::from_millis(60);
         let udp = SocketAddr::from(([127, 0, 0, 1], 9));
-        let [line, classic, nickname, relay] = [0, 1, 2, 3].map(|door| sim.connect_at(door));
+        let [line, classic, nickname, relay] = [0, 1, 2, 3].map(|listener| sim.connect_at(listener));
         let operator = sim.connect_at(5);
         sim.run();
-        assert!(heard(&mut sim, classic).starts_with("You are connected from:('127.0.0.1', 5000"));
-        assert_eq!(heard(&mut sim, nickname), "NICKNAME");
-        assert_eq!(heard(&mut sim, relay), "");
+        assert!(received(&mut sim, classic).starts_with("You are connected from:('127.0.0.1', 5000"));
+        assert_eq!(received(&mut sim, nickname), "NICKNAME");
+        assert_eq!(received(&mut sim, relay), "");
         sim.send(line, "#line\n");
         sim.send(classic, "#Classy");
         sim.send(nickname, "nick");
-        sim.pass(pause);
+        sim.pass(frame_timeout);
         sim.lines(line);
-        assert_eq!(heard(&mut sim, classic), "Your user detail saved as : Classy\n");
-        assert_eq!(heard(&mut sim, nickname), "nick joined!\nConnected to server!\n");
+        assert_eq!(received(&mut sim, classic), "Your user detail saved as : Classy\n");
+        assert_eq!(received(&mut sim, nickname), "nick joined!\nConnected to server!\n");
         sim.send(nickname, "nick: hello");
-        sim.pass(pause);
-        assert_eq!(heard(&mut sim, nickname), "nick: hello\n");
-        assert_eq!(heard(&mut sim, relay), "nick: hello\n");
+        sim.pass(frame_timeout);
+        assert_eq!(received(&mut sim, nickname), "nick: hello\n");
+        assert_eq!(received(&mut sim, relay), "nick: hello\n");
         sim.send(relay, "tom  :   good morning");
-        sim.pass(pause);
-        assert_eq!(heard(&mut sim, relay), "tom: good morning\n");
+        sim.pass(frame_timeout);
+        assert_eq!(received(&mut sim, relay), "tom: good morning\n");
         sim.send_datagram(4, udp, "L ming");
         sim.run();
         sim.send_datagram(4, udp, "C ming hello all\n");
@@ -295,16 +295,16 @@ mod tests {
         );
         sim.send(line, "@classy,nick,tom,ming:psst\nall\n");
         sim.run();
-        assert_eq!(heard(&mut sim, classic), "psst\n");
-        assert_eq!(heard(&mut sim, relay), "ming: hello all\n@line: psst\nline: all\n");
+        assert_eq!(received(&mut sim, classic), "psst\n");
+        assert_eq!(received(&mut sim, relay), "ming: hello all\n@line: psst\nline: all\n");
         assert_eq!(sim.datagrams(udp), [&b"@line: psst"[..], b"line : all"]);
         sim.send(operator, "/announce hear\n/kick tom\n/stats\n");
         sim.run();
-        assert!(heard(&mut sim, relay).ends_with("administrator: hear\n!kicked\n"));
-        assert!(heard(&mut sim, classic).ends_with("administrator: hear\n"));
-        assert!(heard(&mut sim, nickname).ends_with("Administrator message: hear\ntom left!\n"));
-        let said = heard(&mut sim, operator);
-        assert!(said.contains("+announced 5\n+kicked tom\n+stats users 4\n"), "{said}");
+        assert!(received(&mut sim, relay).ends_with("administrator: hear\n!kicked\n"));
+        assert!(received(&mut sim, classic).ends_with("administrator: hear\n"));
+        assert!(received(&mut sim, nickname).ends_with("Administrator message: hear\ntom left!\n"));
+        let stats = received(&mut sim, operator);
+        assert!(stats.contains("+announced 5\n+kicked tom\n+stats users 4\n"), "{stats}");
         sim.send_datagram(4, udp, "Q ming");
         sim.run();
         assert_eq!(sim.datagrams(udp), [&b"administrator : hear"[..], b"tom exited the chat room", b"EXIT"]);

@@ -1,5 +1,5 @@
-//! [`Sockets`] in memory: what peers send waits here, what the server sends is kept here. They check that the reactor
-//! keeps its side of the bargain: no use of a closed connection, no id given twice.
+//! [`Sockets`] in memory: they hold the peers' input until it is read, and the server's output. They assert the
+//! reactor's part of the contract: no use of a closed connection, no id used twice at a time.
 
 use super::faults::{Fault, Faults};
 use redpoll::protocol::Time;
@@ -12,42 +12,42 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// A peer: the how-manieth that connected.
+/// A peer, by the order of connecting from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerNo(pub usize);
 
-/// How much later than it asked the server may wake up.
+/// Maximum delay of a wake-up with [`Fault::LateTimer`].
 pub const MAX_LATENESS: Duration = Duration::from_secs(3);
 
-/// Turns in a row in which the server does nothing to the world, and time doesn't pass: what one read holds back of short
-/// lines to peers that don't read is as good as sent after fewer. A spinning turn reaches it soon.
+/// Maximum number of consecutive turns without an effect on the sockets or the clock. The throttled rest of one read of
+/// short lines to peers that don't read takes fewer. A server that spins reaches it soon.
 const MAX_IDLE_TURNS: usize = 1000;
 
 /// A peer's side of a connection.
 #[derive(Debug)]
 pub struct SimPeer {
-    /// Sent by the peer and not yet read; `read` bytes of it are.
+    /// Sent by the peer; the first `read` bytes are read: `read <= input.len()`.
     input: Vec<u8>,
     read: usize,
     output: Vec<u8>,
-    /// The last bytes of a stream, which wait for its end or for more.
+    /// Bytes sent with `last`, held until the stream ends or more follow.
     corked: Vec<u8>,
-    /// All of the last was taken.
+    /// All bytes sent with `last` were taken.
     sealed: bool,
     received: usize,
-    /// Bytes that the kernel takes before it blocks.
+    /// Bytes that the kernel still takes before it blocks.
     room: usize,
-    /// Of those, what it takes between two waits; `room_now` is left of it.
+    /// Bytes of these that it takes between two waits; `room_now` of them are left.
     window: usize,
     room_now: usize,
-    /// No fault is for this peer.
+    /// No fault affects this peer.
     steady: bool,
     ended: bool,
     broken: bool,
-    /// Where it knocked, and where from.
-    door: usize,
+    /// The listener that it connects to, and its address.
+    listener: usize,
     address: IpAddr,
-    /// The server's side: which connection it is, and how far it got.
+    /// The server's side: the connection and its state.
     id: Option<ConnId>,
     interest: Interest,
     shut: bool,
@@ -76,23 +76,23 @@ impl SimPeer {
         self.room = room;
     }
 
-    /// From now on its kernel takes at most so many bytes between two waits: it reads, but not at any speed.
+    /// Limits the bytes that its kernel takes between two waits: it reads at a limited speed.
     pub fn set_window(&mut self, window: usize) {
         (self.window, self.room_now) = (window, window);
     }
 
-    /// From now on no fault is for this peer: it is there to watch.
+    /// Exempts this peer from faults: it observes the others.
     pub fn make_steady(&mut self) {
         self.steady = true;
     }
 
-    /// Whether the connection is reset, by the peer or by a fault.
+    /// Returns whether the connection is reset, by the peer or by a fault.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.broken
     }
 
-    /// Bytes that it was sent and its kernel took, all in all.
+    /// Returns the bytes of output that its kernel has taken in all.
     #[must_use]
     pub fn received(&self) -> usize {
         self.received
@@ -102,7 +102,7 @@ impl SimPeer {
         std::mem::take(&mut self.output)
     }
 
-    /// Throws away what the peer has got, keeping the memory; how many bytes.
+    /// Discards what the peer has received and keeps the memory; returns the number of bytes.
     pub fn forget_output(&mut self) -> usize {
         let bytes = self.output.len();
         self.output.clear();
@@ -136,7 +136,7 @@ impl SimPeer {
     }
 }
 
-/// The simulated world.
+/// The simulated sockets, clock and terminal.
 #[derive(Debug, Default)]
 pub struct SimSockets {
     peers: Vec<SimPeer>,
@@ -144,57 +144,61 @@ pub struct SimSockets {
     owners: Vec<Option<PeerNo>>,
     /// Peers before this one have been accepted.
     accepted: usize,
-    /// Peers before this one are closed, every one of them.
+    /// All peers before this one are closed.
     closed_before: usize,
-    doors: Vec<Scheme>,
-    /// By door: the server looks neither for newcomers nor for datagrams there.
-    deaf: Vec<bool>,
-    /// Datagrams on their way to the server: the door, where from, what.
+    schemes: Vec<Scheme>,
+    /// By listener: the server watches it neither for connections nor for datagrams.
+    unwatched: Vec<bool>,
+    /// Datagrams on their way to the server: listener, source, bytes.
     datagrams_in: VecDeque<(usize, SocketAddr, Vec<u8>)>,
     /// Datagrams that the server has sent.
     datagrams_out: Vec<(SocketAddr, Vec<u8>)>,
-    /// What was typed at the server's terminal and not yet read.
+    /// Typed at the server's terminal and not yet read.
     console: Vec<u8>,
-    /// What is reported next besides.
+    /// Further events for the next wait.
     extra: Vec<Ready>,
     clock: Time,
-    /// The clock doesn't go further than this.
+    /// The clock doesn't advance beyond this.
     sleep_until: Time,
     asleep: bool,
     faults: Option<Faults>,
-    /// Calls of recv and of send so far.
+    /// Calls of `recv` and of `send` so far.
     pub calls: (usize, usize),
-    /// All calls that do something to the world so far, and how many there had been at the last wait.
-    deeds: usize,
-    deeds_before: usize,
-    /// Waits since then.
+    /// Calls with an effect so far, and their number at the last wait.
+    effects: usize,
+    effects_before: usize,
+    /// Consecutive waits without such a call.
     idle_turns: usize,
 }
 
 impl SimSockets {
-    pub(super) fn new(doors: &[Scheme]) -> SimSockets {
-        SimSockets { doors: doors.to_vec(), deaf: vec![false; doors.len()], ..SimSockets::default() }
+    pub(super) fn new(schemes: &[Scheme]) -> SimSockets {
+        SimSockets {
+            schemes: schemes.to_vec(),
+            unwatched: vec![false; schemes.len()],
+            ..SimSockets::default()
+        }
     }
 
-    pub(super) fn push_datagram(&mut self, door: usize, from: SocketAddr, bytes: &[u8]) {
-        self.datagrams_in.push_back((door, from, bytes.to_vec()));
+    pub(super) fn push_datagram(&mut self, listener: usize, from: SocketAddr, bytes: &[u8]) {
+        self.datagrams_in.push_back((listener, from, bytes.to_vec()));
     }
 
     pub(super) fn take_datagrams(&mut self, to: SocketAddr) -> Vec<Vec<u8>> {
-        let (theirs, others) =
+        let (matching, others) =
             std::mem::take(&mut self.datagrams_out).into_iter().partition(|(at, _)| *at == to);
         self.datagrams_out = others;
-        let theirs: Vec<(SocketAddr, Vec<u8>)> = theirs;
-        theirs.into_iter().map(|(_, bytes)| bytes).collect()
+        let matching: Vec<(SocketAddr, Vec<u8>)> = matching;
+        matching.into_iter().map(|(_, bytes)| bytes).collect()
     }
 
     pub(super) fn push_console(&mut self, bytes: &[u8]) {
         self.console.extend_from_slice(bytes);
     }
 
-    pub(super) fn connect(&mut self, door: usize, address: IpAddr) -> PeerNo {
+    pub(super) fn connect(&mut self, listener: usize, address: IpAddr) -> PeerNo {
         self.peers.push(SimPeer {
-            door,
+            listener,
             address,
             input: Vec::new(),
             read: 0,
@@ -216,29 +220,29 @@ impl SimSockets {
         PeerNo(self.peers.len() - 1)
     }
 
-    /// The peer's side of a connection.
+    /// Returns the peer's side of a connection.
     pub fn peer(&mut self, peer: PeerNo) -> &mut SimPeer {
         &mut self.peers[peer.0]
     }
 
-    /// The connection that a peer has, once it is accepted.
+    /// Returns the connection of a peer after it is accepted and until it is closed.
     #[must_use]
     pub fn id(&self, peer: PeerNo) -> Option<ConnId> {
         self.peers[peer.0].id.filter(|_| !self.peers[peer.0].closed)
     }
 
-    /// Whether a peer's connection was ever accepted.
+    /// Returns whether a peer's connection was ever accepted.
     #[must_use]
     pub fn was_accepted(&self, peer: PeerNo) -> bool {
         self.peers[peer.0].id.is_some()
     }
 
-    /// How often the world goes wrong from now on; how often it did before.
+    /// Sets the faults from now on; returns those before.
     pub fn set_faults(&mut self, faults: Option<Faults>) -> Option<Faults> {
         std::mem::replace(&mut self.faults, faults)
     }
 
-    /// The time.
+    /// Returns the simulated time.
     #[must_use]
     pub fn now(&self) -> Time {
         self.clock
@@ -265,13 +269,13 @@ impl SimSockets {
         self.faults.as_mut().is_some_and(|faults| faults.happens(fault))
     }
 
-    /// The same, where it would be for this peer.
+    /// The same for one peer, unless it is exempt.
     fn happens_to(&mut self, owner: usize, fault: Fault) -> bool {
         !self.peers[owner].steady && self.happens(fault)
     }
 
-    /// How many of these bytes are taken: all, or some where the fault happens, at least 1; as often as not up to where a
-    /// line ends.
+    /// Returns how many of these bytes are taken: all, or at least 1 if the fault occurs, in half of the cases up to
+    /// the end of a line.
     fn some_of(&mut self, owner: usize, bytes: &[u8], fault: Fault) -> usize {
         let happens = self.happens_to(owner, fault);
         let Some(faults) = self.faults.as_mut().filter(|_| happens) else { return bytes.len() };
@@ -281,13 +285,13 @@ impl SimSockets {
     }
 
     /// Returns whether the next connection to accept is at that listener.
-    fn knocks(&self, listener: usize) -> bool {
-        self.peers.get(self.accepted).is_some_and(|next| next.door == listener)
+    fn is_next(&self, listener: usize) -> bool {
+        self.peers.get(self.accepted).is_some_and(|next| next.listener == listener)
     }
 
-    /// What the poller makes of what is ready.
-    fn garble(&mut self, ready: &mut Vec<Ready>) {
-        // What is late comes again, but a signal comes once.
+    /// Applies the faults of the poller to the ready events.
+    fn inject_faults(&mut self, ready: &mut Vec<Ready>) {
+        // A late event is reported again, but a signal is reported once.
         ready.retain(|ready| match ready {
             Ready::Stop => true,
             Ready::Connection { id, .. } => !self.happens_to(self.owner(*id).0, Fault::Late),
@@ -296,9 +300,9 @@ impl SimSockets {
         if self.happens(Fault::Spurious) {
             let any = self.faults.as_mut().map_or(0, |faults| faults.below(self.owners.len()));
             let id = ConnId(any as u32);
-            let is_told =
+            let is_reported =
                 ready.iter().any(|ready| matches!(ready, Ready::Connection { id: of, .. } if *of == id));
-            if !is_told && self.owners.get(any).is_some_and(Option::is_some) {
+            if !is_reported && self.owners.get(any).is_some_and(Option::is_some) {
                 ready.push(Ready::Connection { id, read: true, write: true, ended: false, hangup: false });
             }
         }
@@ -309,10 +313,10 @@ impl SimSockets {
         }
     }
 
-    /// Asserts that the server doesn't turn round and round.
+    /// Asserts that the server doesn't spin.
     fn check_idle(&mut self) {
-        self.idle_turns = if self.deeds > self.deeds_before { 0 } else { self.idle_turns + 1 };
-        self.deeds_before = self.deeds;
+        self.idle_turns = if self.effects > self.effects_before { 0 } else { self.idle_turns + 1 };
+        self.effects_before = self.effects;
         assert!(self.idle_turns < MAX_IDLE_TURNS, "the server spins");
     }
 
@@ -324,17 +328,17 @@ impl SimSockets {
 impl Transport for SimSockets {
     fn send(&mut self, id: ConnId, bytes: &[u8], last: bool) -> io::Result<usize> {
         self.calls.1 += 1;
-        self.deeds += 1;
-        assert!(!bytes.is_empty(), "nothing is sent for nothing");
+        self.effects += 1;
+        assert!(!bytes.is_empty(), "a send has bytes");
         let owner = self.owner(id).0;
         let peer = &self.peers[owner];
-        assert!(!peer.shut && !peer.sealed, "nothing is sent behind the last, or the end of the stream");
+        assert!(!peer.shut && !peer.sealed, "nothing is sent after the last bytes or the shutdown");
         match bytes.len().min(peer.room).min(peer.room_now) {
             _ if peer.broken => Err(ErrorKind::BrokenPipe.into()),
             0 => Err(ErrorKind::WouldBlock.into()),
             _ if self.happens_to(owner, Fault::BlockedSend) => Err(ErrorKind::WouldBlock.into()),
-            most => {
-                let mut len = self.some_of(owner, &bytes[..most], Fault::ShortSend);
+            max => {
+                let mut len = self.some_of(owner, &bytes[..max], Fault::ShortSend);
                 let is_reset = self.happens_to(owner, Fault::ResetInSend);
                 if is_reset {
                     len = self.faults.as_mut().map_or(len, |faults| faults.below(len));
@@ -362,17 +366,17 @@ impl Transport for SimSockets {
 
     fn shutdown(&mut self, id: ConnId) -> Shutdown {
         let owner = self.owner(id).0;
-        self.deeds += 1;
+        self.effects += 1;
         self.peers[owner].uncork();
-        assert!(!std::mem::replace(&mut self.peers[owner].shut, true), "one end is enough");
+        assert!(!std::mem::replace(&mut self.peers[owner].shut, true), "a stream is shut down once");
         Shutdown::Done
     }
 
     fn close(&mut self, id: ConnId) {
         let owner = self.owner(id).0;
-        self.deeds += 1;
+        self.effects += 1;
         let peer = &mut self.peers[owner];
-        // With input unread the kernel resets the connection, and what it has kept back is gone.
+        // With unread input the kernel resets the connection, and the corked bytes are lost.
         if peer.read == peer.input.len() {
             peer.uncork();
         }
@@ -382,8 +386,8 @@ impl Transport for SimSockets {
 
     fn set_interest(&mut self, id: ConnId, interest: Interest) -> io::Result<()> {
         let owner = self.owner(id).0;
-        assert_ne!(self.peers[owner].interest, interest, "no system call to change nothing");
-        self.deeds += 1;
+        assert_ne!(self.peers[owner].interest, interest, "no system call without a change");
+        self.effects += 1;
         self.peers[owner].interest = interest;
         if self.happens_to(owner, Fault::Unwatched) {
             self.peers[owner].broken = true;
@@ -394,7 +398,7 @@ impl Transport for SimSockets {
 
     fn peer_addr(&self, id: ConnId) -> Option<PeerAddr> {
         let PeerNo(owner) = self.owner(id);
-        if self.doors[self.peers[owner].door] == Scheme::Unix {
+        if self.schemes[self.peers[owner].listener] == Scheme::Unix {
             return Some(PeerAddr::Unix);
         }
         // Ports begin where the system's own would.
@@ -403,7 +407,7 @@ impl Transport for SimSockets {
     }
 
     fn send_to(&mut self, path: DatagramPath, bytes: &[u8]) -> io::Result<()> {
-        self.deeds += 1;
+        self.effects += 1;
         if self.happens(Fault::BlockedSend) {
             return Err(ErrorKind::WouldBlock.into());
         }
@@ -416,16 +420,16 @@ impl Sockets for SimSockets {
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<Time> {
         self.check_idle();
         ready.append(&mut self.extra);
-        // Peers are accepted in the order in which they knocked, wherever that was.
+        // Peers are accepted in the order of connecting, across all listeners.
         if let Some(next) = self.peers.get(self.accepted)
-            && !self.deaf[next.door]
+            && !self.unwatched[next.listener]
         {
-            ready.push(Ready::Listener(next.door));
+            ready.push(Ready::Listener(next.listener));
         }
-        if let Some((door, ..)) = self.datagrams_in.front()
-            && !self.deaf[*door]
+        if let Some((listener, ..)) = self.datagrams_in.front()
+            && !self.unwatched[*listener]
         {
-            ready.push(Ready::Listener(*door));
+            ready.push(Ready::Listener(*listener));
         }
         if !self.console.is_empty() {
             ready.push(Ready::Console);
@@ -438,17 +442,17 @@ impl Sockets for SimSockets {
             ready.extend(peer.ready());
         }
         if !ready.is_empty() {
-            self.garble(ready);
+            self.inject_faults(ready);
             return Ok(self.clock);
         }
         let wake = timeout.map(|timeout| self.clock + timeout);
         match wake {
             Some(wake) if wake <= self.sleep_until => {
-                self.deeds += usize::from(wake > self.clock);
+                self.effects += usize::from(wake > self.clock);
                 self.clock = wake;
                 if timeout != Some(Duration::ZERO) && self.happens(Fault::LateTimer) {
-                    let most = MAX_LATENESS.as_millis() as usize;
-                    let late = self.faults.as_mut().map_or(0, |faults| faults.below(most));
+                    let max = MAX_LATENESS.as_millis() as usize;
+                    let late = self.faults.as_mut().map_or(0, |faults| faults.below(max));
                     self.clock = self.clock + Duration::from_millis(late as u64);
                 }
             }
@@ -461,10 +465,10 @@ impl Sockets for SimSockets {
     }
 
     fn accept(&mut self, listener: usize, id: ConnId) -> Result<PeerAddr, NotAccepted> {
-        if !self.knocks(listener) {
+        if !self.is_next(listener) {
             return Err(NotAccepted::Nobody);
         }
-        self.deeds += 1;
+        self.effects += 1;
         if self.happens_to(self.accepted, Fault::NoMemory) {
             return Err(NotAccepted::Failed);
         }
@@ -480,7 +484,7 @@ impl Sockets for SimSockets {
         if self.owners.len() <= id.index() {
             self.owners.resize(id.index() + 1, None);
         }
-        assert!(self.owners[id.index()].is_none(), "an id is given away twice");
+        assert!(self.owners[id.index()].is_none(), "an id is used twice at a time");
         self.owners[id.index()] = Some(PeerNo(self.accepted));
         self.peers[self.accepted].id = Some(id);
         self.accepted += 1;
@@ -488,7 +492,7 @@ impl Sockets for SimSockets {
     }
 
     fn reject(&mut self, listener: usize, line: &[u8]) -> io::Result<()> {
-        if !self.knocks(listener) || self.happens_to(self.accepted, Fault::NoSpare) {
+        if !self.is_next(listener) || self.happens_to(self.accepted, Fault::NoSpare) {
             return Err(ErrorKind::WouldBlock.into());
         }
         let peer = &mut self.peers[self.accepted];
@@ -499,24 +503,24 @@ impl Sockets for SimSockets {
     }
 
     fn recv(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<usize> {
-        assert!(!buffer.is_empty(), "a kernel answers by 0, which would be the end of the stream");
+        assert!(!buffer.is_empty(), "a kernel would return 0, the end of the stream");
         self.calls.0 += 1;
-        self.deeds += 1;
+        self.effects += 1;
         let owner = self.owner(id).0;
         if self.happens_to(owner, Fault::ResetInRead) {
             self.peers[owner].broken = true;
         }
         let peer = &self.peers[owner];
-        let there = peer.input.len() - peer.read;
-        match there.min(buffer.len()) {
+        let available = peer.input.len() - peer.read;
+        match available.min(buffer.len()) {
             _ if peer.broken => Err(ErrorKind::ConnectionReset.into()),
             0 if peer.ended => Ok(0),
             0 => Err(ErrorKind::WouldBlock.into()),
             _ if self.happens_to(owner, Fault::EmptyRead) => Err(ErrorKind::WouldBlock.into()),
-            most => {
+            max => {
                 let peer = &self.peers[owner];
-                buffer[..most].copy_from_slice(&peer.input[peer.read..peer.read + most]);
-                let len = self.some_of(owner, &buffer[..most], Fault::CutRead);
+                buffer[..max].copy_from_slice(&peer.input[peer.read..peer.read + max]);
+                let len = self.some_of(owner, &buffer[..max], Fault::CutRead);
                 self.peers[owner].read += len;
                 Ok(len)
             }
@@ -524,27 +528,27 @@ impl Sockets for SimSockets {
     }
 
     fn recv_from(&mut self, listener: usize, buffer: &mut [u8]) -> io::Result<(usize, DatagramPath)> {
-        if self.datagrams_in.front().is_none_or(|(door, ..)| *door != listener) {
+        if self.datagrams_in.front().is_none_or(|(to, ..)| *to != listener) {
             return Err(ErrorKind::WouldBlock.into());
         }
-        self.deeds += 1;
-        let (_, source, bytes) = self.datagrams_in.remove(0).expect("there is a first");
+        self.effects += 1;
+        let (_, source, bytes) = self.datagrams_in.remove(0).expect("a first datagram is there");
         let len = bytes.len().min(buffer.len());
         buffer[..len].copy_from_slice(&bytes[..len]);
         Ok((len, DatagramPath { listener, source, local: None }))
     }
 
     fn set_listening(&mut self, listener: usize, on: bool) -> io::Result<()> {
-        self.deeds += 1;
+        self.effects += 1;
         if on && self.happens(Fault::StubbornListener) {
             return Err(ErrorKind::OutOfMemory.into());
         }
-        self.deaf[listener] = !on;
+        self.unwatched[listener] = !on;
         Ok(())
     }
 
     fn read_console(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.deeds += 1;
+        self.effects += 1;
         let len = self.console.len().min(buffer.len());
         buffer[..len].copy_from_slice(&self.console[..len]);
         self.console.drain(..len);

@@ -1,39 +1,39 @@
-//! Stories: what each peer sends and receives, run once in the simulator and once with the program over real sockets. The
-//! parser and the teller are here; where a story is told is a [`Stage`]. The stage on real
-//! sockets is given the path of the built program.
+//! Stories: what each peer sends and receives, run once in the simulator and once with the program over real sockets.
+//! The parser and the runner are here; a [`Backend`] runs the steps. The backend on real sockets needs the path of the
+//! built program.
 //!
-//! A story is a file of lines. Blank ones and those that begin with `//` say nothing. First may come:
+//! A story is a file of lines. Blank ones and those that begin with `//` are comments. First may come:
 //!
 //! ```text
 //! with --max-line 128 --queue 8KiB     flags of `redpoll serve`
-//! needs unicode                        left out where the build takes ASCII names only
+//! needs unicode                        skipped if the build takes ASCII names only
 //! ```
 //!
-//! Then one step a line, in which NAMES is one peer or several with `, ` between:
+//! Then one step per line, in which NAMES is one peer or several with `, ` between:
 //!
 //! ```text
-//! NAMES connects         a connection, and what greets it: two lines at the line protocol's door
-//! NAMES knocks           a connection, and nothing is known of what it hears
-//! NAMES arrives          connects, says `#NAME`, hears `+nick NAME` and how many are in the lobby
-//! NAMES connects by udp  by that door, and so for the other two; the server has every door that its story uses
+//! NAMES connects         connects, and receives the greeting: in the line protocol, two lines
+//! NAMES knocks           connects, without an expected greeting
+//! NAMES arrives          connects, sends `#NAME`, receives `+nick NAME` and the members of the lobby
+//! NAMES connects by udp  uses that scheme; so do the other two; the server has a listener for each scheme in the story
 //! NAMES > text           sends the text and LF
-//! NAMES >> text          sends the text alone, at once: one message, where messages end by a pause; one datagram
-//! NAMES < text           the next line that each gets is exactly this; where it ends with `…`, begins like this
-//! NAMES <= text          the next that each gets is exactly this, and not a line: these bytes, or one datagram
-//! NAMES <* text          the next lines, one or more, all begin like this; another line follows
-//! NAMES ends             shuts its sending side; where there is none, nothing more is known of what it hears
+//! NAMES >> text          sends the text alone, at once: one message, if a frame timeout ends messages; one datagram
+//! NAMES < text           receives exactly this line next; with `…` at the end, a line that begins like this
+//! NAMES <= text          receives exactly these bytes next, or this datagram
+//! NAMES <* text          receives one or more lines that all begin like this, until another line follows
+//! NAMES ends             shuts down its sending side; with datagrams, nothing more is expected
 //! NAMES vanishes         resets the connection
-//! NAMES closed           the next that each gets is the end of the stream
-//! time passes 60s        told in the simulator only
+//! NAMES closed           receives the end of the stream next
+//! time passes 60s        only in the simulator
 //! server stops           as by SIGTERM; the program's exit code must be 0
 //! ```
 //!
-//! In a text `\n`, `\r`, `\t`, `\s` (a space), `\\`, `\xFF` and `\u{202E}` are what they are elsewhere, and `\{120*x}` is
-//! 120 times `x`. At the end no peer with an open stream may have unread output: each sends `/ping the-end`, or where
-//! there is no such command a line with NUL, and what it gets next must be the answer.
+//! In a text, `\n`, `\r`, `\t`, `\s` (a space), `\\`, `\xFF` and `\u{202E}` are escapes, and `\{120*x}` is 120 times
+//! `x`. At the end no peer with an open stream may have unread output: each sends `/ping the-end`, or a line with NUL
+//! if its dialect has no such command, and must receive the answer next.
 //!
-//! Where messages end by a frame timeout only the server waits for it: a story goes on with what the message caused, and
-//! only then sends the next one. For peers with datagrams, `<` and `<=` take one each.
+//! If a frame timeout ends messages, only the server waits for it: a story goes on with the effects of the message, and
+//! then sends the next one. For peers with datagrams, `<` and `<=` take one each.
 
 pub mod simulated;
 pub mod sockets;
@@ -46,52 +46,52 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where a story is told. Peers are known by their number: the first that connects is 0.
-pub trait Stage {
-    /// One more peer connects, by a door that the story uses.
-    fn connect(&mut self, door: Scheme);
-    /// A peer sends bytes; the server has handled all whole lines, or the datagram, before another peer acts.
+/// A server that runs the steps of a story. Peers have numbers in the order of connecting, from 0.
+pub trait Backend {
+    /// Connects one more peer, with a scheme of the story.
+    fn connect(&mut self, scheme: Scheme);
+    /// Sends bytes as a peer; the server handles all whole lines, or the datagram, before another peer acts.
     fn send(&mut self, peer: usize, bytes: &[u8]);
-    /// The next line or datagram that a peer gets, `None` at the end of the stream.
+    /// Returns the next line or datagram to a peer, `None` at the end of the stream.
     ///
     /// # Errors
-    /// What else there is, or that there is nothing.
-    fn hear(&mut self, peer: usize) -> Result<Option<String>, String>;
-    /// The next so many bytes that a peer gets, or its next datagram, however long.
+    /// The other output, or that there is none.
+    fn receive(&mut self, peer: usize) -> Result<Option<String>, String>;
+    /// Returns the next `len` bytes to a peer, or its next datagram of any length.
     ///
     /// # Errors
-    /// What else there is, or that there is nothing.
-    fn hear_bytes(&mut self, peer: usize, len: usize) -> Result<Vec<u8>, String>;
-    /// A peer shuts its sending side.
+    /// The other output, or that there is none.
+    fn receive_bytes(&mut self, peer: usize, len: usize) -> Result<Vec<u8>, String>;
+    /// Shuts down the sending side of a peer.
     fn end(&mut self, peer: usize);
-    /// A peer resets its connection.
-    fn vanish(&mut self, peer: usize);
-    /// Time passes.
+    /// Resets the connection of a peer.
+    fn reset(&mut self, peer: usize);
+    /// Lets time pass.
     fn pass(&mut self, time: Duration);
-    /// The server is asked to stop.
+    /// Asks the server to stop.
     fn stop(&mut self);
-    /// The story is told. Where the server was asked to stop, it must have done so well.
+    /// Ends the story.
     ///
     /// # Errors
-    /// What is wrong.
+    /// The server was asked to stop and has not done so successfully.
     fn finish(self) -> Result<(), String>;
 }
 
-/// A story.
+/// A parsed story.
 #[derive(Debug)]
 pub struct Story {
     /// Its file's name without the extension.
     pub name: String,
-    /// For `redpoll serve`.
+    /// Flags of `redpoll serve`.
     pub flags: Vec<String>,
-    /// Told only where names of every script are taken.
+    /// Run only by builds that take names of every script.
     pub needs_unicode: bool,
     steps: Vec<Step>,
 }
 
 #[derive(Debug)]
 struct Step {
-    /// In the file, from 1.
+    /// Number of its line in the file, from 1.
     line: usize,
     peers: Vec<String>,
     what: What,
@@ -103,9 +103,9 @@ enum What {
     Knocks(Scheme),
     Arrives(Scheme),
     Sends(Vec<u8>),
-    Hears(String),
-    HearsBytes(Vec<u8>),
-    HearsMany(String),
+    Receives(String),
+    ReceivesBytes(Vec<u8>),
+    ReceivesMany(String),
     Ends,
     Vanishes,
     Closed,
@@ -114,7 +114,7 @@ enum What {
 }
 
 impl Story {
-    /// All stories of `tests/stories/` and its folders, in the order of their names.
+    /// Returns all stories of `tests/stories/` and its folders, in the order of their names.
     pub fn all() -> Vec<Story> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stories");
         let mut paths = Vec::new();
@@ -129,10 +129,10 @@ impl Story {
         paths.iter().map(read).collect()
     }
 
-    /// The story that a text tells.
+    /// Parses a story.
     ///
     /// # Errors
-    /// Which line is none of a story, and why.
+    /// The first invalid line, and the reason.
     pub fn parse(name: &str, text: &str) -> Result<Story, String> {
         let mut story = Story { name: name.into(), flags: vec![], needs_unicode: false, steps: vec![] };
         for (line, words) in (1..).zip(text.lines()) {
@@ -149,72 +149,72 @@ impl Story {
                 },
             }
         }
-        if story.steps.is_empty() { Err("it tells nothing".into()) } else { Ok(story) }
+        if story.steps.is_empty() { Err("there is no step".into()) } else { Ok(story) }
     }
 
-    /// The doors that its peers come by, each once; the first is that of the line protocol.
-    pub fn doors(&self) -> Vec<Scheme> {
-        let mut doors = vec![Scheme::Line];
+    /// Returns the schemes of its peers, each once; the first is the line protocol.
+    pub fn schemes(&self) -> Vec<Scheme> {
+        let mut schemes = vec![Scheme::Line];
         for step in &self.steps {
-            if let What::Connects(door) | What::Knocks(door) | What::Arrives(door) = step.what
-                && !doors.contains(&door)
+            if let What::Connects(scheme) | What::Knocks(scheme) | What::Arrives(scheme) = step.what
+                && !schemes.contains(&scheme)
             {
-                doors.push(door);
+                schemes.push(scheme);
             }
         }
-        doors
+        schemes
     }
 
-    /// True where only the simulator can tell it.
+    /// Returns whether only the simulator can run it.
     pub fn needs_a_clock(&self) -> bool {
         self.steps.iter().any(|step| matches!(step.what, What::Passes(_)))
     }
 
-    /// Tells the story on a stage.
+    /// Runs the story on a backend.
     ///
     /// # Errors
-    /// File, line and peer, what was expected and what came.
-    pub fn tell(&self, stage: impl Stage) -> Result<(), String> {
-        let mut teller = Teller { stage, peers: HashMap::new() };
+    /// File, line and peer, and the expected and the actual output.
+    pub fn run(&self, backend: impl Backend) -> Result<(), String> {
+        let mut runner = Runner { backend, peers: HashMap::new() };
         for step in &self.steps {
             let at = |peer: &str, why: String| {
                 format!("tests/stories/{}.story:{}: {peer}{why}", self.name, step.line)
             };
             match step.what {
-                What::Passes(time) => teller.stage.pass(time),
-                What::Stops => teller.stage.stop(),
+                What::Passes(time) => runner.backend.pass(time),
+                What::Stops => runner.backend.stop(),
                 _ => {
                     for peer in &step.peers {
-                        teller.act(peer, &step.what).map_err(|why| at(peer, format!(" {why}")))?;
+                        runner.act(peer, &step.what).map_err(|why| at(peer, format!(" {why}")))?;
                     }
                 }
             }
         }
-        teller.end().map_err(|why| format!("tests/stories/{}.story: at the end {why}", self.name))
+        runner.end().map_err(|why| format!("tests/stories/{}.story: at the end {why}", self.name))
     }
 }
 
-/// A story on a stage, half told.
-struct Teller<S> {
-    stage: S,
+/// A story in progress.
+struct Runner<S> {
+    backend: S,
     peers: HashMap<String, Peer>,
 }
 
 struct Peer {
     number: usize,
-    door: Scheme,
-    /// It can still send, and is to be asked at the end whether it has anything unread.
+    scheme: Scheme,
+    /// It can still send, and at the end it must have no unread output.
     open: bool,
-    /// A line that it has got, and that no step has dealt with.
+    /// A received line that no step has matched.
     next: Option<String>,
 }
 
-impl<S: Stage> Teller<S> {
+impl<S: Backend> Runner<S> {
     fn act(&mut self, name: &str, what: &What) -> Result<(), String> {
-        if let What::Connects(door) | What::Knocks(door) | What::Arrives(door) = *what {
+        if let What::Connects(scheme) | What::Knocks(scheme) | What::Arrives(scheme) = *what {
             let number = self.peers.len();
-            self.stage.connect(door);
-            if self.peers.insert(name.into(), Peer { number, door, open: true, next: None }).is_some() {
+            self.backend.connect(scheme);
+            if self.peers.insert(name.into(), Peer { number, scheme, open: true, next: None }).is_some() {
                 return Err("is there already; give the second connection another name".into());
             }
         }
@@ -222,30 +222,30 @@ impl<S: Stage> Teller<S> {
         let number = peer.number;
         match what {
             What::Knocks(_) => {}
-            What::Connects(door) => self.greeting(name, *door)?,
-            What::Arrives(door) => {
-                self.greeting(name, *door)?;
-                self.arrival(name, *door, number)?;
+            What::Connects(scheme) => self.greeting(name, *scheme)?,
+            What::Arrives(scheme) => {
+                self.greeting(name, *scheme)?;
+                self.arrival(name, *scheme, number)?;
             }
-            What::Sends(bytes) => self.stage.send(number, bytes),
-            What::Hears(expected) => self.expect(name, expected)?,
-            What::HearsBytes(expected) => self.expect_bytes(name, expected)?,
-            What::HearsMany(start) => {
+            What::Sends(bytes) => self.backend.send(number, bytes),
+            What::Receives(expected) => self.expect(name, expected)?,
+            What::ReceivesBytes(expected) => self.expect_bytes(name, expected)?,
+            What::ReceivesMany(start) => {
                 let start = format!("{start}…");
                 self.expect(name, &start)?;
                 while self.expect(name, &start).is_ok() {}
             }
             What::Ends => {
                 peer.open = false;
-                self.stage.end(number);
+                self.backend.end(number);
             }
             What::Vanishes => {
                 peer.open = false;
-                self.stage.vanish(number);
+                self.backend.reset(number);
             }
             What::Closed => {
                 peer.open = false;
-                if let Some(line) = self.hear(name)? {
+                if let Some(line) = self.receive(name)? {
                     return Err(format!("should see the end of the stream, but gets {line:?}"));
                 }
             }
@@ -254,8 +254,8 @@ impl<S: Stage> Teller<S> {
         Ok(())
     }
 
-    fn greeting(&mut self, name: &str, door: Scheme) -> Result<(), String> {
-        match door {
+    fn greeting(&mut self, name: &str, scheme: Scheme) -> Result<(), String> {
+        match scheme {
             Scheme::Line => self.expect(name, "* You are connected from 127.0.0.1:…")?,
             Scheme::Unix => self.expect(name, "* You are connected from unix")?,
             Scheme::Classic => return self.expect(name, "You are connected from:('127.0.0.1', …"),
@@ -265,18 +265,18 @@ impl<S: Stage> Teller<S> {
         self.expect(name, "* Say #name …")
     }
 
-    fn arrival(&mut self, name: &str, door: Scheme, number: usize) -> Result<(), String> {
-        let says = match door {
+    fn arrival(&mut self, name: &str, scheme: Scheme, number: usize) -> Result<(), String> {
+        let input = match scheme {
             Scheme::Line | Scheme::Unix => format!("#{name}\n"),
             Scheme::Classic => format!("#{name}"),
             Scheme::Nickname => name.to_owned(),
             Scheme::Udp => format!("L {name}"),
             Scheme::Relay => {
-                return Err("arrives there with what it says first; connect it, and let it speak".into());
+                return Err("has no registration of its own by relay; let it connect and send".into());
             }
         };
-        self.stage.send(number, says.as_bytes());
-        match door {
+        self.backend.send(number, input.as_bytes());
+        match scheme {
             Scheme::Classic => self.expect(name, &format!("Your user detail saved as : {name}")),
             Scheme::Nickname => {
                 self.expect(name, &format!("{name} joined!"))?;
@@ -290,7 +290,7 @@ impl<S: Stage> Teller<S> {
         }
     }
 
-    /// The next bytes of a peer are these.
+    /// Matches the next bytes to a peer.
     fn expect_bytes(&mut self, name: &str, expected: &[u8]) -> Result<(), String> {
         let peer = self.peers.get_mut(name).ok_or("has not connected")?;
         let number = peer.number;
@@ -298,8 +298,10 @@ impl<S: Stage> Teller<S> {
         if let Some(line) = &peer.next {
             return Err(format!("{should}, but gets {line:?}"));
         }
-        let got =
-            self.stage.hear_bytes(number, expected.len()).map_err(|why| format!("{should}, but {why}"))?;
+        let got = self
+            .backend
+            .receive_bytes(number, expected.len())
+            .map_err(|why| format!("{should}, but {why}"))?;
         if got == expected {
             Ok(())
         } else {
@@ -307,9 +309,9 @@ impl<S: Stage> Teller<S> {
         }
     }
 
-    /// The next line of a peer is this, or is left for the next step.
+    /// Matches the next line to a peer, or leaves it to the next step.
     fn expect(&mut self, name: &str, expected: &str) -> Result<(), String> {
-        let got = self.hear(name).map_err(|why| format!("should hear {expected:?}, but {why}"))?;
+        let got = self.receive(name).map_err(|why| format!("should receive {expected:?}, but {why}"))?;
         let fits = got.as_deref().is_some_and(|got| match expected.strip_suffix('…') {
             Some(start) => got.starts_with(start),
             None => got == expected,
@@ -317,19 +319,19 @@ impl<S: Stage> Teller<S> {
         match got {
             _ if fits => Ok(()),
             Some(got) => {
-                let why = format!("should hear {expected:?}, but gets {got:?}");
+                let why = format!("should receive {expected:?}, but gets {got:?}");
                 self.peers.get_mut(name).expect("it has connected").next = Some(got);
                 Err(why)
             }
-            None => Err(format!("should hear {expected:?}, but sees the end of the stream")),
+            None => Err(format!("should receive {expected:?}, but sees the end of the stream")),
         }
     }
 
-    fn hear(&mut self, name: &str) -> Result<Option<String>, String> {
+    fn receive(&mut self, name: &str) -> Result<Option<String>, String> {
         let peer = self.peers.get_mut(name).ok_or("has not connected")?;
         match peer.next.take() {
             Some(line) => Ok(Some(line)),
-            None => self.stage.hear(peer.number),
+            None => self.backend.receive(peer.number),
         }
     }
 
@@ -337,31 +339,31 @@ impl<S: Stage> Teller<S> {
         let mut names: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.open).collect();
         names.sort_by_key(|(_, peer)| peer.number);
         let open: Vec<_> =
-            names.into_iter().map(|(name, peer)| (name.clone(), peer.number, peer.door)).collect();
-        for (name, peer, door) in open {
-            let (ping, pong) = ping(door, "the-end");
-            self.stage.send(peer, &ping);
+            names.into_iter().map(|(name, peer)| (name.clone(), peer.number, peer.scheme)).collect();
+        for (name, peer, scheme) in open {
+            let (ping, pong) = ping(scheme, "the-end");
+            self.backend.send(peer, &ping);
             self.expect(&name, &pong).map_err(|why| format!("{name} {why}"))?;
         }
-        self.stage.finish()
+        self.backend.finish()
     }
 }
 
-/// What is always answered at a door, has no other effect, and what the answer is. It is long enough for the answer
-/// not to be more than three times as long.
-fn ping(door: Scheme, token: &str) -> (Vec<u8>, String) {
-    match door {
+/// Returns a message that is always answered in a scheme and has no other effect, and its answer. It is long enough for
+/// the amplification limit of three times its bytes.
+fn ping(scheme: Scheme, token: &str) -> (Vec<u8>, String) {
+    match scheme {
         Scheme::Line | Scheme::Unix => (format!("/ping {token}\n").into(), format!("+pong {token}")),
         _ => (format!("\0 {token:16}\n").into(), "!bad-byte the line holds a NUL byte".into()),
     }
 }
 
-/// The door that is meant by `by SCHEME`, or by nothing.
-fn door_of(text: Option<&str>) -> Result<Scheme, String> {
+/// Parses `by SCHEME`; the default is the line protocol.
+fn scheme_of(text: Option<&str>) -> Result<Scheme, String> {
     let Some(text) = text else { return Ok(Scheme::Line) };
     let scheme = text.strip_prefix("by ").unwrap_or(text);
-    let door = Scheme::named(scheme);
-    door.ok_or_else(|| format!("there is no door {text:?}: by line, by udp"))
+    let scheme = Scheme::named(scheme);
+    scheme.ok_or_else(|| format!("there is no scheme {text:?}: by line, by udp"))
 }
 
 fn step(line: usize, words: &str) -> Result<Step, String> {
@@ -375,8 +377,8 @@ fn step(line: usize, words: &str) -> Result<Step, String> {
     let mut peers = Vec::new();
     let mut rest = words;
     loop {
-        let (name, behind) = rest.split_once(' ').ok_or("what does it do?")?;
-        rest = behind;
+        let (name, after) = rest.split_once(' ').ok_or("there is no verb")?;
+        rest = after;
         match name.strip_suffix(',') {
             Some(name) => peers.push(name.to_owned()),
             None => {
@@ -390,23 +392,23 @@ fn step(line: usize, words: &str) -> Result<Step, String> {
         None => (rest, None),
     };
     let what = match (verb, text) {
-        ("connects", by) => What::Connects(door_of(by)?),
-        ("knocks", by) => What::Knocks(door_of(by)?),
-        ("arrives", by) => What::Arrives(door_of(by)?),
+        ("connects", by) => What::Connects(scheme_of(by)?),
+        ("knocks", by) => What::Knocks(scheme_of(by)?),
+        ("arrives", by) => What::Arrives(scheme_of(by)?),
         ("ends", None) => What::Ends,
         ("vanishes", None) => What::Vanishes,
         ("closed", None) => What::Closed,
         (">", text) => What::Sends([&unescape(text.unwrap_or(""))?[..], b"\n"].concat()),
         (">>", Some(text)) => What::Sends(unescape(text)?),
-        ("<", Some(text)) => What::Hears(heard(text)?),
-        ("<=", Some(text)) => What::HearsBytes(unescape(text)?),
-        ("<*", Some(text)) => What::HearsMany(heard(text)?),
+        ("<", Some(text)) => What::Receives(expected_line(text)?),
+        ("<=", Some(text)) => What::ReceivesBytes(unescape(text)?),
+        ("<*", Some(text)) => What::ReceivesMany(expected_line(text)?),
         _ => return Err(format!("there is no step {rest:?}")),
     };
     whole(peers, what)
 }
 
-fn heard(text: &str) -> Result<String, String> {
+fn expected_line(text: &str) -> Result<String, String> {
     String::from_utf8(unescape(text)?).map_err(|_| "the server sends UTF-8 only".into())
 }
 
@@ -427,7 +429,7 @@ fn unescape(text: &str) -> Result<Vec<u8>, String> {
         bytes.extend_from_slice(plain.as_bytes());
         let wrong = || format!("there is no escape \\{escape}");
         let kind = escape.chars().next().ok_or_else(wrong)?;
-        let behind = &escape[kind.len_utf8()..];
+        let after = &escape[kind.len_utf8()..];
         let braced =
             |from: &'_ str| from.split_once('}').map(|(a, b)| (a.to_owned(), b.len())).ok_or_else(wrong);
         let mut used = kind.len_utf8();
@@ -438,18 +440,18 @@ fn unescape(text: &str) -> Result<Vec<u8>, String> {
             's' => bytes.push(b' '),
             '\\' => bytes.push(b'\\'),
             'x' => {
-                let code = behind.get(..2).ok_or_else(wrong)?;
+                let code = after.get(..2).ok_or_else(wrong)?;
                 bytes.push(u8::from_str_radix(code, 16).map_err(|_| wrong())?);
                 used += 2;
             }
             'u' => {
-                let (code, left) = braced(behind.strip_prefix('{').ok_or_else(wrong)?)?;
+                let (code, left) = braced(after.strip_prefix('{').ok_or_else(wrong)?)?;
                 let code = u32::from_str_radix(&code, 16).ok().and_then(char::from_u32).ok_or_else(wrong)?;
                 bytes.extend_from_slice(code.encode_utf8(&mut [0; 4]).as_bytes());
                 used = escape.len() - left;
             }
             '{' => {
-                let (times, left) = braced(behind)?;
+                let (times, left) = braced(after)?;
                 let (times, what) = times.split_once('*').ok_or_else(wrong)?;
                 let times = times.parse().map_err(|_| wrong())?;
                 bytes.extend_from_slice(&unescape(what)?.repeat(times));
@@ -463,50 +465,50 @@ fn unescape(text: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Tells every story that `may` be told, or of these the one of `REDPOLL_STORY`, each on a stage of its own. `test` is what
-/// calls this, and `seed` what its stages depend on besides.
+/// Runs each story for which `may` is true, or of these the one in `REDPOLL_STORY`, each on a backend of its own.
+/// `test` is the name of the calling test, and `seed` the seed of its backends, if they have one.
 ///
 /// # Panics
-/// Where one isn't as the server has it: says all of them, and how to replay each. Where `REDPOLL_STORY` is no story.
-pub fn tell_all<S: Stage>(
+/// If a story fails: with all failures, and the command that replays each. If `REDPOLL_STORY` is no story.
+pub fn run_all<S: Backend>(
     test: &str,
     seed: Option<u64>,
     may: impl Fn(&Story) -> bool,
-    stage: impl Fn(&Story) -> S,
+    backend: impl Fn(&Story) -> S,
 ) {
     let all = Story::all();
     let chosen = replay::story();
     let chosen = chosen.as_deref().map(|name| named(&all, name).unwrap_or_else(|why| panic!("{why}")));
     let is_chosen = |story: &Story| chosen.is_none_or(|chosen| story.name == chosen.name);
     let mut wrong = String::new();
-    let mut told = 0;
+    let mut count = 0;
     for story in all.iter().filter(|story| is_chosen(story) && may(story)) {
-        told += 1;
+        count += 1;
         println!("{}", story.name);
-        // What a panic says is printed above what this test says.
-        let outcome = catch_unwind(AssertUnwindSafe(|| story.tell(stage(story))))
+        // The message of a panic is printed before this report.
+        let outcome = catch_unwind(AssertUnwindSafe(|| story.run(backend(story))))
             .unwrap_or_else(|_| Err(format!("tests/stories/{}.story: a panic, see above", story.name)));
         if let Err(why) = outcome {
             let _ = write!(wrong, "\n{why}\n  replay it by: {}", replay_of(story, test, seed));
         }
     }
     match chosen {
-        Some(story) if told == 0 => println!("{} can't be told here", story.name),
-        _ => assert!(told > 0, "there are stories"),
+        Some(story) if count == 0 => println!("{} can't run here", story.name),
+        _ => assert!(count > 0, "there are stories"),
     }
-    assert!(wrong.is_empty(), "of {told} stories:{wrong}");
+    assert!(wrong.is_empty(), "of {count} stories:{wrong}");
 }
 
-/// The command that tells one story again, in that test.
+/// Returns the command that replays one story in that test.
 fn replay_of(story: &Story, test: &str, seed: Option<u64>) -> String {
     let seed = seed.map_or(String::new(), |seed| format!("REDPOLL_SEED={seed} "));
     format!("REDPOLL_STORY={} {seed}cargo test --test stories {test}", story.name)
 }
 
-/// The story of that name: its path in `tests/stories/` without `.story`, or the last part of it.
+/// Returns the story with that name: its path in `tests/stories/` without `.story`, or the last part of the path.
 ///
 /// # Errors
-/// Which names are like it, where there is none.
+/// Similar names, if there is none.
 fn named<'a>(all: &'a [Story], name: &str) -> Result<&'a Story, String> {
     let path = name.strip_prefix("tests/stories/").unwrap_or(name);
     let path = path.strip_suffix(".story").unwrap_or(path);

@@ -1,6 +1,6 @@
-//! A stage in the simulator: after each step the server works until it has nothing left to do.
+//! The backend in the simulator: after each step the server runs until it has nothing left to do.
 
-use super::{Stage, Story};
+use super::{Backend, Story};
 use crate::{Fault, Faults, PeerNo, Sim};
 use clap::Parser;
 use redpoll::cli::ServeOptions;
@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The flags of `redpoll serve` alone, as every build has them.
+/// The flags of `redpoll serve` that every build has.
 #[derive(Parser)]
 struct Flags {
     #[command(flatten)]
@@ -21,20 +21,20 @@ struct Flags {
 /// The simulated server and its peers.
 pub struct Simulated {
     sim: Sim,
-    doors: Vec<Scheme>,
-    pause: Duration,
+    schemes: Vec<Scheme>,
+    frame_timeout: Duration,
     peers: Vec<Peer>,
     stopped: bool,
 }
 
-/// A peer, and what it got and has not told yet.
+/// A peer, with the output that no step has matched.
 enum Peer {
-    Stream { number: PeerNo, door: Scheme, unread: Vec<u8> },
+    Stream { number: PeerNo, scheme: Scheme, unread: Vec<u8> },
     Datagrams { address: SocketAddr, unread: VecDeque<Vec<u8>> },
 }
 
 impl Simulated {
-    /// A server with the flags of a story.
+    /// Creates a server with the flags of a story.
     pub fn new(story: &Story) -> Simulated {
         let flags = ["serve"].into_iter().chain(story.flags.iter().map(String::as_str));
         let Flags { options } = Flags::parse_from(flags);
@@ -42,15 +42,24 @@ impl Simulated {
         if limits.max_connections == 0 {
             limits.max_connections = Limits::default().max_connections;
         }
-        let (doors, pause) = (story.doors(), limits.pause);
-        Simulated { sim: Sim::with_schemes(limits, &doors), doors, pause, peers: Vec::new(), stopped: false }
+        let (schemes, frame_timeout) = (story.schemes(), limits.pause);
+        Simulated {
+            sim: Sim::with_schemes(limits, &schemes),
+            schemes,
+            frame_timeout,
+            peers: Vec::new(),
+            stopped: false,
+        }
     }
 
-    fn place(&self, door: Scheme) -> usize {
-        self.doors.iter().position(|listens| *listens == door).expect("the story's doors are there")
+    fn listener(&self, scheme: Scheme) -> usize {
+        self.schemes
+            .iter()
+            .position(|listens| *listens == scheme)
+            .expect("each scheme of the story has a listener")
     }
 
-    /// The stream of a peer; `None` with datagrams.
+    /// Returns the stream of a peer; `None` with datagrams.
     fn number(&self, peer: usize) -> Option<PeerNo> {
         match &self.peers[peer] {
             Peer::Stream { number, .. } => Some(*number),
@@ -58,8 +67,8 @@ impl Simulated {
         }
     }
 
-    /// Looks for what has come for a peer.
-    fn look(&mut self, peer: usize) {
+    /// Takes new output for a peer from the simulator.
+    fn collect(&mut self, peer: usize) {
         match &mut self.peers[peer] {
             Peer::Stream { number, unread, .. } => unread.extend(self.sim.take(*number)),
             Peer::Datagrams { address, unread } => unread.extend(self.sim.datagrams(*address)),
@@ -67,26 +76,26 @@ impl Simulated {
     }
 }
 
-/// The same where sockets cut, delay and break off what they can without anything being lost.
-pub fn gone_wrong(story: &Story, seed: u64) -> Simulated {
-    let mut stage = Simulated::new(story);
+/// Creates a server with faults that cut and delay its input and output but lose nothing.
+pub fn with_faults(story: &Story, seed: u64) -> Simulated {
+    let mut backend = Simulated::new(story);
     let mut faults = Faults::plenty(seed).with(Fault::NoMemory, 0);
-    if stage.doors.contains(&Scheme::Udp) {
-        // A datagram that can't be sent is lost.
+    if backend.schemes.contains(&Scheme::Udp) {
+        // A datagram is lost if its send is blocked.
         faults = faults.with(Fault::BlockedSend, 0);
     }
-    stage.sim.sockets().set_faults(Some(faults));
-    stage
+    backend.sim.sockets().set_faults(Some(faults));
+    backend
 }
 
-impl Stage for Simulated {
-    fn connect(&mut self, door: Scheme) {
-        let peer = if door == Scheme::Udp {
+impl Backend for Simulated {
+    fn connect(&mut self, scheme: Scheme) {
+        let peer = if scheme == Scheme::Udp {
             let port = 40_000 + u16::try_from(self.peers.len()).expect("a story has few peers");
             Peer::Datagrams { address: SocketAddr::from(([127, 0, 0, 1], port)), unread: VecDeque::new() }
         } else {
-            let number = self.sim.connect_at(self.place(door));
-            Peer::Stream { number, door, unread: Vec::new() }
+            let number = self.sim.connect_at(self.listener(scheme));
+            Peer::Stream { number, scheme, unread: Vec::new() }
         };
         self.peers.push(peer);
         self.sim.run();
@@ -94,26 +103,26 @@ impl Stage for Simulated {
 
     fn send(&mut self, peer: usize, bytes: &[u8]) {
         match self.peers[peer] {
-            Peer::Stream { number, door, .. } => {
+            Peer::Stream { number, scheme, .. } => {
                 self.sim.send(number, bytes);
                 self.sim.run();
-                // On real sockets this time passes before a peer receives it.
-                if matches!(door, Scheme::Classic | Scheme::Nickname | Scheme::Relay)
+                // On real sockets this time passes before the server handles the message.
+                if matches!(scheme, Scheme::Classic | Scheme::Nickname | Scheme::Relay)
                     && !bytes.ends_with(b"\n")
                 {
-                    self.sim.pass(self.pause);
+                    self.sim.pass(self.frame_timeout);
                 }
             }
             Peer::Datagrams { address, .. } => {
-                let udp = self.place(Scheme::Udp);
-                self.sim.send_datagram(udp, address, bytes);
+                let listener = self.listener(Scheme::Udp);
+                self.sim.send_datagram(listener, address, bytes);
                 self.sim.run();
             }
         }
     }
 
-    fn hear(&mut self, peer: usize) -> Result<Option<String>, String> {
-        self.look(peer);
+    fn receive(&mut self, peer: usize) -> Result<Option<String>, String> {
+        self.collect(peer);
         match &mut self.peers[peer] {
             Peer::Stream { number, unread, .. } => match unread.iter().position(|byte| *byte == b'\n') {
                 Some(lf) => {
@@ -134,8 +143,8 @@ impl Stage for Simulated {
         }
     }
 
-    fn hear_bytes(&mut self, peer: usize, len: usize) -> Result<Vec<u8>, String> {
-        self.look(peer);
+    fn receive_bytes(&mut self, peer: usize, len: usize) -> Result<Vec<u8>, String> {
+        self.collect(peer);
         match &mut self.peers[peer] {
             Peer::Stream { unread, .. } if unread.len() >= len => Ok(unread.drain(..len).collect()),
             Peer::Stream { unread, .. } => Err(format!("gets {:?} alone", String::from_utf8_lossy(unread))),
@@ -148,7 +157,7 @@ impl Stage for Simulated {
         self.sim.run();
     }
 
-    fn vanish(&mut self, peer: usize) {
+    fn reset(&mut self, peer: usize) {
         self.number(peer).into_iter().for_each(|number| self.sim.reset(number));
         self.sim.run();
     }
@@ -164,7 +173,7 @@ impl Stage for Simulated {
     }
 
     fn finish(mut self) -> Result<(), String> {
-        // Longer than anything that a server which stops may wait for.
+        // Longer than any wait of a stopping server.
         match self.stopped && self.sim.pass(Duration::from_secs(60)) != Running::Done {
             true => Err("the server doesn't stop".into()),
             false => Ok(()),

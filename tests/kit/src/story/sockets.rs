@@ -1,7 +1,7 @@
-//! A stage on real sockets: the built program, and a connection for each peer. Before another peer acts, the last one is
-//! answered a ping, so that what it sent was obeyed; nothing is ever slept for.
+//! The backend on real sockets: the built program, and a connection for each peer. Before another peer acts, the last
+//! one must be answered a ping, so that its input is handled; there is no sleep.
 
-use super::{Stage, Story, ping};
+use super::{Backend, Story, ping};
 use crate::program::{DEADLINE, Folder, Server, command, uninterrupted};
 use redpoll::protocol::scheme::Scheme;
 use rustix::process::Signal;
@@ -15,64 +15,65 @@ use std::time::Duration;
 /// The program and its peers.
 pub struct Sockets {
     server: Server,
-    /// Where the operators' socket is.
+    /// Holds the operators' socket.
     _folder: Folder,
     peers: Vec<Option<Peer>>,
     /// The peer that sent last; its input may not be handled yet.
-    unsettled: Option<usize>,
+    unhandled: Option<usize>,
     stopped: bool,
 }
 
 struct Peer {
-    door: Scheme,
+    scheme: Scheme,
     socket: Socket,
-    /// What came and no step has dealt with: bytes of a stream.
+    /// Received bytes of a stream that no step has matched.
     unread: Vec<u8>,
     /// The same of peers with datagrams.
     datagrams: VecDeque<Vec<u8>>,
 }
 
-/// What no story says.
-const PING: &str = "has-the-server-obeyed";
+/// A token that no story uses.
+const PING: &str = "has-the-server-handled";
 
 impl Sockets {
-    /// `program` as a server with that engine, and with the doors and flags of a story.
+    /// Starts `program` as a server with that engine, and the listeners and flags of a story.
     pub fn new(program: &Path, story: &Story, engine: &str) -> Sockets {
         let folder = Folder::create();
-        let doors = story.doors();
+        let schemes = story.schemes();
         let mut command = command(program);
         command.args(["serve", "--engine", engine]);
-        for door in &doors {
-            let url = match door {
+        for scheme in &schemes {
+            let url = match scheme {
                 Scheme::Unix => format!("unix://{}", folder.path("operators").display()),
-                _ => format!("{}://127.0.0.1:0", door.name()),
+                _ => format!("{}://127.0.0.1:0", scheme.name()),
             };
             command.args(["--listen", &url]);
         }
-        let server = Server::run_at(doors.len(), command.args(&story.flags));
-        Sockets { server, _folder: folder, peers: Vec::new(), unsettled: None, stopped: false }
+        let server = Server::run_at(schemes.len(), command.args(&story.flags));
+        Sockets { server, _folder: folder, peers: Vec::new(), unhandled: None, stopped: false }
     }
 
+    /// Waits until the input of the last peer is handled, unless it is `next` too.
     fn settle(&mut self, next: Option<usize>) {
-        let Some(last) = self.unsettled.filter(|last| Some(*last) != next) else { return };
-        self.unsettled = None;
+        let Some(last) = self.unhandled.filter(|last| Some(*last) != next) else { return };
+        self.unhandled = None;
         let Some(peer) = &mut self.peers[last] else { return };
-        let (ping, pong) = ping(peer.door, PING);
+        let (ping, pong) = ping(peer.scheme, PING);
         if peer.send(&ping).is_ok() {
-            peer.hear_until(&pong);
+            peer.receive_until(&pong);
         }
     }
 
     fn peer(&mut self, peer: usize) -> &mut Peer {
-        self.peers[peer].as_mut().expect("a story doesn't go on with those who have gone")
+        self.peers[peer].as_mut().expect("a story has no steps for a peer after its reset")
     }
 }
 
 impl Peer {
-    fn connect(server: &Server, door: Scheme) -> Peer {
-        let address = server.address_of(door.name());
+    fn connect(server: &Server, scheme: Scheme) -> Peer {
+        let address = server.address_of(scheme.name());
         let inet = || SockAddr::from(address.parse::<SocketAddr>().expect("it is an address"));
-        let (domain, kind, address) = match door {
+        let (domain, kind, address) = match scheme {
             Scheme::Unix => (Domain::UNIX, Type::STREAM, SockAddr::unix(address).expect("it is a path")),
             Scheme::Udp => (Domain::IPV4, Type::DGRAM, inet()),
             _ => (Domain::IPV4, Type::STREAM, inet()),
@@ -84,31 +85,31 @@ impl Peer {
         if domain == Domain::IPV4 && kind == Type::STREAM {
             socket.set_tcp_nodelay(true).expect("lines leave at once");
         }
-        Peer { door, socket, unread: Vec::new(), datagrams: VecDeque::new() }
+        Peer { scheme, socket, unread: Vec::new(), datagrams: VecDeque::new() }
     }
 
     fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.socket.write_all(bytes)
     }
 
-    /// One receive. False at the end of the stream.
-    fn receive(&mut self) -> Result<bool, String> {
+    /// Reads once; returns false at the end of the stream.
+    fn read(&mut self) -> Result<bool, String> {
         let mut buffer = [0; 65_536];
         let got = uninterrupted(|| self.socket.read(&mut buffer));
         let unread = String::from_utf8_lossy(&self.unread);
         let got = got.map_err(|error| format!("gets {unread:?} and then {error}"))?;
-        if self.door == Scheme::Udp {
+        if self.scheme == Scheme::Udp {
             self.datagrams.push_back(buffer[..got].to_vec());
             return Ok(true);
         }
         self.unread.extend_from_slice(&buffer[..got]);
-        // A server gone wild must not eat the machine.
-        assert!(self.unread.len() < 1 << 24, "so much is never sent");
+        // A faulty server must not exhaust the memory.
+        assert!(self.unread.len() < 1 << 24, "too much output");
         Ok(got > 0)
     }
 
-    /// Hears, until a line or datagram has come that is taken out again.
-    fn hear_until(&mut self, last: &str) {
+    /// Receives until this line or datagram has come, and removes that.
+    fn receive_until(&mut self, last: &str) {
         let line = format!("{last}\n").into_bytes();
         loop {
             let at = self.unread.windows(line.len()).position(|window| window == line);
@@ -120,14 +121,14 @@ impl Peer {
                 self.datagrams.remove(at);
                 return;
             }
-            if !self.receive().unwrap_or(false) {
+            if !self.read().unwrap_or(false) {
                 return;
             }
         }
     }
 
     fn line(&mut self) -> Result<Option<String>, String> {
-        let bytes = if self.door == Scheme::Udp {
+        let bytes = if self.scheme == Scheme::Udp {
             self.datagram()?
         } else {
             loop {
@@ -136,7 +137,7 @@ impl Peer {
                     line.pop();
                     break line;
                 }
-                if !self.receive()? {
+                if !self.read()? {
                     return match self.unread.is_empty() {
                         true => Ok(None),
                         false => {
@@ -151,17 +152,17 @@ impl Peer {
 
     fn datagram(&mut self) -> Result<Vec<u8>, String> {
         while self.datagrams.is_empty() {
-            self.receive()?;
+            self.read()?;
         }
         Ok(self.datagrams.pop_front().unwrap_or_default())
     }
 
     fn bytes(&mut self, len: usize) -> Result<Vec<u8>, String> {
-        if self.door == Scheme::Udp {
+        if self.scheme == Scheme::Udp {
             return self.datagram();
         }
         while self.unread.len() < len {
-            if !self.receive()? {
+            if !self.read()? {
                 return Err(format!("gets {:?} alone", String::from_utf8_lossy(&self.unread)));
             }
         }
@@ -169,49 +170,49 @@ impl Peer {
     }
 }
 
-impl Stage for Sockets {
-    fn connect(&mut self, door: Scheme) {
+impl Backend for Sockets {
+    fn connect(&mut self, scheme: Scheme) {
         self.settle(None);
-        self.peers.push(Some(Peer::connect(&self.server, door)));
-        // Nothing greets it that shows that it is in, and it hears what others say from then on.
-        if door == Scheme::Relay {
-            self.unsettled = Some(self.peers.len() - 1);
+        self.peers.push(Some(Peer::connect(&self.server, scheme)));
+        // It has no greeting that shows that it is accepted, and receives the lobby's lines from then on.
+        if scheme == Scheme::Relay {
+            self.unhandled = Some(self.peers.len() - 1);
         }
     }
 
     fn send(&mut self, peer: usize, bytes: &[u8]) {
         self.settle(Some(peer));
-        // Where the server has closed already, what it said before is still to be read.
-        let whole = self.peer(peer).door == Scheme::Udp || bytes.ends_with(b"\n");
+        // If the server has closed the connection, its output before is still unread.
+        let whole = self.peer(peer).scheme == Scheme::Udp || bytes.ends_with(b"\n");
         let sent = self.peer(peer).send(bytes);
-        self.unsettled = (sent.is_ok() && whole).then_some(peer);
+        self.unhandled = (sent.is_ok() && whole).then_some(peer);
     }
 
-    fn hear(&mut self, peer: usize) -> Result<Option<String>, String> {
+    fn receive(&mut self, peer: usize) -> Result<Option<String>, String> {
         self.peer(peer).line()
     }
 
-    fn hear_bytes(&mut self, peer: usize, len: usize) -> Result<Vec<u8>, String> {
+    fn receive_bytes(&mut self, peer: usize, len: usize) -> Result<Vec<u8>, String> {
         self.peer(peer).bytes(len)
     }
 
     fn end(&mut self, peer: usize) {
         self.settle(Some(peer));
-        self.unsettled = None;
-        if self.peer(peer).door != Scheme::Udp {
+        self.unhandled = None;
+        if self.peer(peer).scheme != Scheme::Udp {
             self.peer(peer).socket.shutdown(Shutdown::Write).expect("an open stream can be shut");
         }
     }
 
-    fn vanish(&mut self, peer: usize) {
+    fn reset(&mut self, peer: usize) {
         self.settle(None);
-        let gone = self.peers[peer].take().expect("it has not gone already");
-        // socket(7): with SO_LINGER of no time, closing resets the connection.
-        gone.socket.set_linger(Some(Duration::ZERO)).expect("a socket lingers");
+        let peer = self.peers[peer].take().expect("it is reset once");
+        // socket(7): with an SO_LINGER of 0, close resets the connection.
+        peer.socket.set_linger(Some(Duration::ZERO)).expect("a socket lingers");
     }
 
     fn pass(&mut self, _: Duration) {
-        unreachable!("nobody waits for time to pass on real sockets");
+        unreachable!("time passes in the simulator only");
     }
 
     fn stop(&mut self) {
