@@ -1,5 +1,5 @@
-//! The state of all connections, and what follows from it alone: slot, queue, timers, bucket and input. What needs the
-//! hub (requests, names, presence) is in `mod.rs`.
+//! The state of all connections (slot, queue, timers, bucket, input) and its changes that don't need the hub. Requests,
+//! names and presence are in `mod.rs`. Drivers call both.
 
 use crate::limits::{
     HALF_CLOSE_GRACE, LINGER_TIMEOUT, LOW_READ, Limits, PRESENCE_INTERVAL, READ, TOO_SLOW_AFTER,
@@ -21,7 +21,7 @@ use crate::server::timers::{Deadline, Timers};
 use crate::server::transport::{DatagramPath, Interest, Reading, Shutdown, Transport};
 use std::time::Duration;
 
-/// All connections.
+/// The state of all connections.
 #[derive(Debug)]
 pub struct Connections {
     pub(super) limits: Limits,
@@ -35,16 +35,17 @@ pub struct Connections {
     pub(super) datagrams: Datagrams,
     /// Counters. Drivers count their system calls here.
     pub stats: Stats,
+    /// The time of the current turn.
     pub(super) now: Time,
-    /// Deferred presence isn't flushed before this time.
+    /// Deferred presence is flushed from this time on; earlier only if the arenas are above their high-water mark.
     presence_at: Time,
 }
 
 impl Connections {
-    /// Maximum memory that one connection takes here; the parts have figures of their own.
+    /// Maximum memory of one connection in `peers`; the other parts have maxima of their own.
     pub const MAX_BYTES_PER_CONNECTION: usize = Peers::MAX_BYTES_PER_CONNECTION;
 
-    /// Creates the state of no connections.
+    /// Creates the state without connections.
     #[must_use]
     pub fn new(limits: Limits, driver: Driver) -> Connections {
         Connections {
@@ -63,7 +64,7 @@ impl Connections {
         }
     }
 
-    // Open, and the time to register.
+    // Open and register.
 
     /// Returns the id of the next connection.
     #[must_use]
@@ -71,16 +72,14 @@ impl Connections {
         self.peers.vacant()
     }
 
-    /// Opens the vacant slot for an accepted connection. It is neither sent nor read anything until it is
-    /// [admitted](super::Server::admit), so that a handshake can come between.
+    /// Opens the vacant slot. Before [`Server::admit`](super::Server::admit), only a handshake is read and sent.
     pub fn open(&mut self, id: ConnId) {
         let opened = self.peers.open();
         debug_assert_eq!(opened, id, "a connection gets the vacant slot");
         self.queues.open(id, Dialect::Native);
     }
 
-    /// Arms the register timeout; without one, unregistered connections are queued all the same. If there are too many
-    /// of them, returns the one that has waited longest.
+    /// Arms the register timeout, never due if disabled. Returns the longest waiting connection if too many wait.
     pub(super) fn await_registration(&mut self, id: ConnId) -> Option<ConnId> {
         let until = self.limits.register_timeout.map_or(Time::NEVER, |wait| self.now + wait);
         self.peers[id].deadline = Some(self.timers.arm(until, Deadline::Register, id));
@@ -88,7 +87,7 @@ impl Connections {
         self.timers.first(Deadline::Register).filter(|_| are_too_many)
     }
 
-    /// Returns the final line of a connection that is rejected for lack of a descriptor or thread.
+    /// Returns the final line for a connection that is rejected for lack of a descriptor or thread.
     #[must_use]
     pub fn final_line(&self, scheme: Scheme) -> Vec<u8> {
         let mut line = Vec::new();
@@ -99,7 +98,7 @@ impl Connections {
         line
     }
 
-    /// Opens a slot for a source of datagrams, unless there are too many.
+    /// Opens a slot for a source of datagrams; returns `None` if a limit is reached.
     pub(super) fn admit_source(&mut self, path: DatagramPath) -> Option<ConnId> {
         let (peers, limits) = (&self.peers, &self.limits);
         let address =
@@ -114,8 +113,7 @@ impl Connections {
 
     // Input.
 
-    /// Returns how many bytes of a [readable](Connections::is_readable) connection to read at once; `None` if its
-    /// bucket is empty, which blocks it.
+    /// Returns how many bytes of a readable connection to read at once; `None` if its empty bucket has blocked it.
     pub fn read_limit(&mut self, id: ConnId, transport: &mut impl Transport) -> Option<usize> {
         match self.tokens(id) {
             0 => {
@@ -127,19 +125,18 @@ impl Connections {
         }
     }
 
-    /// Returns how long a driver waits for more bytes before [`Server::end_frame`](super::Server::end_frame), with
-    /// `left` bytes unprocessed; `None`: for ever.
+    /// Returns how long `left` unprocessed bytes wait for [`end_frame`](super::Server::end_frame); `None`: for ever.
     #[must_use]
     pub fn frame_timeout(&self, id: ConnId, left: usize) -> Option<Duration> {
         self.peers[id].frame.awaits_timeout(left).then_some(self.limits.pause)
     }
 
-    /// Notes that a connection is broken.
+    /// Schedules the close of a connection that the transport has lost.
     pub fn lost(&mut self, id: ConnId) {
         self.schedule_close(id, CloseReason::Lost);
     }
 
-    /// Saves input of a connection that was not consumed.
+    /// Saves unconsumed input of a connection.
     pub fn save_input(&mut self, id: ConnId, bytes: &[u8]) {
         self.input.save(&mut self.peers[id], bytes);
     }
@@ -149,7 +146,7 @@ impl Connections {
         self.input.load(&mut self.peers[id], buffer)
     }
 
-    /// Arms the frame timeout of a connection anew, if one can end a message.
+    /// Rearms the frame timeout of a connection; only cancels it if none can end a message.
     pub fn await_frame_end(&mut self, id: ConnId) {
         let wait = self.frame_timeout(id, self.input.len(&self.peers[id]));
         let peer = &mut self.peers[id];
@@ -157,16 +154,14 @@ impl Connections {
         peer.frame_timeout = wait.map(|wait| self.timers.arm(self.now + wait, Deadline::FrameTimeout, id));
     }
 
-    /// Returns whether the frame timeout that was armed before the connection was blocked continues: not if the
-    /// remainder of a message has arrived since, or the driver hasn't read meanwhile.
+    /// Returns whether an armed frame timeout continues after a block: input remains, and the driver has read ahead.
     #[must_use]
     pub fn keeps_frame_timeout(&self, id: ConnId, was_read: bool) -> bool {
         let peer = &self.peers[id];
         peer.input.is_some() && peer.frame_timeout.is_some() && was_read
     }
 
-    /// Returns how many bytes of a connection blocked by rate may be read ahead; `None` if it isn't read ahead. Only
-    /// connections with a frame timeout are.
+    /// Returns how many bytes to read ahead; `None` unless the connection is blocked by rate and has a frame timeout.
     #[must_use]
     pub fn read_ahead_limit(&self, id: ConnId) -> Option<usize> {
         let peer = &self.peers[id];
@@ -184,36 +179,36 @@ impl Connections {
         self.update_interest(id, transport);
     }
 
-    /// Handles a frame timeout of a connection blocked by rate: if its last bytes are a message, appends END, which
-    /// marks its end in the saved input. A message of exactly the maximum length is then too long, a known inaccuracy.
+    /// Handles a frame timeout of a connection blocked by rate: if its last bytes are a message, appends END to
+    /// the saved input. A message of exactly the maximum length is then too long, a known inaccuracy.
     pub fn end_frame_ahead(&mut self, id: ConnId, transport: &mut impl Transport) {
         let is_read = self.wanted_reading(id) == Reading::Bytes;
         let peer = &mut self.peers[id];
-        // The pause is the server's own: no more may be saved.
+        // The server itself stopped reading: no more may be saved.
         if peer.interest().read != Reading::Bytes {
             return;
         }
         if peer.input.is_none() {
-            // The remainder of a message that is too long may have ended.
+            // The timeout may end the remainder of a message that is too long.
             peer.frame.pause(b"");
             return;
         }
         let unfinished = self.input.unfinished(peer);
-        // The pause is the server's own: no more may be saved, or the end of the stream was seen.
+        // The server itself stops reading: no more may be saved, or the stream has ended.
         if unfinished.is_empty() || !is_read {
             return;
         }
         if peer.frame.ends_by_timeout(unfinished) {
             self.input.append(peer, &[message::END]);
-            // That byte may have filled the buffer.
+            // END may have filled the buffer.
             self.update_interest(id, transport);
         } else {
             self.await_frame_end(id);
         }
     }
 
-    /// Handles the end of a stream whose input is not processed yet. The input is processed for the half-close grace,
-    /// then the connection is closed. An unregistered connection keeps its register timeout.
+    /// Handles the end of a stream with unprocessed input. The input is processed for the half-close grace, then the
+    /// connection is closed. An unregistered connection keeps its register timeout.
     pub fn half_closed(&mut self, id: ConnId, transport: &mut impl Transport) {
         let half_close = self.timers.arm(self.now + HALF_CLOSE_GRACE, Deadline::HalfClose, id);
         self.peers[id].half_close = Some(half_close);
@@ -238,7 +233,7 @@ impl Connections {
         }
     }
 
-    /// Returns how long a connection blocked by rate waits for the next check, whatever it owes.
+    /// Returns how long a connection blocked by rate waits for the next check of its bucket, whatever its debt.
     #[must_use]
     pub fn rate_timeout(&self) -> Duration {
         self.rate.wait()
@@ -258,10 +253,9 @@ impl Connections {
         }
     }
 
-    /// Checks the bucket of a connection blocked by rate. Returns whether the connection may continue; otherwise it
-    /// waits again.
+    /// Unblocks a connection if its bucket has a token, else waits again. Returns whether nothing blocks it any more.
     pub fn unblock_rate(&mut self, id: ConnId, transport: &mut impl Transport) -> bool {
-        // A connection to be closed is closed before the turn ends.
+        // A connection that discards output is closed before the turn ends.
         if self.queues.discards_output(id) || self.tokens(id) == 0 {
             self.await_refill(id);
             // Reading ahead may begin or end.
@@ -291,12 +285,12 @@ impl Connections {
 
     // Output.
 
-    /// Notes that the transport has room again for a connection.
+    /// Marks a connection writable: the transport has room again.
     pub fn writable(&mut self, id: ConnId) {
         self.queues.mark_writable(id);
     }
 
-    /// Flushes every connection that is due by one send each.
+    /// Flushes each connection that is due by one send.
     pub(super) fn flush(&mut self, transport: &mut impl Transport) {
         self.flush_deferred();
         let mut index = 0;
@@ -321,8 +315,7 @@ impl Connections {
         self.shed();
     }
 
-    /// Flushes a datagram peer: one datagram per message, without its END. A datagram that can't be sent now, or
-    /// exceeds the send credit, is lost and counted.
+    /// Sends each message as a datagram, without END. Counts and drops it if it can't be sent or exceeds the credit.
     fn flush_datagrams(&mut self, id: ConnId, transport: &mut impl Transport) {
         let Some(to) = self.datagrams.peer(id) else { return };
         let (mut dropped, mut calls) = (0, 0);
@@ -344,8 +337,7 @@ impl Connections {
         }
     }
 
-    /// Has deferred presence flushed too if its interval is over, the arenas are above their high-water mark, or the
-    /// driver defers nothing.
+    /// Includes deferred presence if its interval is over, the arenas are full, or the driver doesn't defer presence.
     fn flush_deferred(&mut self) {
         let is_time =
             self.presence_at <= self.now || self.queues.wants_flush() || !self.driver.defers_presence;
@@ -359,14 +351,14 @@ impl Connections {
     fn flushed(&mut self, id: ConnId, flushed: Flushed, transport: &mut impl Transport) {
         let Flushed::Unsent(queued) = flushed else { return self.schedule_close(id, CloseReason::Lost) };
         let unsent = queued + transport.unsent(id);
-        // Most connections: all is sent, and none was blocked.
+        // The usual case: all is sent, and the connection was not blocked.
         if unsent == 0 && self.peers[id].is_at_rest() {
             return;
         }
         self.note_unsent(id, unsent, transport);
     }
 
-    /// Acts on the number of unsent bytes of a connection: too slow, blocked, or closed.
+    /// Acts on the unsent bytes of a connection: blocks, unblocks or closes it, arms or cancels its too-slow timer.
     fn note_unsent(&mut self, id: ConnId, unsent: usize, transport: &mut impl Transport) {
         let limits = &self.limits;
         let peer = &mut self.peers[id];
@@ -395,8 +387,7 @@ impl Connections {
         self.update_interest(id, transport);
     }
 
-    /// Closes the largest queues while all together are above their limit. One in a closing phase is dropped if it is
-    /// among the largest again.
+    /// Schedules the close of the largest queues while all exceed their limit; drops those in a closing phase.
     fn shed(&mut self) {
         for (id, unsent) in self.queues.make_room() {
             let is_closing = self.peers[id].state.is_closing();
@@ -405,14 +396,14 @@ impl Connections {
         }
     }
 
-    /// Returns what of its peer's stream a connection is watched for.
+    /// Returns what to watch of the peer's stream.
     fn wanted_reading(&self, id: ConnId) -> Reading {
         let peer = &self.peers[id];
         let may_read_ahead = || self.input.len(peer) < READ && !self.input.is_high(&self.limits);
         peer.reading(peer.state.is_blocked_by(Blocked::RATE) && may_read_ahead())
     }
 
-    /// Sets the transport's interest in a connection, if it has changed.
+    /// Passes the interest in a connection to the transport if it has changed.
     pub fn update_interest(&mut self, id: ConnId, transport: &mut impl Transport) {
         let interest = Interest { read: self.wanted_reading(id), write: self.queues.unsent(id) > 0 };
         let peer = &mut self.peers[id];
@@ -426,12 +417,12 @@ impl Connections {
 
     // Close.
 
-    /// Schedules the close of a connection that is too slow, with its unsent bytes.
+    /// Schedules the close of a connection that is too slow with `unsent` bytes.
     pub(super) fn too_slow(&mut self, id: ConnId, unsent: usize) {
         self.schedule(Scheduled { id, reason: CloseReason::TooSlow, unsent: Unsent::TooSlow(unsent) });
     }
 
-    /// Schedules the close of a connection before the turn ends. Its output is discarded from now on.
+    /// Schedules the close of a connection before the turn ends, and discards its output from now on.
     pub(super) fn schedule_close(&mut self, id: ConnId, reason: CloseReason) {
         self.schedule(Scheduled { id, reason, unsent: Unsent::NotAsked });
     }
@@ -440,27 +431,27 @@ impl Connections {
         if self.queues.discard_output(scheduled.id) {
             self.peers.list_to_close(scheduled);
         } else if scheduled.reason == CloseReason::Kicked {
-            // A kick has removed it from the hub already, whatever the other reason.
+            // A kick overrides the earlier reason: it has removed the connection from the hub already.
             self.peers.relist_to_close(scheduled);
         }
     }
 
-    /// Begins to close a connection that has left the hub: its queue is flushed within the drain.
+    /// Begins to close a connection that has left the hub: its queue is flushed first, within `--drain`.
     pub(super) fn close(&mut self, id: ConnId, mode: CloseMode) {
         self.abandon(id);
         self.peers.set_phase(id, Phase::Flushing(mode));
         self.drain(id);
     }
 
-    /// Flushes a closing connection, within `--drain`.
+    /// Has the queue of a closing connection flushed, and arms the drain timeout.
     fn drain(&mut self, id: ConnId) {
         let until = self.now + self.limits.drain.max(self.driver.min_drain);
         self.peers[id].deadline = Some(self.timers.arm(until, Deadline::Drain, id));
         self.queues.mark_dirty(id);
     }
 
-    /// Ends a connection whose queue is flushed. Closing it with unread input would reset it and destroy the last lines
-    /// (RFC 2525 section 2.17), so the sending side is shut down first.
+    /// Ends a connection with an empty queue. Its sending side is shut down first, since closing it with unread input
+    /// resets it and destroys the last lines (RFC 2525 section 2.17).
     fn finish(&mut self, id: ConnId, mode: CloseMode, transport: &mut impl Transport) {
         if mode == CloseMode::Immediate && !self.driver.sends_later {
             return self.close_now(id, transport);
@@ -470,7 +461,7 @@ impl Connections {
         }
     }
 
-    /// Continues the close after the sending side has ended.
+    /// Continues the close of a connection after its sending side is shut down.
     pub fn shutdown_done(&mut self, id: ConnId, transport: &mut impl Transport) {
         match self.peers[id].state.phase() {
             Phase::Flushing(CloseMode::Linger) => self.linger(id, transport),
@@ -488,7 +479,7 @@ impl Connections {
         self.update_interest(id, transport);
     }
 
-    /// Closes a connection that has left the hub, with or without unsent output.
+    /// Closes a connection that has left the hub, and drops its unsent output.
     pub fn close_now(&mut self, id: ConnId, transport: &mut impl Transport) {
         self.abandon(id);
         self.queues.close(id);
@@ -504,7 +495,7 @@ impl Connections {
         }
     }
 
-    /// Releases what only an open connection needs.
+    /// Releases timers, saved input and address, which only an open connection needs.
     pub(super) fn abandon(&mut self, id: ConnId) {
         let peer = &mut self.peers[id];
         peer.cancel_timers(&mut self.timers);
@@ -514,14 +505,14 @@ impl Connections {
 
     // Due.
 
-    /// Returns when something is due next, without further events.
+    /// Returns when the next timer or deferred presence is due; `None` if neither waits.
     #[must_use]
     pub fn next_due(&self) -> Option<Time> {
         let presence = (self.queues.waiting() > 0).then_some(self.presence_at);
         self.timers.next().into_iter().chain(presence).min()
     }
 
-    /// Returns whether the next turn has work at once.
+    /// Returns whether the next turn has work without an event: a queue to flush or a runnable connection.
     #[must_use]
     pub fn has_work(&self) -> bool {
         self.queues.dirty(0).is_some() || self.peers.has_runnable()
@@ -555,20 +546,20 @@ impl Connections {
         self.peers.get(id).map(|peer| peer.state.phase())
     }
 
-    /// Returns state and interest of a connection; `None` if its slot is free or it is closed before the turn ends.
+    /// Returns state and interest of a connection; `None` if its slot is free or its close is scheduled.
     #[must_use]
     pub fn active_state(&self, id: ConnId) -> Option<(State, Interest)> {
         let peer = self.peers.get(id)?;
         (!self.queues.discards_output(id)).then_some((peer.state, peer.interest()))
     }
 
-    /// Returns whether a connection is open and may be read.
+    /// Returns whether a connection may be read: open, neither blocked nor runnable, and no close is scheduled.
     #[must_use]
     pub fn is_readable(&self, id: ConnId) -> bool {
         self.peers[id].state.is_readable() && !self.queues.discards_output(id)
     }
 
-    /// Returns whether a connection is open and blocked by this.
+    /// Returns whether a connection is open and blocked by `reason`.
     #[must_use]
     pub fn is_blocked_by(&self, id: ConnId, reason: Blocked) -> bool {
         self.peers[id].state.is_blocked_by(reason)
@@ -592,7 +583,7 @@ impl Connections {
         &self.input
     }
 
-    /// Returns the bytes saved of a connection: received and not processed.
+    /// Returns the length of the saved input of a connection.
     #[must_use]
     pub fn input_len(&self, id: ConnId) -> usize {
         self.input.len(&self.peers[id])

@@ -1,23 +1,22 @@
-//! What differs between drivers, and what the server returns to them. What drivers do is in docs/architecture.md,
-//! "Drivers".
+//! How drivers differ, and what the server returns to them. What drivers do: docs/architecture.md, "Drivers".
 
 use crate::limits::{Limits, MIN_DRAIN};
 use std::time::Duration;
 
-/// What differs between drivers.
+/// The differences between drivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Driver {
-    /// Maximum unsent bytes of a connection; above them it is too slow at once.
+    /// Maximum unsent bytes of a connection; with more, it is too slow at once.
     pub max_unsent: usize,
-    /// Minimum time to flush a closing connection, whatever `--drain` is.
+    /// Minimum time to flush a closing connection, even if `--drain` is shorter.
     pub min_drain: Duration,
     /// Presence may wait for the next flush, since a turn is sure to follow.
     pub defers_presence: bool,
-    /// The transport takes bytes before they are sent, so that a close must wait for them.
+    /// The transport takes bytes before they are sent, so a close must wait for them.
     pub sends_later: bool,
     /// A closed connection keeps its slot until [`Server::release`](super::Server::release).
     pub releases: bool,
-    /// Setting an interest is a system call, and counted.
+    /// Setting an interest is a system call and counted; the server arms a timer for each refill.
     pub polls: bool,
 }
 
@@ -36,21 +35,20 @@ impl Driver {
     }
 }
 
-/// A timer that has fired and is the driver's to act on.
+/// A fired timer that the driver must handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
     /// A frame timeout: see [`Server::end_frame`](super::Server::end_frame).
     FrameTimeout,
-    /// The bucket of a connection blocked by rate may have a token: see
-    /// [`Connections::unblock_rate`](super::connections::Connections::unblock_rate).
+    /// The bucket may have a token: see [`unblock_rate`](super::connections::Connections::unblock_rate).
     Refill,
 }
 
 /// The result of processing input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Processed {
-    /// Bytes consumed from the front.
+    /// Bytes consumed from the front of the input.
     pub consumed: usize,
-    /// The connection isn't closing, so that the remainder of its input counts.
+    /// The connection isn't closing; otherwise the remainder of its input is dropped.
     pub is_open: bool,
 }

@@ -1,5 +1,4 @@
-//! Bytes -> frame -> dialect -> hub: the loop that all engines share. It owns nothing; the caller keeps the bytes that
-//! were not consumed.
+//! The loop of all engines: bytes -> frame -> dialect -> hub. It owns no state; the caller keeps unconsumed bytes.
 
 use crate::hub::{AfterRequest, Hub};
 use crate::limits::DISCARDED_PER_TOKEN;
@@ -15,18 +14,18 @@ use bstr::ByteSlice;
 pub struct Fed {
     /// Bytes consumed from the front of the input.
     pub consumed: usize,
-    /// Messages consumed, those too long included.
+    /// Messages consumed, including those that are too long.
     pub messages: u64,
     /// Tokens that they cost the sender (protocol.md, "Promises").
     pub cost: u64,
-    /// Why it stopped.
+    /// Why [`feed`] returned.
     pub stop: StopReason,
 }
 
 /// Why [`feed`] stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopReason {
-    /// The remainder is no whole message.
+    /// The remainder of the input is no whole message.
     Dry,
     /// The outbox must be flushed first, or half of the sender's own queue is in use; there may be more messages.
     Full,
@@ -43,11 +42,11 @@ pub enum StopReason {
 pub struct Bounds {
     /// Maximum bytes of a message.
     pub max_line: usize,
-    /// The sender's tokens. A message is processed while there is one, whatever it costs.
+    /// The sender's tokens. While at least one is left, a message is handled, whatever it costs.
     pub tokens: u64,
 }
 
-/// Passes the messages at the front of `input` to the hub.
+/// Passes the whole messages at the front of `input` to the hub, within `bounds`.
 pub fn feed(
     hub: &mut Hub,
     from: ConnId,
@@ -97,7 +96,7 @@ pub fn feed(
                 if hub.has_effects() {
                     break StopReason::Effects;
                 }
-                // A registered connection stays registered until it leaves; others may have registered.
+                // A member stays a member until it leaves; a connection of another rank may have registered.
                 if rank != Rank::Member {
                     rank = hub.rank(from);
                 }
@@ -107,15 +106,13 @@ pub fn feed(
     Fed { consumed, messages, cost, stop }
 }
 
-/// Returns the number of blocks of discarded bytes, each of which costs a token, that begin in the next `bytes` after
-/// `part`.
+/// Returns how many blocks of discarded bytes, one token each, begin in the next `bytes` after `part`.
 fn blocks_begun(part: usize, bytes: usize) -> u64 {
     ((part + bytes).div_ceil(DISCARDED_PER_TOKEN) - part.div_ceil(DISCARDED_PER_TOKEN)) as u64
 }
 
-/// Handles a message that ends without END, after [`feed`] has stopped with [`StopReason::Dry`]. `step` is the result
-/// of the frame at the end of the stream or at a frame timeout. Returns what follows for the sender, and the cost;
-/// `None` if `step` is no message yet.
+/// Handles a message without END after [`StopReason::Dry`]; `step` is the frame's result at the end of the stream or a
+/// frame timeout. Returns what follows for the sender, and the cost; `None` if `step` is no message yet.
 pub fn last(
     hub: &mut Hub,
     from: ConnId,
@@ -130,8 +127,7 @@ pub fn last(
     }
 }
 
-/// Announces each line typed at the server's own terminal; a line that is too long in parts. `typed` holds the input
-/// since the last LF.
+/// Announces each line typed at the server's own terminal, a long one in parts. `typed` holds the unfinished line.
 pub fn receive_console(
     hub: &mut Hub,
     typed: &mut Vec<u8>,
@@ -151,7 +147,7 @@ pub fn receive_console(
     }
 }
 
-/// Has the hub handle a message; returns what follows for the sender, and the cost.
+/// Parses a message and has the hub handle it. Returns what follows for the sender, and the cost in tokens.
 fn handle_message(
     hub: &mut Hub,
     from: ConnId,

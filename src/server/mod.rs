@@ -1,7 +1,6 @@
-//! The life of a connection, once for all engines and without I/O: accept, input, throttle, output, close. [`Server`]
-//! joins the hub with the state of each connection; a **driver** (the reactor, the engines with threads, the simulator)
-//! carries the bytes and calls it. The time is an argument. What drivers do, and how they differ, is in
-//! docs/architecture.md, "Drivers".
+//! The life of a connection without I/O, for all engines: accept, input, throttle, output, close. [`Server`] joins the
+//! hub with the state of all connections. A **driver** (the reactor, the engines with threads, the simulator) carries
+//! the bytes and calls [`Server`] with the time: see docs/architecture.md, "Drivers".
 
 pub mod admission;
 pub mod backlog;
@@ -35,24 +34,25 @@ use rate_limit::TokenBucket;
 use timers::Deadline;
 use transport::{DatagramPath, Transport};
 
-/// How far the server is from its end.
+/// Whether the server serves or is stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
     Serving,
-    /// An operator has asked for a stop.
+    /// An operator has asked for a stop, which has not begun.
     Asked,
-    /// Since when, and the number of connections that were closed with unsent output.
+    /// Stopping since `since`; the drain timeout has closed `cut_off` connections with unsent output.
     Stopping {
         since: Time,
         cut_off: usize,
     },
 }
 
-/// The server, without what carries its bytes.
+/// The server without I/O.
 #[derive(Debug)]
 pub struct Server {
+    /// Between turns it has no effects.
     hub: Hub,
-    /// The state of each connection.
+    /// The state of all connections.
     pub connections: Connections,
     life: Life,
 }
@@ -72,21 +72,21 @@ impl Server {
 
     // The turn.
 
-    /// Begins a turn at this time.
+    /// Begins a turn at `now`.
     pub fn begin(&mut self, now: Time) {
         self.connections.now = now;
         self.connections.stats.turns += 1;
         self.hub.set_now(now);
     }
 
-    /// Acts on effects, and flushes every connection that is due by one send each.
+    /// Acts on effects, then flushes each connection that is due by one send.
     pub fn flush(&mut self, transport: &mut impl Transport) {
-        // The connections that effects name are closed later.
+        // Before the flush, which may close connections that effects name.
         self.act_on_effects(transport);
         self.connections.flush(transport);
     }
 
-    /// Flushes and closes what is due, which makes other connections due, until nothing is left.
+    /// Flushes and closes the connections that are due until none is left: a close may make others due.
     pub fn flush_and_reap(&mut self, transport: &mut impl Transport) {
         loop {
             self.flush(transport);
@@ -110,10 +110,10 @@ impl Server {
         }
     }
 
-    /// Fires the timers that are due; returns the first that is the driver's to act on, or `None` when no timer is due.
+    /// Fires the timers that are due. Returns the first that the driver must handle; `None` when no timer is due.
     pub fn fire_timers(&mut self, transport: &mut impl Transport) -> Option<(Wake, ConnId)> {
         loop {
-            // Before a timer is removed, since a flush cancels timers.
+            // Before a timer is removed, because a flush cancels timers.
             self.flush_if_full(transport);
             let (what, id) = self.connections.timers.due(self.connections.now)?;
             let peer = &mut self.connections.peers[id];
@@ -156,8 +156,7 @@ impl Server {
         }
     }
 
-    /// Flushes if the arenas are above their high-water mark: one turn may close many connections, with presence for
-    /// each.
+    /// Flushes arenas above their high-water mark: one turn may close many connections, with presence for each.
     fn flush_if_full(&mut self, transport: &mut impl Transport) {
         if self.connections.queues.wants_flush() {
             self.flush(transport);
@@ -172,7 +171,7 @@ impl Server {
 
     // Accept.
 
-    /// Admits an opened connection to a scheme, or rejects it with a reason, as the limits demand.
+    /// Admits an opened connection to a scheme; rejects it with a reason if a limit is reached.
     pub fn admit(&mut self, id: ConnId, scheme: Scheme, from: PeerAddr, transport: &mut impl Transport) {
         let row = scheme.row();
         let Some(language) = row.language else { return self.connections.close_now(id, transport) };
@@ -215,8 +214,7 @@ impl Server {
         self.reject(id, Refusal::RegisterTimeout);
     }
 
-    /// Closes a connection with a reason. It lingers only while few are closing, since each lingering one waits for the
-    /// end of its stream.
+    /// Closes a connection with a reason. It lingers only if fewer than [`MAX_REJECTED`] connections are closing.
     fn reject(&mut self, id: ConnId, why: Refusal<'_>) {
         self.connections.queues.send(id, Event::Refused(why));
         let few = self.connections.peers.closing() < MAX_REJECTED;
@@ -225,8 +223,7 @@ impl Server {
 
     // Input.
 
-    /// Has the hub handle the whole messages at the front of `input`, as far as the rate and the queues allow. The
-    /// driver keeps the bytes that are not consumed.
+    /// Handles the whole messages of `input` while rate and queues allow; the driver keeps the unconsumed bytes.
     pub fn process_input(&mut self, id: ConnId, input: &[u8], transport: &mut impl Transport) -> Processed {
         let mut consumed = 0;
         loop {
@@ -253,7 +250,7 @@ impl Server {
                 }
                 StopReason::Full => {
                     let is_full = fed.consumed > 0 && self.connections.queues.wants_flush();
-                    // Flushed even without new output: the state of its queue decides whether it is blocked.
+                    // Marked even without new output: the flush decides whether the queue blocks the connection.
                     self.connections.queues.mark_dirty(id);
                     self.flush(transport);
                     // A connection to be closed stays open until it is reaped.
@@ -262,8 +259,7 @@ impl Server {
                     {
                         break;
                     }
-                    // The recipients need a turn to read: within one turn, a read of short lines would make a whole
-                    // room too slow.
+                    // Recipients need a turn to read: one read of short lines could make a whole room too slow.
                     if is_full {
                         self.connections.peers.make_runnable(id);
                         break;
@@ -275,7 +271,7 @@ impl Server {
         Processed { consumed, is_open: !self.connections.peers[id].state.is_closing() }
     }
 
-    /// Handles the end of a stream: a last message without END is handled, then the connection leaves and is flushed.
+    /// Handles the end of a stream: handles a last message without END, then closes the connection.
     pub fn end_of_stream(&mut self, id: ConnId, rest: &[u8], transport: &mut impl Transport) {
         self.flush_if_full(transport);
         let Server { hub, connections, .. } = self;
@@ -283,7 +279,7 @@ impl Server {
         let peer = &mut peers[id];
         stats.lines_in += u64::from(!rest.is_empty());
         let after = feed::last(hub, id, queues.dialect(id), peer.frame.finish(rest), queues);
-        // Before it leaves, since the last message may have registered it.
+        // Before the connection leaves: the last message may have registered it.
         self.act_on_effects(transport);
         if !matches!(after, Some((AfterRequest::Close, _))) {
             self.hub.leave(id, CloseReason::EndOfStream, b"", &mut self.connections.queues);
@@ -291,7 +287,7 @@ impl Server {
         self.connections.close(id, CloseMode::Immediate);
     }
 
-    /// Handles a frame timeout: the remainder of the input may be a message. Returns whether it was, and is consumed.
+    /// Handles a frame timeout: the remainder of the input is consumed if it is a message.
     pub fn end_frame(&mut self, id: ConnId, rest: &[u8], transport: &mut impl Transport) -> Processed {
         let nothing = Processed { consumed: 0, is_open: true };
         if !self.connections.is_readable(id) {
@@ -315,7 +311,7 @@ impl Server {
         Processed { consumed: rest.len(), is_open: true }
     }
 
-    /// Handles input from the server's own terminal.
+    /// Handles input from the server's own terminal, unless the server is stopping.
     pub fn console(&mut self, bytes: &[u8]) {
         if !self.is_stopping() {
             let Connections { input, queues, limits, .. } = &mut self.connections;
@@ -334,7 +330,7 @@ impl Server {
         }
     }
 
-    /// Processes one datagram. An unregistered source has a slot only while the answer is sent.
+    /// Handles one datagram. An unregistered source has a slot only until its answer is flushed.
     pub fn datagram(&mut self, path: DatagramPath, bytes: &[u8], transport: &mut impl Transport) {
         self.connections.stats.bytes_in += bytes.len() as u64;
         self.flush_if_full(transport);
@@ -344,7 +340,7 @@ impl Server {
             .find(path)
             .is_some_and(|id| self.connections.peers[id].state.is_closing())
         {
-            // A peer that has quit is removed once its answer is flushed, and may register again.
+            // The flush of its answer removes a peer that has quit; it may then register again.
             self.flush(transport);
         }
         if self.connections.peers.has_to_close() {
@@ -374,7 +370,7 @@ impl Server {
         if peer.state.is_closing() || queues.discards_output(id) {
             return;
         }
-        // Its recipients get a line, which has a limit too.
+        // Its recipients receive it as a line, so the limit of lines applies too.
         let max_line = MAX_SHORT_MESSAGE.min(limits.max_line);
         let bounds = Bounds { max_line, tokens: peer.bucket.left(*rate, *now) };
         let fed = feed::feed(hub, id, &mut peer.frame, queues.dialect(id), bytes, bounds, queues);
@@ -391,7 +387,7 @@ impl Server {
                 let until = self.connections.now + MAX_SILENCE;
                 peer.deadline = Some(self.connections.timers.arm(until, Deadline::Silence, id));
             }
-            // Unregistered: nothing is left but the answer.
+            // Unregistered: the slot is needed only for the answer.
             (_, false) => self.connections.close(id, CloseMode::Immediate),
         }
     }
@@ -400,7 +396,7 @@ impl Server {
 
     fn reap(&mut self, id: ConnId, reason: CloseReason, transport: &mut impl Transport) {
         self.flush_if_full(transport);
-        // A timer may have closed it. Its slot is still free: connections are accepted last.
+        // A timer may have closed it; its slot is then still free, since connections are accepted last.
         let Some(peer) = self.connections.peers.get(id) else { return };
         let (phase, was_closing) = (peer.state.phase(), peer.state.is_closing());
         let can_be_told =
@@ -432,7 +428,7 @@ impl Server {
         }
     }
 
-    /// Frees the slot of a connection that the driver has finished with, whatever its phase.
+    /// Frees the slot of a connection in any phase. The driver doesn't use the id after this call.
     pub fn release(&mut self, id: ConnId, transport: &mut impl Transport) {
         if self.connections.peers[id].state.phase() == Phase::Open {
             self.hub.leave(id, CloseReason::Lost, b"", &mut self.connections.queues);
@@ -444,8 +440,7 @@ impl Server {
         self.connections.peers.remove(id);
     }
 
-    /// Begins to stop: connections are not read any more and are sent the reason, but no presence. Returns false if it
-    /// has begun already.
+    /// Begins to stop: closes open connections with the reason, without presence. Returns false if begun already.
     pub fn stop(&mut self) -> bool {
         if self.is_stopping() {
             return false;
@@ -471,7 +466,7 @@ impl Server {
         matches!(self.life, Life::Stopping { .. })
     }
 
-    /// Returns whether the server has stopped and its last connection is gone, and logs it.
+    /// Returns whether the server is stopping and has no connections left; if so, logs the stop.
     #[must_use]
     pub fn is_done(&self) -> bool {
         match self.life {
@@ -485,8 +480,7 @@ impl Server {
 
     // Effects.
 
-    /// Acts on the effects of the hub. Must be called before a connection that they name is closed, so that the log can
-    /// tell its address.
+    /// Acts on the effects of the hub, before a connection that they name is closed: the log needs its address.
     fn act_on_effects(&mut self, transport: &mut impl Transport) {
         if self.hub.has_effects() {
             self.act_on_all_effects(transport);
@@ -542,29 +536,26 @@ impl Server {
     }
 
     /// Checks the invariants between turns; for tests and fuzzing.
-    ///
-    /// # Panics
-    /// If one doesn't hold.
     pub fn invariants(&self) {
         let Connections { limits, driver, peers, queues, input, .. } = &self.connections;
         self.hub.invariants();
         queues.all_invariants();
         peers.invariants();
         self.connections.admission.invariants();
-        assert!(!self.hub.has_effects(), "effects are acted on in the turn in which they came");
-        assert!(input.memory() <= limits.max_input_total(peers.count()), "little is kept of all together");
+        assert!(!self.hub.has_effects(), "no effect outlives its turn");
+        assert!(input.memory() <= limits.max_input_total(peers.count()), "saved input is within its limit");
         let counts = |id: ConnId, closing: bool| !closing && !self.hub.rank(id).is_operator();
         let open = peers.iter().filter(|(id, peer)| counts(*id, peer.state.is_closing()));
-        assert!(open.count() <= limits.max_connections, "too many are open");
+        assert!(open.count() <= limits.max_connections, "too many open connections");
         for (id, peer) in peers.iter() {
             queues.invariants(id);
             let (state, unsent) = (peer.state, queues.unsent(id));
-            assert!(unsent <= driver.max_unsent, "{unsent} bytes queued");
-            assert_eq!(peer.interest().write, unsent > 0, "write interest is armed only while bytes remain");
+            assert!(unsent <= driver.max_unsent, "{unsent} bytes are unsent");
+            assert_eq!(peer.interest().write, unsent > 0, "write interest is set while bytes are unsent");
             assert!(!state.is_closing() || !self.hub.rank(id).is_registered() || self.is_stopping());
             let max = if state.is_readable() { limits.max_line } else { READ + limits.max_line };
             assert_eq!(peer.refill.is_some(), driver.polls && state.is_blocked_by(Blocked::RATE));
-            assert!(input.len(peer) <= max, "{} bytes of input are kept", input.len(peer));
+            assert!(input.len(peer) <= max, "{} bytes of input are saved", input.len(peer));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The state of one connection, except for its output: see `send_queue/`. The rules of its state are here; what follows
-//! for others is decided in `mod.rs`.
+//! The state of one connection and the rules of its changes, without output (`send_queue/`). The consequences for other
+//! connections are in `mod.rs`.
 
 use crate::protocol::frame::{Frame, LineFrame};
 use crate::protocol::scheme::Language;
@@ -12,39 +12,39 @@ use crate::server::transport::{Interest, Reading};
 /// One connection; a test bounds its size, since there may be tens of thousands.
 #[derive(Debug)]
 pub struct Peer {
-    /// Where its messages end.
+    /// Finds the ends of its messages.
     pub frame: Frame,
-    /// Phase and blocks.
+    /// Phase, blocks and runnable flag.
     pub state: State,
-    /// The interest that the transport was last given, packed.
+    /// [`Interest::pack`] of the interest that the transport was last given.
     interest: u8,
     /// The low 48 bits of its number, enough for 8,900 years of 1,000 connections per second.
     number: [u8; 6],
-    /// Saved input: an unfinished message, or whole ones while the connection is blocked. While it is blocked by rate,
-    /// END marks a message that a timeout has ended. `None` if the driver has input buffers of its own.
+    /// Saved input, never empty: an unfinished message, or whole ones while blocked. While blocked by rate, END marks a
+    /// message that a timeout has ended. `None` if the driver has input buffers of its own.
     pub input: Option<BufferId>,
-    /// The register timeout; in a closing phase the drain or the linger timeout.
+    /// Register timeout, or silence of a registered datagram peer; in a closing phase, drain or linger timeout.
     pub deadline: Option<TimerId>,
-    /// When the queue must be back within `--queue`.
+    /// Armed while a flush leaves more than `--queue` unsent; `None` in a closing phase.
     pub slow: Option<TimerId>,
-    /// The frame timeout: without input until then, the bytes received are a message.
+    /// Without input until it fires, the bytes received are a message. `None` if the frame has no timeout.
     pub frame_timeout: Option<TimerId>,
-    /// While blocked by rate: the next check of the bucket. `None` if the driver sleeps instead.
+    /// The next check of the bucket: `Some` exactly while blocked by rate, if the driver polls.
     pub refill: Option<TimerId>,
-    /// The half-close grace, if the peer has ended its stream while blocked by rate.
+    /// The half-close grace: armed once the stream ends while the connection is blocked by rate.
     pub half_close: Option<TimerId>,
-    /// The token bucket of its requests.
+    /// The token bucket of its requests; unlimited if its scheme is for operators.
     pub bucket: TokenBucket,
-    /// Its address, if counted; `None` once it is closing.
+    /// `Some` while the connection counts under its address; `None` in a closing phase.
     pub address: Option<AddressId>,
 }
 
-/// The phase of a connection. Before the closing phases it belongs to the hub.
+/// The phase of a connection. In a closing phase it has left the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Accepted, before a handshake has ended.
+    /// Accepted, not admitted: a handshake may be in progress.
     Opening,
-    /// Read and handled, unless it is blocked.
+    /// Admitted; its input is read and handled unless it is blocked.
     Open,
     /// Closing: its queue is being flushed.
     Flushing(CloseMode),
@@ -70,11 +70,11 @@ pub enum CloseMode {
 pub struct Blocked(u8);
 
 impl Blocked {
-    /// More than half of its own queue is unsent.
+    /// More than half of `--queue` is unsent.
     pub const OUTPUT: Blocked = Blocked(1 << 3);
     /// Its bucket is empty.
     pub const RATE: Blocked = Blocked(1 << 4);
-    // The next bit is for requests that something outside must answer first.
+    // The next bit is reserved for requests that await an answer from outside.
 }
 
 /// Phase, close mode, blocks and the runnable flag in one byte: bits 0 to 2 are phase and mode, bits 3 to 5 blocks, bit
@@ -87,7 +87,7 @@ impl State {
     const BLOCKED: u8 = 0b111 << 3;
     const RUNNABLE: u8 = 1 << 6;
 
-    /// A phase without blocks, not runnable.
+    /// Creates the state of a phase, neither blocked nor runnable.
     #[must_use]
     pub const fn new(phase: Phase) -> State {
         State(match phase {
@@ -127,19 +127,19 @@ impl State {
         self.0 & State::PHASE >= State::new(Phase::Flushing(CloseMode::Linger)).0
     }
 
-    /// Returns whether the bytes sent now may be the last.
+    /// Returns whether the connection is flushed before its close, so that the bytes sent now may be the last.
     #[must_use]
     pub fn is_flushing(self) -> bool {
         matches!(self.phase(), Phase::Flushing(_))
     }
 
-    /// Returns whether the connection is open and blocked by this.
+    /// Returns whether the connection is open and blocked by `reason`.
     #[must_use]
     pub fn is_blocked_by(self, reason: Blocked) -> bool {
         self.0 & reason.0 != 0
     }
 
-    /// Returns whether the connection is open and blocked by anything.
+    /// Returns whether the connection is open and blocked.
     #[must_use]
     pub fn is_blocked(self) -> bool {
         self.0 & State::BLOCKED != 0
@@ -174,8 +174,7 @@ impl State {
         self.0 &= !State::RUNNABLE;
     }
 
-    /// Blocks or unblocks an open connection by the unsent bytes of its queue; `half` is half of `--queue`. Returns
-    /// true if the connection must be listed as runnable: nothing blocks it any more.
+    /// Blocks by output above `half` of `--queue`, else unblocks. Returns whether to list the connection as runnable.
     pub fn throttle(&mut self, unsent: usize, half: usize) -> bool {
         if unsent > half {
             self.block(Blocked::OUTPUT);
@@ -188,7 +187,7 @@ impl State {
 }
 
 impl Peer {
-    /// Creates the connection of that number, in [`Phase::Opening`].
+    /// Creates the connection with a number, in [`Phase::Opening`].
     #[must_use]
     pub fn new(number: u64) -> Peer {
         let [number @ .., _, _] = number.to_le_bytes();
@@ -232,22 +231,21 @@ impl Peer {
         std::mem::replace(&mut self.interest, interest.pack()) != interest.pack()
     }
 
-    /// Returns whether the connection is open and its state doesn't depend on unsent bytes.
+    /// Returns whether a flush that leaves no bytes unsent changes nothing in this state.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
         self.state.is_readable() && self.slow.is_none() && self.interest == Interest::BYTES.pack()
     }
 
-    /// Cancels its timers.
+    /// Cancels all its timers.
     pub fn cancel_timers(&mut self, timers: &mut Timers) {
         let Peer { deadline, slow, frame_timeout, refill, half_close, .. } = self;
         let armed = [deadline, slow, frame_timeout, refill, half_close];
         armed.into_iter().filter_map(Option::take).for_each(|timer| timers.cancel(timer));
     }
 
-    /// Returns what of its stream is watched: bytes, unless it is blocked. If the rate blocks it, only the end of the
-    /// stream; but bytes if it has a frame timeout, whose gaps must be observed when they happen, and more may be read
-    /// ahead.
+    /// Returns what to watch of its stream: bytes, unless it is blocked. If blocked by rate, only the end; but bytes if
+    /// it may be read ahead and has a frame timeout, since gaps in the input must be observed when they happen.
     #[must_use]
     pub fn reading(&self, may_read_ahead: bool) -> Reading {
         match self.state.phase() {
@@ -257,8 +255,7 @@ impl Peer {
                 None if self.frame.has_timeout() && may_read_ahead => Reading::Bytes,
                 None => Reading::End,
             },
-            // A runnable connection is read in the next turn: changing the interest would take two system calls for
-            // nothing.
+            // A runnable connection is read in the next turn: a change of interest would waste two system calls.
             Phase::Open | Phase::Opening | Phase::Lingering => Reading::Bytes,
             Phase::Flushing(_) | Phase::Closed => Reading::Nothing,
         }

@@ -1,4 +1,4 @@
-//! The slots and numbers of all connections, and the lists of those that need attention in this turn. A slot is not
+//! The slots and numbers of all connections, and the lists of runnable connections and of those to close. A slot is not
 //! reused while an event for its former owner may be in the batch: see `Reactor::turn`.
 
 use crate::protocol::{CloseReason, ConnId};
@@ -11,43 +11,43 @@ use std::ops::{Index, IndexMut};
 pub struct Scheduled {
     /// The connection.
     pub id: ConnId,
-    /// The reason.
+    /// The close reason.
     pub reason: CloseReason,
-    /// Unsent bytes when it was scheduled.
+    /// Unsent bytes at the time of scheduling.
     pub unsent: Unsent,
 }
 
-/// Unsent bytes, if they are the reason.
+/// Unsent bytes, if they are the close reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsent {
-    /// There is another reason.
+    /// The close reason is another.
     NotAsked,
     /// The peer reads too slowly.
     TooSlow(usize),
-    /// All queues together were above their limit, and this was the largest.
+    /// All queues together exceeded their limit, and this was the largest.
     Shed(usize),
 }
 
-/// All slots.
+/// The slots of all connections.
 #[derive(Debug, Default)]
 pub struct Peers {
     slots: Slab<Peer>,
-    /// The number of peers in a closing phase.
+    /// The number of slots in a closing phase.
     closing: usize,
-    /// The last number given. Numbers count up from 1 over all listeners and are never reused.
+    /// The number of the last opened slot. Numbers count up from 1 over all listeners and are never reused.
     last_number: u64,
-    /// Connections to close before the turn ends, each once; their queues discard output.
+    /// Each connection to close, once; their queues discard output. Empty between turns.
     to_close: Vec<Scheduled>,
-    /// Connections that are processed again in the next turn. Some may have ended since.
+    /// Each runnable connection, once; also connections that have ended since they were listed.
     runnable: Vec<ConnId>,
 }
 
 impl Peers {
-    /// Maximum memory that one connection takes here.
+    /// Maximum memory of one connection.
     pub const MAX_BYTES_PER_CONNECTION: usize =
         size_of::<Peer>() + size_of::<Scheduled>() + size_of::<ConnId>();
 
-    /// Returns the id of the next connection.
+    /// Returns the id that the next opened connection gets.
     #[must_use]
     pub fn vacant(&self) -> ConnId {
         ConnId(self.slots.vacant_key() as u32)
@@ -65,7 +65,7 @@ impl Peers {
         self.get(id).map_or(0, Peer::number)
     }
 
-    /// Returns a connection, unless its slot is free.
+    /// Returns a connection; `None` if its slot is free.
     #[must_use]
     pub fn get(&self, id: ConnId) -> Option<&Peer> {
         self.slots.get(id.index())
@@ -103,7 +103,7 @@ impl Peers {
         self.slots.iter().map(|(slot, peer)| (ConnId(slot as u32), peer))
     }
 
-    /// Lists a connection to close that isn't listed.
+    /// Lists a connection to close, which is not listed yet.
     pub fn list_to_close(&mut self, scheduled: Scheduled) {
         self.to_close.push(scheduled);
     }
@@ -125,19 +125,19 @@ impl Peers {
         !self.to_close.is_empty()
     }
 
-    /// Has an open connection processed again in the next turn.
+    /// Makes an open connection runnable: the next turn processes it again.
     pub fn make_runnable(&mut self, id: ConnId) {
         if self.slots[id.index()].state.set_runnable() {
             self.runnable.push(id);
         }
     }
 
-    /// Lists a connection whose state is runnable.
+    /// Lists a connection with a runnable state, which is not listed yet.
     pub fn list_runnable(&mut self, id: ConnId) {
         self.runnable.push(id);
     }
 
-    /// Takes the list of runnable connections. Their slots may have other owners since, which aren't runnable.
+    /// Takes the list of runnable connections. Some slots may have new owners, which aren't runnable.
     pub fn take_runnable(&mut self) -> Vec<ConnId> {
         std::mem::take(&mut self.runnable)
     }
@@ -148,9 +148,9 @@ impl Peers {
         !self.runnable.is_empty()
     }
 
-    /// Checks the invariants between turns.
+    /// Checks the invariants between turns; for tests and fuzzing.
     pub fn invariants(&self) {
-        assert!(self.to_close.is_empty(), "each is closed in the turn in which it was listed");
+        assert!(self.to_close.is_empty(), "a listed connection is closed within the turn");
         assert_eq!(self.closing, self.iter().filter(|(_, peer)| peer.state.is_closing()).count());
         for (id, peer) in self.iter() {
             let listed = self.runnable.iter().filter(|listed| **listed == id).count();

@@ -26,7 +26,7 @@ pub struct Stats {
 pub struct Queued {
     lines: u64,
     bytes: u64,
-    /// Refusals by code, those that occurred.
+    /// Refusals by code: each code at most once, with a count of at least 1.
     refusals: Vec<(&'static str, u64)>,
 }
 
@@ -39,14 +39,14 @@ impl Queued {
         }
     }
 
-    /// Counts lines, with their length together, that were put into queues.
+    /// Counts queued lines and their total length in bytes.
     pub fn count(&mut self, lines: u64, bytes: u64) {
         self.lines += lines;
         self.bytes += bytes;
     }
 }
 
-/// Current values, which aren't counted.
+/// Current values, as opposed to counters.
 #[derive(Debug)]
 pub struct Now {
     /// Registered connections.

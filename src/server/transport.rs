@@ -1,5 +1,5 @@
-//! What the server needs of the code that carries bytes. Each driver implements it: over a poller, over threads, or in
-//! memory. No call blocks for long; what can't be sent now is refused.
+//! What the server needs of the code that carries bytes. Each driver implements it: over a poller, over threads or in
+//! memory. No call blocks for long; bytes that can't be sent now are refused.
 
 use crate::protocol::{ConnId, PeerAddr};
 use std::io;
@@ -7,18 +7,17 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Carries bytes to peers. A connection has the id under which it was opened.
 pub trait Transport {
-    /// Sends once, from the front of `bytes`; returns how many bytes were taken. If `bytes` are the `last`, the
-    /// transport may keep them until the shutdown or close, which follows at once if all were taken.
+    /// Sends once from the front of `bytes`; returns how many were taken. If they are the `last`, the transport may
+    /// keep them until the shutdown or close, which follows at once if all were taken.
     ///
     /// # Errors
     /// `WouldBlock` if there is no room; any other error ends the connection.
     fn send(&mut self, id: ConnId, bytes: &[u8], last: bool) -> io::Result<usize>;
 
-    /// Shuts down the sending side of a connection. A failure changes nothing, since the peer is gone then.
+    /// Shuts down the sending side of a connection. A failure is ignored: the peer is gone then.
     fn shutdown(&mut self, id: ConnId) -> Shutdown;
 
-    /// Closes a connection. Unless the driver [releases](super::driver::Driver::releases) slots, the id is free from
-    /// now on.
+    /// Closes a connection. Its id is free from now on, unless the driver [releases](super::driver::Driver::releases).
     fn close(&mut self, id: ConnId);
 
     /// Sets the interest in a connection. Hang-ups and errors are reported regardless.
@@ -36,7 +35,7 @@ pub trait Transport {
     /// If it can't be sent now; it is lost then.
     fn send_to(&mut self, path: DatagramPath, bytes: &[u8]) -> io::Result<()>;
 
-    /// Returns how many bytes of a connection the transport has taken and not passed on. They count as unsent.
+    /// Returns how many bytes of a connection the transport has taken and not sent. They count as unsent.
     fn unsent(&self, _id: ConnId) -> usize {
         0
     }
@@ -45,10 +44,9 @@ pub trait Transport {
 /// Whether the sending side of a connection has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shutdown {
-    /// It has.
+    /// It has ended.
     Done,
-    /// It ends once the bytes taken are sent; the driver then calls
-    /// [`shutdown_done`](super::connections::Connections::shutdown_done).
+    /// Once all bytes are sent, the driver calls [`shutdown_done`](super::connections::Connections::shutdown_done).
     Later,
 }
 
@@ -84,20 +82,19 @@ impl Interest {
 pub enum Reading {
     /// Bytes, or the end of the stream.
     Bytes,
-    /// The end of the stream, while the bytes before it are not read. If the system can't tell, the end is seen once
-    /// all is read.
+    /// The end of the stream, with bytes before it unread. If the system can't tell, it is seen once all is read.
     End,
-    /// Neither.
+    /// Neither bytes nor the end of the stream.
     Nothing,
 }
 
-/// The source of a datagram, which answers are sent to.
+/// The source of a datagram, to which answers are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DatagramPath {
     /// The index of the listener.
     pub listener: usize,
     /// The peer's address.
     pub source: SocketAddr,
-    /// The address of this host that it was sent to, if the transport can tell; answers leave from it.
+    /// The address of this host to which it was sent, if the transport can tell; answers are sent from it.
     pub local: Option<IpAddr>,
 }
