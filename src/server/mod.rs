@@ -399,7 +399,7 @@ impl Server {
         // A timer may have closed it; its slot is then still free, since connections are accepted last.
         let Some(peer) = self.connections.peers.get(id) else { return };
         let (phase, was_closing) = (peer.state.phase(), peer.state.is_closing());
-        let can_be_told =
+        let accepts_final_line =
             phase != Phase::Lingering && phase != Phase::Closed && !self.connections.queues.is_cut(id);
         match reason {
             _ if phase == Phase::Closed => {}
@@ -409,7 +409,7 @@ impl Server {
                     self.connections.close(id, CloseMode::Linger);
                 }
             }
-            CloseReason::TooSlow if can_be_told && self.connections.driver.max_unsent > 0 => {
+            CloseReason::TooSlow if accepts_final_line && self.connections.driver.max_unsent > 0 => {
                 self.connections.queues.forget(id);
                 self.connections.queues.resume_output(id);
                 self.connections.queues.send(id, Event::Refused(Refusal::TooSlow));

@@ -587,8 +587,8 @@ impl Outbox for SendQueues {
                 Some(span) => span,
                 None => *written[dialect.index()].insert(self.encode(dialect, event)),
             };
-            let told = self.push_all(Audience { members: rest, ..to }, dialect, span, due(event));
-            rest = &rest[told..];
+            let reached = self.push_all(Audience { members: rest, ..to }, dialect, span, due(event));
+            rest = &rest[reached..];
         }
     }
 

@@ -65,7 +65,7 @@ const TEXTS: [&[u8]; 8] =
 /// - a room above the quiet limit sends no presence, the limits on rooms hold, a full recipient is refused;
 /// - after each action both agree on the registered names, and the hub's invariants hold.
 ///
-/// The input: a byte of limits, then actions: a byte for client and kind, and bytes for their details.
+/// The input: three bytes of limits, then actions: a byte for client and kind, and bytes for their details.
 ///
 /// # Panics
 /// If one of these doesn't hold.

@@ -220,9 +220,8 @@ impl Session {
                     "kicked" => by_operators("", |to| matches!(to, Recipients::Kicked), false),
                     _ => by_operators(reason, |to| matches!(to, Recipients::Kicked), false),
                 };
-                if known && claims(user) {
-                    assert!(claims(user), "{user} is unknown");
-                } else {
+                // Any other reason is a message of `/quit`.
+                if !(known && claims(user)) {
                     let reason = Text { text: reason, cut: false };
                     let (by, count) =
                         self.source(recipient, user, reason, |to| matches!(to, Recipients::SharedRooms));
