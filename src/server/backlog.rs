@@ -1,6 +1,6 @@
 //! Bytes that the kernel has refused, for all connections. In a flooded room, several connections are refused the same
-//! text in one flush, so text is kept once, in chunks, and the backlog of a connection is a list of pieces of chunks.
-//! `send_queue/` decides which text is kept and when a connection is too slow.
+//! text in one flush, so text is copied once, into chunks; the backlog of a connection is a list of pieces of chunks.
+//! `send_queue/` decides which text is copied and when a connection is too slow.
 
 use crate::limits::{ALLOCATION_OVERHEAD, CHUNK, VEC_GROWTH};
 use crate::protocol::{ConnId, message};
@@ -29,7 +29,7 @@ pub struct Piece {
 impl Piece {
     /// Returns the piece without its first `bytes` bytes.
     #[must_use]
-    pub fn behind(self, bytes: usize) -> Piece {
+    pub fn without_front(self, bytes: usize) -> Piece {
         debug_assert!(bytes <= self.len());
         Piece { start: self.start + bytes as u32, ..self }
     }
@@ -152,7 +152,7 @@ impl Backlogs {
             && let Some(first) = self.backlogs[id.slot()].pieces.front_mut()
         {
             if first.len() > left {
-                *first = first.behind(left);
+                *first = first.without_front(left);
                 break;
             }
             left -= first.len();
@@ -209,9 +209,9 @@ impl Backlogs {
         let mut memory = 0;
         for (key, chunk) in &self.chunks {
             memory += chunk.text.capacity();
-            let lie_in_it =
+            let pieces_in_chunk =
                 |backlog: &Backlog| backlog.pieces.iter().filter(|p| p.chunk as usize == key).count();
-            let pieces: usize = self.backlogs.iter().map(|(_, backlog)| lie_in_it(backlog)).sum();
+            let pieces: usize = self.backlogs.iter().map(|(_, backlog)| pieces_in_chunk(backlog)).sum();
             assert_eq!(chunk.pieces as usize, pieces, "each reference to a chunk is a piece in a backlog");
             assert!(pieces > 0);
         }

@@ -565,7 +565,7 @@ impl Connections {
         self.peers[id].state.is_blocked_by(reason)
     }
 
-    /// Returns the interest that the transport was last given.
+    /// Returns the interest that was last set in the transport.
     #[must_use]
     pub fn interest(&self, id: ConnId) -> Interest {
         self.peers[id].interest()

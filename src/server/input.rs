@@ -25,41 +25,41 @@ impl Input {
 
     /// Moves the saved input of a connection to the front of `buffer`, which grows if needed; returns its length.
     pub fn load(&mut self, peer: &mut Peer, buffer: &mut Vec<u8>) -> usize {
-        let Some(kept) = peer.input.take() else { return 0 };
-        let bytes = self.pool.bytes(&kept);
+        let Some(saved) = peer.input.take() else { return 0 };
+        let bytes = self.pool.bytes(&saved);
         let len = bytes.len();
         if buffer.len() < len {
             buffer.resize(len, 0);
         }
         buffer[..len].copy_from_slice(bytes);
-        self.pool.reclaim(kept);
+        self.pool.reclaim(saved);
         len
     }
 
     /// Appends bytes to the saved input of a connection.
     pub fn append(&mut self, peer: &mut Peer, bytes: &[u8]) {
         match &peer.input {
-            Some(kept) => self.pool.add(kept, bytes),
+            Some(saved) => self.pool.add(saved, bytes),
             None => self.save(peer, bytes),
         }
     }
 
     /// Drops the saved input of a connection.
     pub fn discard(&mut self, peer: &mut Peer) {
-        peer.input.take().into_iter().for_each(|kept| self.pool.reclaim(kept));
+        peer.input.take().into_iter().for_each(|saved| self.pool.reclaim(saved));
     }
 
     /// Returns the length of the saved input of a connection.
     #[must_use]
     pub fn len(&self, peer: &Peer) -> usize {
-        peer.input.as_ref().map_or(0, |kept| self.pool.bytes(kept).len())
+        peer.input.as_ref().map_or(0, |saved| self.pool.bytes(saved).len())
     }
 
     /// Returns the bytes after the last whole message in the saved input of a connection.
     #[must_use]
     pub fn unfinished(&self, peer: &Peer) -> &[u8] {
-        let kept = peer.input.as_ref().map_or(&[][..], |kept| self.pool.bytes(kept));
-        &kept[message::whole(kept)..]
+        let saved = peer.input.as_ref().map_or(&[][..], |saved| self.pool.bytes(saved));
+        &saved[message::whole(saved)..]
     }
 
     /// Returns whether the saved input of all connections is above its high-water mark, so that reads should be small.

@@ -115,9 +115,9 @@ impl Server {
         loop {
             // Before a timer is removed, because a flush cancels timers.
             self.flush_if_full(transport);
-            let (what, id) = self.connections.timers.due(self.connections.now)?;
+            let (deadline, id) = self.connections.timers.due(self.connections.now)?;
             let peer = &mut self.connections.peers[id];
-            match what {
+            match deadline {
                 Deadline::Register => {
                     peer.deadline = None;
                     self.end_unregistered(id);
@@ -129,7 +129,7 @@ impl Server {
                 Deadline::Drain | Deadline::Linger => {
                     peer.deadline = None;
                     if let Life::Stopping { cut_off, .. } = &mut self.life {
-                        *cut_off += usize::from(what == Deadline::Drain);
+                        *cut_off += usize::from(deadline == Deadline::Drain);
                     }
                     self.connections.close_now(id, transport);
                 }

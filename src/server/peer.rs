@@ -16,7 +16,7 @@ pub struct Peer {
     pub frame: Frame,
     /// Phase, blocks and runnable flag.
     pub state: State,
-    /// [`Interest::pack`] of the interest that the transport was last given.
+    /// [`Interest::pack`] of the interest that was last set in the transport.
     interest: u8,
     /// The low 48 bits of its number, enough for 8,900 years of 1,000 connections per second.
     number: [u8; 6],
@@ -220,7 +220,7 @@ impl Peer {
         u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
     }
 
-    /// Returns the interest that the transport was last given.
+    /// Returns the interest that was last set in the transport.
     #[must_use]
     pub fn interest(&self) -> Interest {
         Interest::unpack(self.interest)

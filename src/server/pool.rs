@@ -103,13 +103,13 @@ mod tests {
     fn buffer_capacity_is_bounded_and_counted() {
         let mut pool = Pool::default();
         let ids = [pool.take_buffer(&[0; 60_000]), pool.take_buffer(b"a")];
-        let mut held = 60_001;
+        let mut len = 60_001;
         for i in 0..10_000 {
             ids.iter().for_each(|id| pool.add(id, &[0; 3]));
-            held += 2 * 3;
+            len += 2 * 3;
             let capacities: usize = pool.in_use.iter().map(|(_, buffer)| buffer.capacity()).sum();
             assert_eq!(pool.memory(), capacities, "after {i}");
-            assert!(pool.memory() <= held + 2 * POOLED_BUFFER_BYTES, "{} for {held}", pool.memory());
+            assert!(pool.memory() <= len + 2 * POOLED_BUFFER_BYTES, "{} for {len}", pool.memory());
         }
         ids.into_iter().for_each(|id| pool.reclaim(id));
         assert_eq!(pool.memory(), 0);

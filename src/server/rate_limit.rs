@@ -71,17 +71,17 @@ impl TokenBucket {
         }
         let owed = self.owed(rate, now).saturating_add(tokens.saturating_mul(TOKEN));
         // Stays below the value of `UNLIMITED` at any time.
-        let full_at = given_out(rate, now).saturating_add(owed).min(u64::MAX - 1);
+        let full_at = refilled(rate, now).saturating_add(owed).min(u64::MAX - 1);
         *self = TokenBucket(full_at.to_ne_bytes());
     }
 
     /// Returns how many units the bucket lacks; more than `full` are a debt.
     fn owed(self, rate: Rate, now: Time) -> u64 {
-        u64::from_ne_bytes(self.0).saturating_sub(given_out(rate, now))
+        u64::from_ne_bytes(self.0).saturating_sub(refilled(rate, now))
     }
 }
 
 /// Returns the units refilled since the server started.
-fn given_out(rate: Rate, now: Time) -> u64 {
+fn refilled(rate: Rate, now: Time) -> u64 {
     now.0.saturating_mul(rate.refill)
 }

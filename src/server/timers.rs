@@ -43,10 +43,10 @@ impl TimerId {
 #[derive(Debug)]
 struct Armed {
     at: Time,
-    who: ConnId,
-    what: Deadline,
-    before: Option<u32>,
-    behind: Option<u32>,
+    id: ConnId,
+    kind: Deadline,
+    earlier: Option<u32>,
+    later: Option<u32>,
 }
 
 /// A doubly linked queue of the timers of one kind, ordered by `Armed::at`.
@@ -69,21 +69,21 @@ impl Timers {
     pub const MAX_BYTES_PER_CONNECTION: usize = 5 * VEC_GROWTH * size_of::<Armed>();
 
     /// Arms a timer. In a kind without a fixed length, searches the position from the end of the queue.
-    pub fn arm(&mut self, at: Time, what: Deadline, who: ConnId) -> TimerId {
-        let mut before = self.lanes[what as usize].last;
-        while let Some(slot) = before
+    pub fn arm(&mut self, at: Time, kind: Deadline, id: ConnId) -> TimerId {
+        let mut earlier = self.lanes[kind as usize].last;
+        while let Some(slot) = earlier
             && self.armed[slot as usize].at > at
         {
-            before = self.armed[slot as usize].before;
+            earlier = self.armed[slot as usize].earlier;
         }
-        let behind = match before {
-            Some(slot) => self.armed[slot as usize].behind,
-            None => self.lanes[what as usize].first,
+        let later = match earlier {
+            Some(slot) => self.armed[slot as usize].later,
+            None => self.lanes[kind as usize].first,
         };
-        let slot = self.armed.insert(Armed { at, who, what, before, behind }) as u32;
-        *self.link_behind(before, what) = Some(slot);
-        *self.link_before(behind, what) = Some(slot);
-        self.lanes[what as usize].len += 1;
+        let slot = self.armed.insert(Armed { at, id, kind, earlier, later }) as u32;
+        *self.link_later(earlier, kind) = Some(slot);
+        *self.link_earlier(later, kind) = Some(slot);
+        self.lanes[kind as usize].len += 1;
         TimerId(NonZeroU32::MIN.saturating_add(slot))
     }
 
@@ -104,19 +104,19 @@ impl Timers {
     #[must_use]
     pub fn get(&self, id: &TimerId) -> (Deadline, Time) {
         let armed = &self.armed[id.slot() as usize];
-        (armed.what, armed.at)
+        (armed.kind, armed.at)
     }
 
     /// Returns the number of armed timers of a kind.
     #[must_use]
-    pub fn count(&self, what: Deadline) -> usize {
-        self.lanes[what as usize].len
+    pub fn count(&self, kind: Deadline) -> usize {
+        self.lanes[kind as usize].len
     }
 
     /// Returns the connection of the first timer of a kind to be due; of equal ones, the first armed.
     #[must_use]
-    pub fn first(&self, what: Deadline) -> Option<ConnId> {
-        self.lanes[what as usize].first.map(|slot| self.armed[slot as usize].who)
+    pub fn first(&self, kind: Deadline) -> Option<ConnId> {
+        self.lanes[kind as usize].first.map(|slot| self.armed[slot as usize].id)
     }
 
     /// Removes and returns the earliest timer if it is due at `now`.
@@ -127,7 +127,7 @@ impl Timers {
             return None;
         }
         let armed = self.remove(slot);
-        Some((armed.what, armed.who))
+        Some((armed.kind, armed.id))
     }
 
     /// Returns the number of armed timers.
@@ -143,25 +143,25 @@ impl Timers {
 
     fn remove(&mut self, slot: u32) -> Armed {
         let armed = self.armed.remove(slot as usize);
-        *self.link_behind(armed.before, armed.what) = armed.behind;
-        *self.link_before(armed.behind, armed.what) = armed.before;
-        self.lanes[armed.what as usize].len -= 1;
+        *self.link_later(armed.earlier, armed.kind) = armed.later;
+        *self.link_earlier(armed.later, armed.kind) = armed.earlier;
+        self.lanes[armed.kind as usize].len -= 1;
         armed
     }
 
     /// Returns the link from `slot` to the later timer; without a slot, the link to the first timer.
-    fn link_behind(&mut self, slot: Option<u32>, what: Deadline) -> &mut Option<u32> {
+    fn link_later(&mut self, slot: Option<u32>, kind: Deadline) -> &mut Option<u32> {
         match slot {
-            Some(slot) => &mut self.armed[slot as usize].behind,
-            None => &mut self.lanes[what as usize].first,
+            Some(slot) => &mut self.armed[slot as usize].later,
+            None => &mut self.lanes[kind as usize].first,
         }
     }
 
     /// Returns the link from `slot` to the earlier timer; without a slot, the link to the last timer.
-    fn link_before(&mut self, slot: Option<u32>, what: Deadline) -> &mut Option<u32> {
+    fn link_earlier(&mut self, slot: Option<u32>, kind: Deadline) -> &mut Option<u32> {
         match slot {
-            Some(slot) => &mut self.armed[slot as usize].before,
-            None => &mut self.lanes[what as usize].last,
+            Some(slot) => &mut self.armed[slot as usize].earlier,
+            None => &mut self.lanes[kind as usize].last,
         }
     }
 }

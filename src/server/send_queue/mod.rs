@@ -19,7 +19,7 @@ const MAX_DEFERRED: usize = 1024;
 
 /// A span of an arena, copied whole: `piece` holds the text `start..end` of the arena of `dialect`.
 #[derive(Debug)]
-struct Kept {
+struct Copied {
     dialect: Dialect,
     start: u32,
     end: u32,
@@ -56,7 +56,7 @@ pub struct SendQueues {
     gather: Vec<u8>,
     backlogs: Backlogs,
     /// The last spans refused in this flush, for sharing their copies: `len <= SHARED_SPANS`, 0 between flushes.
-    kept: VecDeque<Kept>,
+    copied: VecDeque<Copied>,
     /// Half of a queue's limit: a queue with a backlog has room up to this many unsent bytes.
     half: usize,
     /// The high-water mark of an arena in bytes: `full <= half`, so that one arena fills at most half of a queue.
@@ -80,9 +80,9 @@ impl SendQueues {
         // No request begins while an arena is full, and only one dialect has lists as answers.
         let text = Dialect::ALL.len() * (ARENA + limits.max_sent_line()) + answer;
         let refused = limits.queue_total + text + VEC_GROWTH * SPANS * size_of::<Piece>();
-        let said = VEC_GROWTH * (text + 2 * SPANS * size_of::<Span>() + MAX_DEFERRED * size_of::<ConnId>());
+        let queued = VEC_GROWTH * (text + 2 * SPANS * size_of::<Span>() + MAX_DEFERRED * size_of::<ConnId>());
         let gathered = VEC_GROWTH * (ARENA + answer.max(CHUNK).max(limits.max_sent_line()));
-        refused + refused.div_ceil(CHUNK) * Backlogs::BYTES_PER_CHUNK + said + gathered
+        refused + refused.div_ceil(CHUNK) * Backlogs::BYTES_PER_CHUNK + queued + gathered
     }
 
     /// Creates the queues of no connections.
@@ -99,7 +99,7 @@ impl SendQueues {
             is_above_high_water: false,
             gather: Vec::new(),
             backlogs: Backlogs::default(),
-            kept: VecDeque::new(),
+            copied: VecDeque::new(),
             half: limits.half_queue(),
             full: limits.half_queue().min(ARENA),
             total: limits.queue_total,
@@ -346,8 +346,8 @@ impl SendQueues {
                 taken -= span.len();
                 continue;
             }
-            let piece =
-                Kept::share(&mut self.kept, &mut self.backlogs, queue.dialect, span, arena).behind(taken);
+            let piece = Copied::share(&mut self.copied, &mut self.backlogs, queue.dialect, span, arena)
+                .without_front(taken);
             taken = 0;
             match &queue.backlog {
                 Some(backlog) => self.backlogs.append(backlog, piece),
@@ -367,7 +367,7 @@ impl SendQueues {
             self.arenas.iter_mut().for_each(Vec::clear);
             self.is_above_high_water = false;
         }
-        self.kept.drain(..).for_each(|kept| self.backlogs.release_piece(kept.piece));
+        self.copied.drain(..).for_each(|span| self.backlogs.release_piece(span.piece));
     }
 
     /// Releases unused memory.
@@ -433,15 +433,15 @@ impl SendQueues {
 
     /// Appends a span to the queues of the leading members with `dialect`; returns their number, `except` included.
     fn push_all(&mut self, to: Audience<'_>, dialect: Dialect, span: (u32, u32), due: Due) -> usize {
-        const NOBODY: ConnId = ConnId(u32::MAX);
-        let ((start, end), except) = (span, to.except.unwrap_or(NOBODY));
-        let (mut told, mut heard) = (0, 0);
+        const NO_MEMBER: ConnId = ConnId(u32::MAX);
+        let ((start, end), except) = (span, to.except.unwrap_or(NO_MEMBER));
+        let (mut passed, mut queued) = (0, 0);
         for &member in to.members {
             let queue = &mut self.queues[member.index()];
             if queue.dialect != dialect {
                 break;
             }
-            told += 1;
+            passed += 1;
             // The common case in a busy room: the span is adjacent to the last one (see docs/performance.md).
             if queue.end == start
                 && queue.due >= due
@@ -450,13 +450,13 @@ impl SendQueues {
                 && start < end
             {
                 queue.end = end;
-                heard += 1;
+                queued += 1;
             } else if member != except {
-                heard += u64::from(self.push(member, start, end, due));
+                queued += u64::from(self.push(member, start, end, due));
             }
         }
-        self.counted.count(heard, heard * u64::from(end - start));
-        told
+        self.counted.count(queued, queued * u64::from(end - start));
+        passed
     }
 
     /// Encodes an event into a dialect's arena; returns its start and end.
@@ -473,38 +473,38 @@ impl SendQueues {
         let queue = &self.queues[id.index()];
         assert!(queue.earlier == NONE || !queue.is_empty(), "an empty queue has no earlier span");
         assert!(queue.is_empty() || queue.due > Due::Never, "a queue with spans is due");
-        assert!(queue.backlog.is_none() == (self.unsent(id) == 0), "no empty backlog is kept");
+        assert!(queue.backlog.is_none() == (self.unsent(id) == 0), "no backlog is empty");
     }
 
     /// Checks the invariants of all queues, between turns.
     pub fn all_invariants(&self) {
         self.backlogs.invariants();
-        assert!(self.kept.is_empty() && !self.is_overflowing());
+        assert!(self.copied.is_empty() && !self.is_overflowing());
         assert_eq!(self.waiting, self.queues.iter().filter(|queue| queue.due == Due::Deferred).count());
         assert!(self.waiting <= self.deferred.len());
     }
 }
 
-impl Kept {
+impl Copied {
     /// Returns a piece with the text of a span: a recent piece if the span is the same, or else a new one.
     fn share(
-        kept: &mut VecDeque<Kept>,
+        copied: &mut VecDeque<Copied>,
         backlogs: &mut Backlogs,
         dialect: Dialect,
         span: Span,
         arena: &[u8],
     ) -> Piece {
-        let same = |kept: &&Kept| (kept.dialect, kept.start, kept.end) == (dialect, span.start, span.end);
-        if let Some(kept) = kept.iter().rfind(same) {
-            return kept.piece;
+        let same = |copy: &&Copied| (copy.dialect, copy.start, copy.end) == (dialect, span.start, span.end);
+        if let Some(recent) = copied.iter().rfind(same) {
+            return recent.piece;
         }
-        if kept.len() == SHARED_SPANS
-            && let Some(oldest) = kept.pop_front()
+        if copied.len() == SHARED_SPANS
+            && let Some(oldest) = copied.pop_front()
         {
             backlogs.release_piece(oldest.piece);
         }
         let piece = backlogs.keep(span.text(arena));
-        kept.push_back(Kept { dialect, start: span.start, end: span.end, piece });
+        copied.push_back(Copied { dialect, start: span.start, end: span.end, piece });
         piece
     }
 }
