@@ -31,8 +31,8 @@ fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     paths.into_iter().map(read).collect()
 }
 
-/// Returns the inputs of a target: its corpus, or the chosen file. That is omitted if its folder has the name of
-/// another target.
+/// Returns the inputs of a target: its corpus, or the chosen file. A chosen file is omitted if its folder has the name
+/// of another target.
 fn inputs(target: &str, chosen: Option<&Path>) -> Vec<(PathBuf, Vec<u8>)> {
     let Some(path) = chosen else { return corpus(target) };
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default();

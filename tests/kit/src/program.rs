@@ -142,7 +142,7 @@ impl Folder {
         let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         // Not in the target folder: the path of a socket is at most 107 bytes long (unix(7)).
         let folder = std::env::temp_dir().join(format!("redpoll-tests-{process}-{count}"));
-        std::fs::create_dir(&folder).expect("there is a place for temporary files");
+        std::fs::create_dir(&folder).expect("the temporary folder is writable");
         Folder(folder)
     }
 

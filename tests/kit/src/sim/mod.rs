@@ -37,7 +37,7 @@ impl Sim {
         Sim { reactor: Reactor::new(sockets, schemes.to_vec(), limits), running: Running::On, turns: 0 }
     }
 
-    /// Creates a server with sockets that cut, delay and break as `faults` say.
+    /// Creates a server with one listener of the line protocol and these faults.
     #[must_use]
     pub fn with_faults(limits: Limits, faults: Faults) -> Sim {
         let mut sim = Sim::new(limits);
@@ -101,10 +101,10 @@ impl Sim {
         self.sockets().peer(peer).take()
     }
 
-    /// Returns the same as lines, without their LF.
+    /// Returns the lines that the peer has received since the last call, without their LF.
     ///
     /// # Panics
-    /// If it isn't complete lines of UTF-8. The server sends only those.
+    /// If the output isn't complete lines of UTF-8. The server sends only those.
     pub fn lines(&mut self, peer: PeerNo) -> Vec<String> {
         let bytes = self.take(peer);
         let text = bytes.to_str().expect("the server sends UTF-8");
@@ -145,7 +145,7 @@ impl Sim {
         self.pass_watched(time, |_| {})
     }
 
-    /// The same, and calls `watch` after each turn.
+    /// Advances the clock as [`pass`](Sim::pass) does, and calls `watch` after each turn.
     ///
     /// # Panics
     /// If the server spins or breaks an invariant.

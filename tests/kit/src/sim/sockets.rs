@@ -19,8 +19,8 @@ pub struct PeerNo(pub usize);
 /// Maximum delay of a wake-up with [`Fault::LateTimer`].
 pub const MAX_LATENESS: Duration = Duration::from_secs(3);
 
-/// Maximum number of consecutive turns without an effect on the sockets or the clock. The throttled rest of one read of
-/// short lines to peers that don't read takes fewer. A server that spins reaches it soon.
+/// Maximum number of consecutive turns without an effect on the sockets or the clock. The throttled remainder of one
+/// read of short lines to peers that don't read takes fewer. A server that spins reaches it soon.
 const MAX_IDLE_TURNS: usize = 1000;
 
 /// A peer's side of a connection.
@@ -37,7 +37,7 @@ pub struct SimPeer {
     received: usize,
     /// Bytes that the kernel still takes before it blocks.
     room: usize,
-    /// Bytes of these that it takes between two waits; `room_now` of them are left.
+    /// Maximum number of bytes that it takes between two waits; `room_now` is the remainder.
     window: usize,
     room_now: usize,
     /// No fault affects this peer.
@@ -269,7 +269,7 @@ impl SimSockets {
         self.faults.as_mut().is_some_and(|faults| faults.happens(fault))
     }
 
-    /// The same for one peer, unless it is exempt.
+    /// Returns whether a fault occurs now for one peer; false if the peer is exempt.
     fn happens_to(&mut self, owner: usize, fault: Fault) -> bool {
         !self.peers[owner].steady && self.happens(fault)
     }

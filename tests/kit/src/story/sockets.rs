@@ -1,5 +1,5 @@
 //! The backend on real sockets: the built program, and a connection for each peer. Before another peer acts, the last
-//! one must be answered a ping, so that its input is handled; there is no sleep.
+//! one must receive the answer to a ping, which shows that its input is handled; there is no sleep.
 
 use super::{Backend, Story, ping};
 use crate::program::{DEADLINE, Folder, Server, command, uninterrupted};
@@ -28,7 +28,7 @@ struct Peer {
     socket: Socket,
     /// Received bytes of a stream that no step has matched.
     unread: Vec<u8>,
-    /// The same of peers with datagrams.
+    /// Received datagrams that no step has matched.
     datagrams: VecDeque<Vec<u8>>,
 }
 
@@ -108,7 +108,7 @@ impl Peer {
         Ok(got > 0)
     }
 
-    /// Receives until this line or datagram has come, and removes that.
+    /// Receives until this line or datagram, and removes it; the output before stays unread.
     fn receive_until(&mut self, last: &str) {
         let line = format!("{last}\n").into_bytes();
         loop {
@@ -174,7 +174,7 @@ impl Backend for Sockets {
     fn connect(&mut self, scheme: Scheme) {
         self.settle(None);
         self.peers.push(Some(Peer::connect(&self.server, scheme)));
-        // It has no greeting that shows that it is accepted, and receives the lobby's lines from then on.
+        // A relay peer has no greeting that shows its accept, and receives the lobby's lines from then on.
         if scheme == Scheme::Relay {
             self.unhandled = Some(self.peers.len() - 1);
         }
