@@ -70,6 +70,20 @@ fn second_signal_ends_the_drain() {
     }
 }
 
+/// A SIGHUP while the server stopped was logged, and acted on, as a second signal to stop.
+#[test]
+fn hangup_during_the_drain_changes_nothing() {
+    let (server, mut alice, bob) = start_with_stalled_peer(&["--drain", "1s"]);
+    server.signal(Signal::TERM);
+    while line(&mut alice) != "!shutting-down the server stops\n" {}
+    server.signal(Signal::HUP);
+    drop(alice);
+    let log = server.log();
+    assert!(log.contains("info: SIGHUP: "), "{log}");
+    assert_eq!(log.matches("stopping: SIGTERM").count(), 1, "{log}");
+    drop(bob);
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn end_is_noticed_above_the_rate() {

@@ -1,6 +1,6 @@
 //! SIGTERM, SIGINT and SIGHUP arrive as a byte in a socket that the poller watches. A second signal to stop ends the
-//! process at once with exit code 1, whatever the server is doing. Signals that would end or stop a server for no reason
-//! of its own are ignored.
+//! process at once with exit code 1, whatever the server is doing. Signals that would otherwise end or stop the process
+//! although they mean nothing to a server are ignored.
 #![allow(unsafe_code)]
 
 use log::info;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub(super) struct Signals {
     /// Becomes readable with a signal.
     pub socket: UnixStream,
-    /// The number of the last signal to stop; 0 before there is one.
+    /// The number of the last signal to stop that is not logged yet; 0 without one.
     last: Arc<AtomicUsize>,
     /// SIGHUP has arrived and is not logged yet.
     hangup: Arc<AtomicBool>,
@@ -42,14 +42,14 @@ impl Signals {
         Ok(Signals { socket, last, hangup })
     }
 
-    /// Empties the socket and logs the last signal; returns whether the server is to stop.
+    /// Empties the socket and logs what has arrived; returns whether a signal to stop is among it.
     pub fn receive(&mut self) -> bool {
         // Neither the bytes nor an error of the read matter.
         let _ = uninterrupted(|| self.socket.read(&mut [0; 16]));
         if self.hangup.swap(false, Ordering::Relaxed) {
             info!(target: "hangup", reason = "SIGHUP"; "SIGHUP: nothing to reload, flags are read at start alone");
         }
-        let reason = match self.last.load(Ordering::Relaxed) as i32 {
+        let reason = match self.last.swap(0, Ordering::Relaxed) as i32 {
             0 => return false,
             SIGINT => "SIGINT",
             _ => "SIGTERM",
