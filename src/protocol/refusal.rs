@@ -69,8 +69,8 @@ pub enum Subject<'a> {
     Typed(&'a BStr),
     /// A bound.
     Number(usize),
-    /// A character, by its code point.
-    Character(char),
+    /// A character without a visible form, and the sigil after it.
+    Hidden(char, char),
 }
 
 /// A row of the table of refusals.
@@ -96,7 +96,7 @@ impl<'a> Refusal<'a> {
     /// Returns its row of the table.
     #[must_use]
     pub fn row(&self) -> Row<'a> {
-        use Subject::{Character, None, Number, Typed};
+        use Subject::{Hidden, None, Number, Typed};
         const NICK: &str = "is not a name: 1 to 32 letters of one script, digits, - _ .";
         const ROOM: &str = "is not a room's name: 1 to 32 letters of one script, digits, - _ .";
         let answer = |code, subject, advice| Row { code, closes: false, subject, advice };
@@ -108,7 +108,7 @@ impl<'a> Refusal<'a> {
             Refusal::UnknownCommand(word) => answer("unknown-command", Typed(word), "see /help"),
             Refusal::Denied => answer("denied", None, "only operators may do that"),
             Refusal::Usage(form) => answer("usage", None, form),
-            Refusal::HiddenSigil(hidden, sigil) => answer("usage", Character(hidden), in_front_of(sigil)),
+            Refusal::HiddenSigil(hidden, sigil) => answer("usage", Hidden(hidden, sigil), ""),
             Refusal::EmptyText => answer("empty-text", None, "there is nothing to say"),
             Refusal::TooManyTargets => answer("too-many-targets", None, TARGETS_LISTED),
             Refusal::NickInvalid(nick) => answer("nick-invalid", Typed(nick), NICK),
@@ -137,17 +137,3 @@ impl<'a> Refusal<'a> {
 
 /// States [`MAX_TARGETS`](crate::limits::MAX_TARGETS).
 const TARGETS_LISTED: &str = "at most 16 names";
-
-/// The details of [`Refusal::HiddenSigil`]: the sigil as received.
-fn in_front_of(sigil: char) -> &'static str {
-    match sigil {
-        '#' => "in front of #",
-        '@' => "in front of @",
-        '&' => "in front of &",
-        '/' => "in front of /",
-        '＃' => "in front of ＃",
-        '＠' => "in front of ＠",
-        '＆' => "in front of ＆",
-        _ => "in front of ／",
-    }
-}

@@ -194,3 +194,11 @@ fn refusal_of_a_hidden_sigil_names_both() {
     Dialect::Native.encode(Event::Refused(refusal), &Context { max_line: 4096 }, &mut out);
     assert_eq!(out.as_bstr(), "!usage U+200B in front of @\n");
 }
+
+#[test]
+fn sequences_of_any_kind_are_passed_over() {
+    let many = "\u{1B}]\u{7}".repeat(1000) + "@bob:x";
+    assert_eq!(refused(&many, Rank::Member), "usage");
+    let many = "\u{1B}]\u{1B}\\".repeat(1000) + "hi";
+    assert_eq!(request(&many), say(None, &many));
+}

@@ -85,7 +85,7 @@ fn docs_list_every_refusal() {
             Subject::Typed(_) if row.closes => String::new(),
             Subject::Typed(_) => " <x>".into(),
             Subject::Number(number) => format!(" {number}"),
-            Subject::Character(c) => format!(" U+{:04X}", u32::from(c)),
+            Subject::Hidden(c, sigil) => format!(" U+{:04X} in front of {sigil}", u32::from(c)),
         };
         let blank = if row.advice.is_empty() { "" } else { " " };
         let expected = format!("| `!{}{subject}{blank}{}`", row.code, row.advice);

@@ -142,7 +142,9 @@ fn encode_refusal(refusal: Refusal<'_>, out: &mut Vec<u8>) {
             push_safe(typed, out);
         }
         Subject::Number(number) => push_fmt(out, format_args!(" {number}")),
-        Subject::Character(c) => push_fmt(out, format_args!(" U+{:04X}", u32::from(c))),
+        Subject::Hidden(c, sigil) => {
+            push_fmt(out, format_args!(" U+{:04X} in front of {sigil}", u32::from(c)));
+        }
     }
     if !row.advice.is_empty() {
         out.push(b' ');

@@ -23,8 +23,8 @@ pub(super) enum Start<'a> {
 /// Bytes of a full-width form in UTF-8.
 const WIDE: usize = 3;
 
-/// What `line` begins with. Callers ask only where the first byte is neither printable ASCII nor TAB: [`ascii`] is the
-/// sigil of all other lines.
+/// Returns what `line` begins with. Only for a line whose first byte is neither printable ASCII nor TAB: the first byte of
+/// any other line is its sigil, or text.
 #[cold]
 pub(super) fn start(line: &[u8]) -> Start<'_> {
     let mut rest = line;
@@ -51,7 +51,7 @@ pub(super) fn start(line: &[u8]) -> Start<'_> {
     Start::Text
 }
 
-/// The ASCII form of a sigil.
+/// Returns the ASCII form of a sigil.
 fn ascii(c: char) -> Option<u8> {
     match c {
         '#' | '＃' => Some(b'#'),
@@ -62,7 +62,7 @@ fn ascii(c: char) -> Option<u8> {
     }
 }
 
-/// The name and the text of `name:text`, separated by the first `:` or `：` (U+FF1A).
+/// Splits `name:text` into name and text, separated by the first `:` or `：` (U+FF1A).
 #[inline(always)]
 pub(super) fn split_name(bytes: &BStr) -> Option<(&BStr, &BStr)> {
     // A name is short, so a plain loop ends before a wide search has begun.
@@ -73,7 +73,7 @@ pub(super) fn split_name(bytes: &BStr) -> Option<(&BStr, &BStr)> {
     Some((bytes[..at].as_bstr(), bytes[at + 1..].as_bstr()))
 }
 
-/// The same for bytes of which the first `at` hold no separator, and another character begins at `at`.
+/// The same for bytes without a separator in the first `at`, where a character that is not ASCII begins.
 #[cold]
 fn split_name_after(bytes: &BStr, at: usize) -> Option<(&BStr, &BStr)> {
     let colon = bytes[at..].find_byte(b':').map(|colon| (colon, 1));
@@ -83,25 +83,23 @@ fn split_name_after(bytes: &BStr, at: usize) -> Option<(&BStr, &BStr)> {
 }
 
 const ESC: char = '\u{1B}';
+const BEL: u8 = 0x07;
 
-/// What follows ESC.
+/// An escape sequence.
 enum Escape {
-    /// A sequence of this length, or all that is left where it doesn't end.
+    /// It has this length, and no sigil is in it.
     Ended(usize),
-    /// A sequence that a sigil would end.
+    /// It ends with this sigil, or it isn't known where it ends and this sigil follows.
     Sigil(char),
 }
 
-/// The escape sequence that begins before `rest` (ECMA-48): `[` up to a byte 40 to 7E (hexadecimal), `]` up to BEL or
+/// Returns the escape sequence of which `rest` is the part after ESC (ECMA-48): `[` up to a byte 40 to 7E (hexadecimal), `]` up to BEL or
 /// ESC `\`, `O` and one byte, or one byte.
 fn escape_sequence(rest: &[u8]) -> Escape {
     let last = match rest.first() {
         Some(b'[') => rest[1..].iter().position(|byte| matches!(byte, 0x40..=0x7E)).map(|at| at + 1),
-        Some(b']') => {
-            let bell = rest.find_byte(0x07);
-            let string_end = rest.find(b"\x1B\\").map(|at| at + 1);
-            bell.into_iter().chain(string_end).min()
-        }
+        // One search for either end: two would pass over the whole line for each short sequence in it.
+        Some(b']') => (1..rest.len()).find(|at| rest[*at] == BEL || rest[at - 1..].starts_with(b"\x1B\\")),
         Some(b'O') => Some(1),
         _ => Some(0),
     };
@@ -116,7 +114,7 @@ fn escape_sequence(rest: &[u8]) -> Escape {
     wide.or(end).map_or(Escape::Ended(last + 1), Escape::Sigil)
 }
 
-/// Whether a character has no visible form: a control character, white space other than a blank, or a
+/// Returns whether a character has no visible form: a control character, white space other than a blank, or a
 /// `Default_Ignorable_Code_Point` (Unicode 17, DerivedCoreProperties.txt).
 fn is_hidden(c: char) -> bool {
     (c.is_control() || c.is_whitespace()) && !matches!(c, ' ' | '\t')

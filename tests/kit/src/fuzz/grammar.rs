@@ -3,7 +3,6 @@
 //! decisions is that of the page, not the fastest.
 
 use bstr::{BStr, ByteSlice};
-use redpoll::protocol::dialect::Dialect;
 use redpoll::protocol::name::Name;
 use redpoll::protocol::scheme::Scheme;
 use redpoll::protocol::text::{is_safe, push_safe};
@@ -204,16 +203,13 @@ fn cut_name(line: &[u8]) -> (&BStr, Option<&BStr>) {
     }
 }
 
-/// The refusal of a line in which only characters that can't be seen precede a sigil. Escape sequences are not followed:
-/// lines that hold ESC are the parser's to judge.
+const SIGILS: [char; 8] = ['#', '@', '&', '/', '＃', '＠', '＆', '／'];
+
+/// Returns the refusal of a line in which only characters without a visible form and escape sequences precede a sigil.
 fn hidden(line: &[u8]) -> Option<Parsed<'_>> {
-    if line.contains(&0x1B) {
-        let parsed = Dialect::Native.parse(line, Rank::Member);
-        return matches!(parsed, Parsed::Refused(Refusal::HiddenSigil(..))).then_some(USAGE);
-    }
-    let text = line.to_str_lossy();
-    let unseen = |c: char| {
-        let ignorable = ["\u{AD}\u{34F}\u{115F}\u{1160}\u{17B4}\u{17B5}\u{3164}\u{FEFF}\u{FFA0}"];
+    let chars: Vec<(usize, char)> = line.char_indices().map(|(start, end, c)| (end - start, c)).collect();
+    let is_unseen = |c: char| {
+        let single = "\u{AD}\u{34F}\u{61C}\u{115F}\u{1160}\u{17B4}\u{17B5}\u{3164}\u{FEFF}\u{FFA0}";
         let ranges = [
             0x180B..=0x180F,
             0x200B..=0x200F,
@@ -224,16 +220,53 @@ fn hidden(line: &[u8]) -> Option<Parsed<'_>> {
             0x1BCA0..=0x1BCA3,
             0x1D173..=0x1D17A,
             0xE0000..=0xE0FFF,
-            0x61C..=0x61C,
         ];
-        c.is_control() && c != '\t'
-            || c.is_whitespace() && c != ' ' && c != '\t'
-            || ignorable[0].contains(c)
+        let is_blank = c == ' ' || c == '\t';
+        !is_blank && (c.is_control() || c.is_whitespace())
+            || single.contains(c)
             || ranges.iter().any(|range| range.contains(&u32::from(c)))
     };
-    let seen = text.trim_start_matches(unseen);
-    (seen.len() < text.len() && seen.starts_with(['#', '@', '&', '/', '＃', '＠', '＆', '／']))
-        .then_some(USAGE)
+    let mut at = 0;
+    while at < chars.len() && is_unseen(chars[at].1) {
+        at += 1;
+        if chars[at - 1].1 == '\u{1B}' {
+            match sequence_end(&chars[at..]) {
+                Some(len) => at += len,
+                None => return Some(USAGE),
+            }
+        }
+    }
+    (at > 0 && chars.get(at).is_some_and(|(_, c)| SIGILS.contains(c))).then_some(USAGE)
+}
+
+/// Returns the length of an escape sequence after ESC, in characters, of which each has its length in bytes; `None` if the
+/// sequence makes the line a hidden request.
+fn sequence_end(chars: &[(usize, char)]) -> Option<usize> {
+    let is_sigil = |at: usize| SIGILS.contains(&chars[at].1);
+    let is_wide = |at: usize| is_sigil(at) && !chars[at].1.is_ascii();
+    let mut at = match chars.first() {
+        Some((_, '[' | ']' | 'O')) => 1,
+        _ => 0,
+    };
+    let ends = |at: usize| match chars[0].1 {
+        '[' => matches!(chars[at].1, '@'..='~'),
+        ']' => chars[at].1 == '\u{7}' || chars[at].1 == '\\' && chars[at - 1].1 == '\u{1B}',
+        _ => true,
+    };
+    while at < chars.len() && !ends(at) {
+        if is_wide(at) {
+            return None;
+        }
+        at += 1;
+    }
+    match chars.get(at) {
+        Some(_) if is_sigil(at) => None,
+        Some((1, _)) => Some(at + 1),
+        // The sequence ends with the first byte of a character, and the others are text.
+        Some(_) => Some(chars.len()),
+        None if (0..chars.len()).any(is_sigil) => None,
+        None => Some(chars.len()),
+    }
 }
 
 fn command(line: &[u8], rank: Rank) -> Parsed<'_> {
