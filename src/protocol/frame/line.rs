@@ -60,11 +60,11 @@ impl LineFrame {
         match self.find_end(input, searched) {
             Some(end) => {
                 self.searched = 0;
-                if end < max && self.mode == Mode::Plain {
-                    return Step::Message(end + 1, without_cr(&input[..end]));
+                match std::mem::replace(&mut self.mode, Mode::Plain) {
+                    _ if end >= max => Step::TooLong(end + 1),
+                    Mode::Plain => Step::Message(end + 1, without_cr(&input[..end])),
+                    mode => mode.step(end + 1, &input[..end]),
                 }
-                let mode = std::mem::replace(&mut self.mode, Mode::Plain);
-                if end < max { mode.step(end + 1, &input[..end]) } else { Step::TooLong(end + 1) }
             }
             None if input.len() > max => {
                 self.searched = 0;
@@ -147,7 +147,7 @@ impl LineFrame {
 }
 
 impl Mode {
-    /// The step over a line in this mode: a byte order mark at the start of the stream is dropped, and one CR at the end.
+    /// Returns the step over a line in this mode, without a byte order mark at the start of the stream and a CR at the end.
     #[cold]
     fn step(self, bytes: usize, line: &[u8]) -> Step<'_> {
         let line = match self {

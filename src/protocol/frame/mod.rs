@@ -15,7 +15,7 @@ pub enum Step<'a> {
     Skip(usize),
     /// A message without its end.
     Message(usize, &'a [u8]),
-    /// A message that contains NUL, without its end: the search for the end has found the NUL.
+    /// A message that contains NUL, without its end and otherwise as received: the search for the end has found the NUL.
     Nul(usize, &'a [u8]),
     /// Bytes of a message that is too long, reported once per message and as soon as known; its remainder is skipped.
     TooLong(usize),

@@ -78,9 +78,9 @@ fn split_naively(stream: &[u8], max: usize) -> Vec<(usize, Option<&[u8]>)> {
     lines.collect()
 }
 
-/// The first line without the byte order mark that a stream may begin with.
+/// Returns the first line without the byte order mark that a stream may begin with. A line with NUL is refused whole.
 fn without_mark(line: &[u8]) -> &[u8] {
-    line.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(line)
+    if line.contains(&0) { line } else { line.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(line) }
 }
 
 /// Returns the ends of slices with these lengths, which repeat to the end; without any, the stream is one slice.
