@@ -11,7 +11,7 @@ const MESSAGES: [(&str, &str, &str); 27] = [
     ("register-first", "not registered; choose a name first", ""),
     ("unknown-command", "there is no command {1}; /help lists the commands", "with that name"),
     ("denied", "only operators may use this command", ""),
-    ("usage", "wrong usage; write {}", "it as /help shows"),
+    ("usage", "not understood: {}", "see /help"),
     ("empty-text", "the message is empty; write a text", ""),
     ("too-many-targets", "too many names before the colon; give at most 16", ""),
     (

@@ -9,7 +9,7 @@ fn message_ends_with_the_code() {
         ("no-such-user", "bob", "bob is not here (no-such-user)"),
         ("kicked", "", "you were kicked: no reason given (kicked)"),
         ("denied", "/kick", "only operators may use this command (denied)"),
-        ("usage", "/msg nick text", "wrong usage; write /msg nick text (usage)"),
+        ("usage", "/msg nick text", "not understood: /msg nick text (usage)"),
         ("nick-reserved", "root is reserved", "root is reserved; choose another (nick-reserved)"),
         ("nick-taken", "", "the name is taken, or looks like a taken name; choose another (nick-taken)"),
     ] {
