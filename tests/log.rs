@@ -385,7 +385,10 @@ fn blocked_stderr_stops_no_connection() {
         drop((full, command));
         let mut lines = BufReader::new(reader).lines().map(|line| line.expect("a log is UTF-8"));
         let lost = lines.next().expect("it is logged again");
-        assert!(lost.ends_with(" lines were dropped, since standard error was not read"), "{engine}: {lost}");
+        assert!(
+            lost.ends_with(" lines were dropped: standard error did not accept them"),
+            "{engine}: {lost}"
+        );
         assert!(lines.next().expect("the log goes on").ends_with(" registered as bob"), "{engine}");
     }
 }

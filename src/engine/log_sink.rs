@@ -100,7 +100,7 @@ impl Backend {
             return;
         }
         let values = [("count", Value::from(lost))];
-        let text = format_args!("{lost} lines were dropped, since standard error was not read");
+        let text = format_args!("{lost} lines were dropped: standard error did not accept them");
         if counters.try_write(&self.own_line(Level::Warn, "lines-dropped", &values, text)) {
             counters.lost = 0;
         }
