@@ -1,4 +1,4 @@
-//! Flags from the environment: which variable an invalid value comes from, and which variables are no flag's.
+//! Flags from the environment: the variable with an invalid value, and variables that belong to no flag.
 
 use super::Cli;
 use clap::CommandFactory;
@@ -23,19 +23,19 @@ pub fn cause(error: &clap::Error, mut arguments: impl Iterator<Item = OsString>)
 /// Returns those of `names` that begin with `REDPOLL_` and belong to no flag, each with the most similar variable.
 #[must_use]
 pub fn unknown(names: impl Iterator<Item = String>) -> Vec<(String, String)> {
+    let mut names: Vec<String> = names.filter(|name| name.starts_with(PREFIX)).collect();
+    // Most starts have none, and the definitions of all flags are not made a second time.
+    if names.is_empty() {
+        return Vec::new();
+    }
     let known: Vec<String> = variables().into_iter().map(|(_, variable)| variable).collect();
-    let nearest =
-        |name: &str| known.iter().min_by_key(|known| distance(name, known)).cloned().unwrap_or_default();
-    let mut unknown: Vec<(String, String)> = names
-        .filter(|name| name.starts_with(PREFIX) && !known.contains(name))
-        .map(|name| (nearest(&name), name))
-        .map(|(nearest, name)| (name, nearest))
-        .collect();
-    unknown.sort();
-    unknown
+    names.retain(|name| !known.contains(name));
+    names.sort();
+    let nearest = |name: &str| known.iter().min_by_key(|known| distance(name, known)).cloned();
+    names.into_iter().filter_map(|name| nearest(&name).map(|nearest| (name, nearest))).collect()
 }
 
-/// The flags of `serve` and `chat` with their variables.
+/// Returns the flags of `serve` and `chat` with their variables; an argument without a flag has an empty one.
 fn variables() -> Vec<(String, String)> {
     let command = Cli::command();
     let arguments = command.get_subcommands().flat_map(|command| command.get_arguments());
@@ -47,7 +47,7 @@ fn variables() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The least number of characters to insert, remove or replace (Levenshtein).
+/// Returns the least number of bytes to insert, remove or replace (Levenshtein).
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (i, a) in one.bytes().enumerate() {

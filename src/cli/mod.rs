@@ -13,6 +13,7 @@ use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::fmt;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,7 +32,9 @@ impl Cli {
     pub fn read() -> Cli {
         let cli = Cli::try_parse().unwrap_or_else(|error| {
             if let Some(variable) = environment::cause(&error, std::env::args_os()) {
-                eprintln!("note: the value is that of the environment variable {variable}");
+                // The exit code says it too, where standard error is closed.
+                let _ =
+                    writeln!(io::stderr(), "note: the value is that of the environment variable {variable}");
             }
             error.exit()
         });
@@ -63,7 +66,8 @@ fn serve_help() -> String {
 }
 
 const UNITS_HELP: &str = "\
-Sizes take a unit: KiB, MiB, KB or MB; the default is bytes. Times take a unit: ms, s, m or h; the default is seconds.
+Sizes take a unit: KiB, MiB, KB or MB; the default is bytes. Times take units: ms, s, m, h or
+d, also together (1h30m); the default is seconds.
 Each flag is also read from the environment, for example --max-line from REDPOLL_MAX_LINE. The command line takes
 precedence.";
 
