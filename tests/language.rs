@@ -29,7 +29,7 @@ const MAX_PER_THOUSAND: f64 = 1.0;
 const MAX_MEDIAN: usize = 6;
 
 /// Words in the name of one test, at most.
-const MAX_WORDS: usize = 9;
+const MAX_WORDS: usize = 7;
 
 /// Identifiers that were given up for the field's terms; whole words of `src/` outside of comments and texts.
 const OLD_TERMS: [&str; 16] = [
