@@ -41,7 +41,7 @@ pub struct Limits {
     /// Maximum time to flush a closing connection, or the whole server when it stops.
     pub drain: Duration,
     /// Frame timeout of the tutorials' dialects: time without input after which a message without LF is complete.
-    pub pause: Duration,
+    pub frame_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -61,7 +61,7 @@ impl Default for Limits {
             max_rooms_per_connection: Some(64),
             quiet_above: Some(256),
             drain: Duration::from_secs(5),
-            pause: Duration::from_millis(50),
+            frame_timeout: Duration::from_millis(50),
         }
     }
 }

@@ -76,7 +76,7 @@ fn lf_ends_a_message_at_once() {
 #[test]
 fn frame_timeout_follows_its_flag() {
     let second = Duration::from_secs(1);
-    let (mut sim, tom) = tom(Limits { pause: second, ..Limits::default() });
+    let (mut sim, tom) = tom(Limits { frame_timeout: second, ..Limits::default() });
     sim.send(tom, "hello");
     sim.pass(second - Duration::from_millis(1));
     assert!(sim.lines(tom).is_empty());

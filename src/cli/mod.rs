@@ -274,7 +274,7 @@ impl ServeOptions {
             max_rooms_per_connection: unless_0(self.max_rooms_per_connection),
             quiet_above: unless_0(self.quiet_above),
             drain: self.drain,
-            pause: self.pause,
+            frame_timeout: self.pause,
         }
     }
 }

@@ -128,7 +128,7 @@ impl Connections {
     /// Returns how long `left` unprocessed bytes wait for [`end_frame`](super::Server::end_frame); `None`: for ever.
     #[must_use]
     pub fn frame_timeout(&self, id: ConnId, left: usize) -> Option<Duration> {
-        self.peers[id].frame.awaits_timeout(left).then_some(self.limits.pause)
+        self.peers[id].frame.awaits_timeout(left).then_some(self.limits.frame_timeout)
     }
 
     /// Schedules the close of a connection that the transport has lost.
@@ -190,7 +190,7 @@ impl Connections {
         }
         if peer.input.is_none() {
             // The timeout may end the remainder of a message that is too long.
-            peer.frame.pause(b"");
+            peer.frame.timeout(b"");
             return;
         }
         let unfinished = self.input.unfinished(peer);

@@ -297,7 +297,7 @@ impl Server {
         let Connections { peers, queues, rate, now, stats, .. } = connections;
         let peer = &mut peers[id];
         let dialect = queues.dialect(id);
-        let Some((next, cost)) = feed::last(hub, id, dialect, peer.frame.pause(rest), queues) else {
+        let Some((next, cost)) = feed::last(hub, id, dialect, peer.frame.timeout(rest), queues) else {
             return nothing;
         };
         peer.bucket.spend(cost, *rate, *now);

@@ -118,7 +118,7 @@ fn byte_order_mark_is_dropped_at_start() {
     assert_eq!(lines(b"\xEF\xBB\xBFbye", &[1]), [some("bye")]);
     assert_eq!(lines(b"\n\xEF\xBB\xBFa\n", &[]), [some(""), some("\u{FEFF}a")]);
     let mut frame = LineFrame::with_timeout();
-    assert_eq!(frame.pause(b""), Step::More);
-    assert_eq!(frame.pause(b"\xEF\xBB\xBFa"), Step::Message(4, b"a"));
-    assert_eq!(frame.pause(b"\xEF\xBB\xBFa"), Step::Message(4, "\u{FEFF}a".as_bytes()));
+    assert_eq!(frame.timeout(b""), Step::More);
+    assert_eq!(frame.timeout(b"\xEF\xBB\xBFa"), Step::Message(4, b"a"));
+    assert_eq!(frame.timeout(b"\xEF\xBB\xBFa"), Step::Message(4, "\u{FEFF}a".as_bytes()));
 }

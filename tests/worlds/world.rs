@@ -244,7 +244,7 @@ impl World {
         let message =
             self.clients.actors[index].chat_line(&mut self.rng, self.clients.config.limits.max_line - 1);
         self.sim.send(self.clients.actors[index].peer, message);
-        let timeout = self.clients.config.limits.pause;
+        let timeout = self.clients.config.limits.frame_timeout;
         self.pass(timeout);
         self.sim.sockets().set_faults(faults);
         true

@@ -60,11 +60,12 @@ impl LineFrame {
         match self.find_end(input, searched) {
             Some(end) => {
                 self.searched = 0;
-                match std::mem::replace(&mut self.mode, Mode::Plain) {
-                    _ if end >= max => Step::TooLong(end + 1),
-                    Mode::Plain => Step::Message(end + 1, without_cr(&input[..end])),
-                    mode => mode.step(end + 1, &input[..end]),
+                // Most lines, without a call or a store.
+                if end < max && self.mode == Mode::Plain {
+                    return Step::Message(end + 1, without_cr(&input[..end]));
                 }
+                let mode = std::mem::replace(&mut self.mode, Mode::Plain);
+                if end < max { mode.step(end + 1, &input[..end]) } else { Step::TooLong(end + 1) }
             }
             None if input.len() > max => {
                 self.searched = 0;
@@ -88,10 +89,10 @@ impl LineFrame {
         if input.is_empty() { Step::More } else { mode.step(input.len(), input) }
     }
 
-    /// See [`Frame::pause`](super::Frame::pause): `input` is a message, as if END followed it; the discarding of a line
+    /// See [`Frame::timeout`](super::Frame::timeout): `input` is a message, as if END followed it; the discarding of a line
     /// ends too. A client sends whole characters, so a timeout within one is due to the network: the remainder is
     /// awaited, but at most [`MAX_FRAME_TIMEOUTS`] times.
-    pub fn pause<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+    pub fn timeout<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         if self.ends_by_timeout(input) { self.finish(input) } else { Step::More }
     }
 

@@ -51,9 +51,9 @@ impl Frame {
 
     /// Returns what is left in `input` at a frame timeout, after [`Frame::next`] has returned [`Step::More`];
     /// [`Step::More`] if that doesn't end a message, or not yet.
-    pub fn pause<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+    pub fn timeout<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         match self {
-            Frame::Line(line) if line.has_timeout() => line.pause(input),
+            Frame::Line(line) if line.has_timeout() => line.timeout(input),
             Frame::Line(_) | Frame::Datagram => Step::More,
         }
     }

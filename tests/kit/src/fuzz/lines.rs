@@ -160,7 +160,7 @@ fn messages_by_slices(
             if !frame.awaits_timeout(end - start) {
                 break;
             }
-            match with_checked_nul(frame.pause(&stream[start..end])) {
+            match with_checked_nul(frame.timeout(&stream[start..end])) {
                 Step::More => {}
                 Step::Message(bytes, message) | Step::Nul(bytes, message) => {
                     messages.push((end, Some(message.to_vec())));

@@ -42,7 +42,7 @@ impl Simulated {
         if limits.max_connections == 0 {
             limits.max_connections = Limits::default().max_connections;
         }
-        let (schemes, frame_timeout) = (story.schemes(), limits.pause);
+        let (schemes, frame_timeout) = (story.schemes(), limits.frame_timeout);
         Simulated {
             sim: Sim::with_schemes(limits, &schemes),
             schemes,
